@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+//
+// The recording: the one contract between the shim, which writes it, and the reporter, which reads it.
+//
+// A recording is a directory. Each process image (a process between two calls of exec) has one file in
+// it, named `<pid>.<n>`, where n counts from 0 the images and the reuses of that pid. Nothing else in the
+// directory belongs to the format.
+//
+// Glossary
+//   node      one calling context: a parent node and a frame. Node 1 is the root, which has no frame.
+//   frame     one place in the code: a line of a Python function or a native call site. It is also the
+//             account of that line: the frame's counters are merged over all nodes that hold it.
+//   function  a Python code object or a native function. Likewise an account, merged over its frames.
+//   event     a change of a node's live bytes: an allocation there, or the release of such a block,
+//             wherever the release happens.
+//   heap      bytes in live blocks of the malloc family and in live Python objects, as requested.
+//   mapped    bytes in live anonymous mappings made by the program itself, counted apart from heap.
+//   self, total   of a frame or function: what was allocated with it innermost; with it anywhere on the
+//   stack.
+//
+// Layout of a file, all integers little-endian, all structures naturally aligned:
+//
+//   0       struct record_header
+//   4096    struct record_extent  [RECORD_EXTENTS_MAX]
+//   20480   struct record_tick    [RECORD_TICKS_MAX]     the timeline
+//   36864   unused, up to RECORD_FIRST_EXTENT
+//   49152   extents: whole multiples of RECORD_GRAIN bytes, each belonging to one table
+//
+// A table is the concatenation of its extents, in the order of their list. Its records have a fixed size
+// (strings excepted) and are numbered from 0; record 0 of each table is unused, so 0 always means "none".
+//
+// Valid at every instant. The file is a shared mapping of the process that it describes; that process may be
+// killed between any two instructions, or still be running. An entry is filled in first and then published
+// by a release store of its count: `extents`, `tables[].count`, `ticks`. Counters change in place. A reader
+// of a file whose process is dead finds at most one event half applied; of a running process, counters that
+// are a few events apart from each other.
+//
+// Peaks
+//   Process: heap_live, heap_peak and peak_seq, which counts the raises of heap_peak.
+//   Node: before its `live` changes, `if (saved_seq != peak_seq) { saved = live; saved_seq = peak_seq; }`.
+//   So a node's bytes at the process's peak are  saved_seq == peak_seq ? saved : live.
+//   Inclusive peaks (`total_peak`): each node holds a pending segment of its subtree's history, the net
+//   change `segment_net` and the highest prefix `segment_high` (>= 0), which has not reached its frame, its
+//   function or its parent yet. Only nodes on the path from the root to `current_node` have one. To read
+//   final values, walk from `current_node` to the root and at each node, in this order:
+//     - if RECORD_NODE_OUTERMOST_FRAME: frame.total_peak = max(frame.total_peak, frame.total_live +
+//     segment_high),
+//       then frame.total_live += segment_net; the same for its function with RECORD_NODE_OUTERMOST_FUNCTION;
+//     - parent.segment_high = max(parent.segment_high, parent.segment_net + segment_high),
+//       then parent.segment_net += segment_net; and clear the node's segment.
+//   A record that a dying process had half flushed may be off by that one flush.
+//
+// Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
+// innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
+//
+// Bump RECORD_VERSION with every change of meaning or layout; a reader refuses other versions.
+
+#ifndef PEAKLINE_RECORD_FORMAT_H
+#define PEAKLINE_RECORD_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
+#define RECORD_VERSION 1
+#define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
+#define RECORD_EXTENTS_AT 4096
+#define RECORD_TICKS_AT 20480
+#define RECORD_FIRST_EXTENT 49152
+#define RECORD_EXTENTS_MAX 1024
+#define RECORD_TICKS_MAX 512
+
+enum record_table {
+    RECORD_STRINGS = 0, // struct record_string, variable size, each 8-aligned; "count" is bytes used
+    RECORD_MODULES,     // struct record_module
+    RECORD_FUNCTIONS,   // struct record_function
+    RECORD_FRAMES,      // struct record_frame
+    RECORD_NODES,       // struct record_node
+    RECORD_REAPED,      // struct record_reaped
+    RECORD_TABLES       // how many there are
+};
+
+// How the process ended, as far as it could say itself. A file that still says RUNNING belongs to a process
+// that runs, or to one that had no time to say more: compare pid, start_ticks and boot_id with /proc.
+enum record_end {
+    RECORD_RUNNING = 0,
+    RECORD_EXITED = 1,    // exit_code holds
+    RECORD_SIGNALLED = 2, // end_signal holds; written by the launcher after the process's death
+    RECORD_REPLACED = 3,  // exec succeeded, or was about to
+};
+
+enum record_objects { RECORD_OBJECTS_OFF = 0, RECORD_OBJECTS_EXACT = 1, RECORD_OBJECTS_SAMPLED = 2 };
+
+enum record_flags {
+    RECORD_FLAG_PYTHON = 1 << 0, // Python stacks are recorded
+    RECORD_FLAG_PYTHON_UNSUPPORTED =
+        1 << 1,                 // an interpreter was found, its frames could not be read (see python_note)
+    RECORD_FLAG_FREES = 1 << 2, // frees are attributed to the place that frees
+    RECORD_FLAG_NATIVE_IN_PYTHON = 1 << 3, // native frames are spliced into Python stacks
+    RECORD_FLAG_PRIVATE = 1 << 4,          // no shared mapping: the file was written when the process ended
+    RECORD_FLAG_FORKED = 1 << 5,      // started by fork: blocks inherited from the parent are not counted
+    RECORD_FLAG_THREADS = 1 << 6,     // more than one thread was seen
+    RECORD_FLAG_NO_UNWINDER = 1 << 7, // native stacks could not be walked: call sites only
+};
+
+// Why something was not recorded. Each index counts events (or entries) in `lost[]`.
+enum record_loss {
+    RECORD_LOST_REENTRANT = 0, // allocations made inside the shim, or by a signal handler that interrupted it
+    RECORD_LOST_TABLE_FULL,    // contexts, frames, functions, strings or modules that no longer fitted: their
+                               // bytes went to the nearest caller that had a node
+    RECORD_LOST_NO_MEMORY,     // blocks that could not be followed, for want of memory for the shim's tables
+    RECORD_LOST_NO_SPACE,      // extents that the file system refused
+    RECORD_LOST_DEEP,          // stacks cut at the depth limit (their outermost frames are missing)
+    RECORD_LOST_UNWIND,        // native stacks that ended before the thread's first frame
+    RECORD_LOSSES = 8
+};
+
+struct record_table_info {
+    uint64_t count;       // entries in use, the unused entry 0 included; bytes for RECORD_STRINGS
+    uint32_t record_size; // bytes; 1 for RECORD_STRINGS
+    uint32_t reserved;
+};
+
+struct record_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t header_size; // sizeof (struct record_header)
+    uint32_t byte_order;  // 0x01020304 as written by the process
+    uint32_t grain;       // RECORD_GRAIN
+
+    uint32_t pid, parent_pid;
+    uint32_t image;   // the n of the file's name
+    uint32_t flags;   // enum record_flags
+    uint32_t objects; // enum record_objects
+    uint32_t extents; // published entries of the extent list
+
+    uint64_t start_realtime_ns;  // when recording began, since 1970-01-01 UTC
+    uint64_t start_monotonic_ns; // the same instant on CLOCK_MONOTONIC: the zero of all *_ns below
+    uint64_t start_ticks;        // field 22 of /proc/PID/stat: with pid and boot_id, names the process
+    uint8_t boot_id[16];
+
+    uint32_t end;       // enum record_end
+    int32_t exit_code;  // 0..255
+    int32_t end_signal; // number
+    uint32_t reserved0;
+    uint64_t end_ns;  // since the start; valid unless RECORD_RUNNING
+    uint64_t last_ns; // since the start; of the last tick: how long a killed process is known to have lived
+
+    // Strings: byte offsets into RECORD_STRINGS.
+    uint32_t command;        // argv, each argument followed by a NUL
+    uint32_t cwd;            // when recording began
+    uint32_t executable;     // what /proc/self/exe pointed to
+    uint32_t python_version; // "3.11.2"; 0 when no interpreter was seen
+    uint32_t python_note;    // why Python frames could not be read; 0 when there is nothing to say
+    uint32_t shim_version;
+    uint32_t reserved1[2];
+
+    struct record_table_info tables[RECORD_TABLES];
+
+    // Totals. Signed where an instant of disorder between threads can make them negative.
+    int64_t heap_live;
+    int64_t heap_peak;
+    uint64_t peak_seq;  // raises of heap_peak
+    uint64_t peak_ns;   // of the last raise; clock resolution (a few milliseconds)
+    int64_t slack_live; // usable minus requested bytes of live blocks
+    int64_t slack_at_peak;
+    int64_t mapped_live;
+    int64_t mapped_peak;
+    uint64_t allocated_bytes, allocations;
+    uint64_t freed_bytes, frees; // of blocks that were counted when allocated
+    uint64_t unknown_frees;      // of blocks that were not: older than the recording, or lost
+    uint64_t rss_peak_bytes;     // 0 = not known yet
+    uint64_t peak_error_bytes;   // heap_peak and the peaks below may be off by this much
+    uint64_t hook_ns;            // time spent in the shim, estimated by sampling
+    uint64_t hook_samples;       // on how many samples hook_ns rests
+    uint64_t table_bytes;        // the shim's own memory beside this file
+    uint64_t lost[RECORD_LOSSES];
+
+    uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
+    uint32_t ticks;        // published entries of the timeline
+    uint64_t tick_ns;      // the timeline's present resolution
+};
+
+struct record_extent {
+    uint32_t table;  // enum record_table
+    uint32_t grains; // length in RECORD_GRAIN bytes
+    uint64_t offset; // in the file; a multiple of RECORD_GRAIN
+};
+
+// One interval of the timeline. When the list is full, neighbours are merged and tick_ns doubles.
+struct record_tick {
+    uint64_t time_ns;     // since the start; the end of the interval
+    int64_t heap_bytes;   // the highest heap in the interval
+    int64_t mapped_bytes; // at the end of the interval
+    uint64_t rss_bytes;   // at the end of the interval
+};
+
+// A string in RECORD_STRINGS, at an 8-aligned offset >= 8: any bytes, no terminator; padded to 8 bytes.
+struct record_string {
+    uint32_t length; // bytes that follow
+    char bytes[];
+};
+
+struct record_module {
+    uint32_t path;            // string; as the dynamic loader names it, made absolute
+    uint32_t build_id_length; // 0 when it has none
+    uint8_t build_id[24];
+    uint64_t start, end;  // where it was mapped
+    uint64_t bias;        // what the loader added to the ELF file's virtual addresses
+    uint64_t loaded_ns;   // when it was first seen, since the start
+    uint64_t unloaded_ns; // when it was found gone; 0 = never
+};
+
+enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2 };
+
+// The account of a line or of a function. live: now; peak: the most at one time. `total` as far as flushed.
+struct record_account {
+    int64_t self_live, self_peak;
+    int64_t total_live, total_peak;
+};
+
+struct record_function {
+    uint32_t language;
+    uint32_t module; // native: module, 0 = not known (generated code)
+    uint64_t offset; // native: the function's start, as an ELF virtual address of its module (address -
+                     // bias); without a module, the address. 0 with a module = start not known
+    uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
+    uint32_t name;       // Python: co_qualname (co_name before 3.11)
+    uint32_t first_line; // Python: co_firstlineno
+    uint32_t reserved;
+    struct record_account account;
+};
+
+enum record_frame_flags {
+    RECORD_FRAME_EXACT_PC =
+        1 << 0, // offset is the instruction itself (a signal interrupted it), not a return address
+};
+
+struct record_frame {
+    uint32_t function;
+    uint32_t line;   // Python: line number; 0 = none
+    uint32_t module; // native: as in its function
+    uint32_t flags;  // enum record_frame_flags
+    uint64_t offset; // native: the return address, less the module's bias: look up offset - 1
+    struct record_account account;
+    uint64_t reserved;
+};
+
+enum record_node_flags {
+    RECORD_NODE_OUTERMOST_FRAME = 1 << 0,    // no node above it has the same frame
+    RECORD_NODE_OUTERMOST_FUNCTION = 1 << 1, // no node above it has a frame of the same function
+};
+
+struct record_node {
+    uint32_t parent; // smaller than the node's own number; 0 for the root only
+    uint32_t frame;  // 0 for the root only
+    uint32_t depth;  // root 0
+    uint32_t flags;  // enum record_node_flags
+    int64_t live;
+    int64_t peak;  // of `live`
+    int64_t saved; // `live` at the process's peak number saved_seq
+    uint64_t saved_seq;
+    int64_t segment_net;
+    int64_t segment_high;
+    uint64_t allocated_bytes, allocations;
+    uint64_t temporary;          // blocks freed before their thread's next allocation
+    uint64_t freed_bytes, frees; // what was freed while executing here, wherever allocated
+    int64_t
+        heap_high; // highest process heap at an allocation here, that allocation included; 0 = no allocation
+    int64_t mapped_live, mapped_peak; // anonymous mappings made here
+};
+
+// A child process that this process waited for: how it ended.
+struct record_reaped {
+    uint32_t pid;
+    int32_t status; // as wait(2) gives it
+    uint64_t time_ns;
+};
+
+#define RECORD_CHECK(condition) _Static_assert(condition, #condition)
+RECORD_CHECK(sizeof(struct record_header) <= RECORD_EXTENTS_AT);
+RECORD_CHECK(sizeof(struct record_extent) == 16);
+RECORD_CHECK(RECORD_EXTENTS_AT + RECORD_EXTENTS_MAX * 16 <= RECORD_TICKS_AT);
+RECORD_CHECK(sizeof(struct record_tick) == 32);
+RECORD_CHECK(RECORD_TICKS_AT + RECORD_TICKS_MAX * 32 <= RECORD_FIRST_EXTENT);
+RECORD_CHECK(offsetof(struct record_string, bytes) == 4);
+RECORD_CHECK(sizeof(struct record_module) == 72);
+RECORD_CHECK(sizeof(struct record_account) == 32);
+RECORD_CHECK(sizeof(struct record_function) == 64);
+RECORD_CHECK(sizeof(struct record_frame) == 64);
+RECORD_CHECK(sizeof(struct record_node) == 128);
+RECORD_CHECK(sizeof(struct record_reaped) == 16);
+RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
+#undef RECORD_CHECK
+
+#endif
