@@ -221,9 +221,9 @@ struct record_account {
 
 struct record_function {
     uint32_t language;
-    uint32_t module; // native: module, 0 = not known (generated code)
-    uint64_t offset; // native: the function's start, as an ELF virtual address of its module (address -
-                     // bias); without a module, the address. 0 with a module = start not known
+    uint32_t module;     // native: module, 0 = not known (generated code)
+    uint64_t offset;     // native: the function's start, as an ELF virtual address of its module (address -
+                         // bias); without a module, the address. 0 with a module = start not known
     uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
     uint32_t name;       // Python: co_qualname (co_name before 3.11)
     uint32_t first_line; // Python: co_firstlineno

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+//
+// Reads recordings: from files, whose bytes are not trusted, to tables in memory.
+//
+// What comes out has been checked: every index and string offset is within its table, a node's parent is
+// smaller than the node, node 1 is the only root. Numbers (bytes, times, counts) are as found: they can be
+// anything. Memory is proportional to the file. A recording of a running process is read as a snapshot.
+// Ownership: a recording owns its images and all their tables. Strings point into them and have no
+// terminator. Failure: struct reader_error says which file, where in it, and what. One damaged file does not
+// hide the others.
+
+#ifndef PEAKLINE_READER_H
+#define PEAKLINE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim/record_format.h"
+
+struct reader_error {
+    char *file;
+    uint64_t offset; // in the file, of what was refused
+    char what[160];
+};
+
+// One file: a process image. Modules, functions, frames and nodes are there between reader_load and
+// reader_unload only, the rest always.
+struct reader_image {
+    char *path;
+    uint64_t file_size;
+    struct record_header header;
+    struct record_tick *ticks;
+    char *strings; // the table; offsets as in the file
+    uint64_t string_bytes;
+    struct record_module *modules;
+    struct record_function *functions;
+    struct record_frame *frames;
+    struct record_node *nodes;
+    struct record_reaped *reaped;
+    // Entries, the unused entry 0 included: valid indices are below.
+    uint32_t tick_count, module_count, function_count, frame_count, node_count, reaped_count;
+};
+
+struct reader_recording {
+    char *path;
+    struct reader_image *images; // in the order of their pid and image
+    size_t image_count;
+    struct reader_error *errors; // files that could not be used
+    size_t error_count;
+};
+
+// Opens a directory or a single file and checks all of it. When there is nothing that can be used, returns
+// NULL and fills in `*error`, whose `file` the caller frees.
+struct reader_recording *reader_open(const char *path, struct reader_error *error);
+void reader_close(struct reader_recording *recording);
+
+// Reads and checks the tables of an image that reader_unload (or reader_open, for a recording of very many
+// processes) dropped. True when they are there.
+bool reader_load(struct reader_image *image, struct reader_error *error);
+void reader_unload(struct reader_image *image);
+void reader_free_image(struct reader_image *image); // all that it owns
+
+// The string at an offset that came from the same image; empty for 0.
+const char *reader_string(const struct reader_image *image, uint32_t offset, size_t *length);
+
+#endif

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+//
+// The source of one function with a row per line. See listing.h.
+
+#include "reporter/render/listing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "reporter/text.h"
+
+#define HEADING "Line #   Mem usage   Increment        Peak   Allocations  Line Contents"
+#define CONTENTS_COLUMN 58 // where "Line Contents" begins
+#define LONG_FUNCTION 60   // lines; of longer ones only what is near an event is shown
+#define NEAR 1
+
+// ---- grouping ----
+
+static const struct listing *sorting; // qsort has no argument for it; one thread
+
+static int compare_lines(const void *a, const void *b) {
+    const struct model_line *x = &sorting->process->lines[*(const uint32_t *)a];
+    const struct model_line *y = &sorting->process->lines[*(const uint32_t *)b];
+    if (x->function != y->function)
+        return x->function < y->function ? -1 : 1;
+    if (x->file != y->file) { // the function's own file first
+        const char *own = sorting->process->functions[x->function].file;
+        if (x->file == own || y->file == own)
+            return x->file == own ? -1 : 1;
+        if (!x->file || !y->file)
+            return x->file ? -1 : 1;
+        return strcmp(x->file, y->file);
+    }
+    return (x->line > y->line) - (x->line < y->line);
+}
+
+void listing_sort_lines(struct listing *listing) {
+    const struct model_process *p = listing->process;
+    listing->lines = memory_alloc(p->line_count, sizeof *listing->lines);
+    listing->first_line_of = memory_alloc((size_t)p->function_count + 1, sizeof *listing->first_line_of);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->line_count; i++)
+        if (listing->metrics->lines[i].contexts)
+            listing->lines[count++] = i;
+    sorting = listing;
+    if (count)
+        qsort(listing->lines, count, sizeof *listing->lines, compare_lines);
+    for (uint32_t i = 0, function = 0; function <= p->function_count; function++) {
+        while (i < count && p->lines[listing->lines[i]].function < function)
+            i++;
+        listing->first_line_of[function] = i;
+    }
+}
+
+void listing_free(struct listing *listing) {
+    free(listing->lines);
+    free(listing->first_line_of);
+}
+
+// ---- what to show ----
+
+struct row {
+    uint32_t line;  // in the source file; 0 = not known
+    uint32_t entry; // the model's line, or NOTHING
+    bool gap;       // lines were left out before this one
+};
+
+#define NOTHING UINT32_MAX
+
+struct rows {
+    const struct source *source;
+    enum source_state state;
+    struct row *list;
+    size_t count, capacity;
+};
+
+static void add_row(struct rows *rows, uint32_t line, uint32_t entry, bool gap) {
+    rows->list = memory_grow(rows->list, rows->count, &rows->capacity, sizeof *rows->list);
+    rows->list[rows->count++] = (struct row){.line = line, .entry = entry, .gap = gap};
+}
+
+// Rows from the source: each line of the function, or, of a long one and of a whole file, those near an
+// event.
+static void add_source_rows(struct rows *rows, const struct listing *listing,
+                            const struct model_function *function, uint32_t begin, uint32_t end) {
+    const struct model_line *lines = listing->process->lines;
+    bool whole_file = function->language == RECORD_PYTHON && strcmp(function->name, "<module>") == 0;
+    uint32_t first = function->first_line, last;
+    if (whole_file)
+        last = source_line_count(rows->source);
+    else if (function->language == RECORD_PYTHON)
+        last = source_python_end(rows->source, first);
+    else
+        last = source_braces_end(rows->source, first);
+    if (begin < end) { // the events are certain, the extent is not
+        uint32_t low = lines[listing->lines[begin]].line, high = lines[listing->lines[end - 1]].line;
+        first = !first || low < first ? low : first;
+        last = high > last ? high : last;
+    }
+    if (!first)
+        return;
+    bool sparse = whole_file || (last > first && last - first >= LONG_FUNCTION);
+    uint32_t shown = 0;
+    for (uint32_t line = first, at = begin; line <= last || line == first; line++) {
+        bool event = at < end && lines[listing->lines[at]].line == line;
+        bool near = event || (at < end && lines[listing->lines[at]].line <= line + NEAR) ||
+                    (at > begin && lines[listing->lines[at - 1]].line + NEAR >= line);
+        if (!sparse || near || (line == first && !whole_file)) {
+            add_row(rows, line, event ? listing->lines[at] : NOTHING, shown && line > shown + 1);
+            shown = line;
+        }
+        at += event;
+    }
+}
+
+static struct rows collect_rows(const struct listing *listing, uint32_t number) {
+    const struct model_process *p = listing->process;
+    const struct model_function *function = &p->functions[number];
+    struct rows rows = {.source = source_open(listing->sources, function->file, p->cwd)};
+    rows.state = source_state(rows.source, p->image->header.start_realtime_ns);
+
+    // The function's lines, in this order: in its own file without and with a number, then elsewhere.
+    uint32_t begin = listing->first_line_of[number], end = listing->first_line_of[number + 1], from = begin,
+             to;
+    while (from < end && !p->lines[listing->lines[from]].line)
+        from++;
+    for (to = from; to < end && p->lines[listing->lines[to]].file == function->file && function->file;)
+        to++;
+    if (rows.state == SOURCE_GOOD)
+        add_source_rows(&rows, listing, function, from, to);
+    else
+        for (uint32_t i = from; i < to; i++)
+            add_row(&rows, p->lines[listing->lines[i]].line, listing->lines[i], false);
+    for (uint32_t i = to; i < end; i++)
+        add_row(&rows, p->lines[listing->lines[i]].line, listing->lines[i], false);
+    for (uint32_t i = begin; i < from; i++)
+        add_row(&rows, 0, listing->lines[i], false);
+    return rows;
+}
+
+size_t listing_rows(const struct listing *listing, uint32_t function) {
+    struct rows rows = collect_rows(listing, function);
+    size_t count = rows.count + 3; // title, heading, and a blank line after
+    for (size_t i = 0; i < rows.count; i++)
+        count += rows.list[i].gap;
+    free(rows.list);
+    return count;
+}
+
+// ---- printing ----
+
+static void print_cell(const char *text, size_t columns, FILE *out) {
+    size_t width = text_width(text);
+    fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 0), "", text);
+}
+
+static void print_numbers(const struct listing *listing, const struct metrics_entry *entry, FILE *out) {
+    const struct metrics_measure *total = &entry->total;
+    char usage[TEXT_SIZE_MAX] = "", increment[TEXT_SIZE_MAX] = "-", peak[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
+    if (entry->mem_usage > 0)
+        text_size(usage, entry->mem_usage);
+    if (listing->metrics->frees_known)
+        text_size(increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
+    char *bound = memory_print("%s%s", total->peak_exact ? "" : "≤", text_size(peak, total->peak));
+    print_cell(usage, 12, out);
+    print_cell(increment, 12, out);
+    print_cell(bound, 12, out);
+    print_cell(text_count(count, total->allocations), 14, out);
+    free(bound);
+}
+
+static char *row_contents(const struct listing *listing, const struct rows *rows,
+                          const struct model_function *function, const struct row *row) {
+    const struct model_process *p = listing->process;
+    const struct model_line *line = row->entry == NOTHING ? NULL : &p->lines[row->entry];
+    if (line && (!line->line || !function->file))
+        return memory_copy("", 0);
+    if (line && line->file != function->file) {
+        char *path = text_escape_string(line->file ? listing_short_path(p, line->file) : "?");
+        char *contents = memory_print("(in %s)", path);
+        free(path);
+        return contents;
+    }
+    if (rows->state == SOURCE_MISSING)
+        return memory_print("(source not found)");
+    if (rows->state == SOURCE_NEWER)
+        return memory_print("(source has changed)");
+    size_t length;
+    const char *text = source_line(rows->source, row->line, &length);
+    char *plain = text_expand_tabs(text, length);
+    unsigned width = listing->options->width;
+    size_t room = !width ? 0 : width > CONTENTS_COLUMN + 20 ? width - CONTENTS_COLUMN : 20;
+    char *escaped = text_escape(plain, strlen(plain), room);
+    free(plain);
+    return escaped;
+}
+
+static void print_row(const struct listing *listing, const struct rows *rows,
+                      const struct model_function *function, const struct row *row, FILE *out) {
+    bool dim = listing->options->color && row->entry == NOTHING;
+    if (row->gap)
+        fprintf(out, "%6s\n", "...");
+    if (dim)
+        fputs("\033[2m", out);
+    if (row->line)
+        fprintf(out, "%6u", row->line);
+    else
+        fprintf(out, "%6s", "?");
+    char *contents = row_contents(listing, rows, function, row);
+    if (row->entry != NOTHING)
+        print_numbers(listing, &listing->metrics->lines[row->entry], out);
+    else if (*contents)
+        fprintf(out, "%*s", CONTENTS_COLUMN - 2 - 6, "");
+    if (*contents)
+        fprintf(out, "  %s", contents);
+    free(contents);
+    fputs(dim ? "\033[0m\n" : "\n", out);
+}
+
+const char *listing_short_path(const struct model_process *process, const char *file) {
+    size_t length = process->cwd ? strlen(process->cwd) : 0;
+    if (length > 1 && strncmp(file, process->cwd, length) == 0 && file[length] == '/' && file[length + 1])
+        return file + length + 1;
+    return file;
+}
+
+static void print_title(const struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
+    const struct model_process *p = listing->process;
+    const struct model_function *function = &p->functions[number];
+    const struct metrics_entry *entry = &listing->metrics->functions[number];
+    const char *place = function->file     ? listing_short_path(p, function->file)
+                        : function->module ? text_basename(function->module)
+                                           : "?";
+    char *file = text_escape_string(place), *name = text_escape_string(function->name);
+    char size[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
+    text_size(size, entry->total.peak);
+    text_count(count, entry->contexts);
+    size_t width = text_width(file) + 2 + text_width(name);
+    bool color = listing->options->color;
+    fprintf(out, "%s%s: %s%s%*s  peak %s%s in %s context%s", color ? "\033[1m" : "", file, name,
+            color ? "\033[0m" : "", width < CONTENTS_COLUMN ? (int)(CONTENTS_COLUMN - width) : 0, "",
+            entry->total.peak_exact ? "" : "≤", size, count, entry->contexts == 1 ? "" : "s");
+    if (rows->state == SOURCE_MISSING && function->file)
+        fputs("; its source was not found", out);
+    if (rows->state == SOURCE_NEWER)
+        fputs("; its source is newer than the recording", out);
+    fputc('\n', out);
+    free(file);
+    free(name);
+}
+
+void listing_print(const struct listing *listing, uint32_t function, FILE *out) {
+    struct rows rows = collect_rows(listing, function);
+    print_title(listing, function, &rows, out);
+    if (rows.count)
+        fputs(HEADING "\n", out);
+    for (size_t i = 0; i < rows.count; i++)
+        print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
+    free(rows.list);
+    fputc('\n', out);
+}

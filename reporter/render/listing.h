@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// The source of one function with a row per line: the heart of the table.
+
+#ifndef PEAKLINE_LISTING_H
+#define PEAKLINE_LISTING_H
+
+#include "reporter/render/render.h"
+
+struct listing {
+    const struct model_process *process;
+    const struct metrics *metrics;
+    struct source_cache *sources;
+    const struct render_options *options;
+    // The process's lines, grouped by function and sorted by file and line (listing_sort_lines).
+    uint32_t *lines,
+        *first_line_of; // of function f: lines[first_line_of[f]] .. lines[first_line_of[f + 1] - 1]
+};
+
+// Fills in `lines` and `first_line_of`; listing_free releases them.
+void listing_sort_lines(struct listing *listing);
+void listing_free(struct listing *listing);
+
+// How many rows listing_print will write, headings included.
+size_t listing_rows(const struct listing *listing, uint32_t function);
+void listing_print(const struct listing *listing, uint32_t function, FILE *out);
+
+// A file's name as people know it: relative to the process's directory when it is below it. Part of `file`.
+const char *listing_short_path(const struct model_process *process, const char *file);
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//
+// What the reader of a process's numbers must know, in sentences. See render.h.
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reporter/render/render.h"
+#include "reporter/text.h"
+
+struct notes {
+    char **list;
+    size_t count, capacity;
+};
+
+// Takes ownership of the text.
+static void add(struct notes *notes, char *text) {
+    notes->list = memory_grow(notes->list, notes->count, &notes->capacity, sizeof *notes->list);
+    notes->list[notes->count++] = text;
+}
+
+static void add_string(struct notes *notes, const char *text) {
+    add(notes, memory_copy(text, strlen(text)));
+}
+
+static void add_flags(struct notes *notes, const struct model_process *process) {
+    uint32_t flags = process->image->header.flags;
+    if (flags & RECORD_FLAG_PYTHON_UNSUPPORTED)
+        add(notes, memory_print("Python's frames could not be read (%s): native stacks are shown instead.",
+                                process->python_note ? process->python_note : "no reason recorded"));
+    else if (process->python_note)
+        add_string(notes, process->python_note);
+    if (flags & RECORD_FLAG_NO_UNWINDER)
+        add_string(notes,
+                   "Native stacks could not be walked: only the call sites of the allocations are known.");
+    if (flags & RECORD_FLAG_FORKED)
+        add_string(notes, "Started by fork: what it inherited from its parent is not counted here.");
+    if (flags & RECORD_FLAG_PRIVATE)
+        add_string(
+            notes,
+            "The file system had no shared mappings: the recording was written when the process ended.");
+}
+
+static void add_losses(struct notes *notes, const struct model_process *process) {
+    static const struct {
+        enum record_loss loss;
+        const char *what;
+    } losses[] = {
+        {RECORD_LOST_REENTRANT,
+         "allocations inside the profiler or in a signal handler that interrupted it are not "
+         "counted."},
+        {RECORD_LOST_TABLE_FULL,
+         "contexts no longer fitted into the recording: their bytes are counted at the nearest "
+         "caller that had room (--max-size gives more)."},
+        {RECORD_LOST_NO_MEMORY, "blocks could not be followed, for want of memory."},
+        {RECORD_LOST_NO_SPACE, "times the file system had no room for the recording to grow."},
+        {RECORD_LOST_DEEP, "stacks were cut at the depth limit: their outermost callers are missing."},
+        {RECORD_LOST_UNWIND, "native stacks ended early: their outermost callers are missing."},
+    };
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+        uint64_t lost = process->image->header.lost[losses[i].loss];
+        char number[TEXT_SIZE_MAX];
+        if (lost)
+            add(notes, memory_print("%s %s", text_count(number, lost), losses[i].what));
+    }
+}
+
+char **notes_collect(const struct model_process *process, size_t *count) {
+    struct notes notes = {0};
+    if (process->end == MODEL_RUNNING)
+        add_string(&notes, "Still running: these are the numbers so far.");
+    if (process->end == MODEL_UNKNOWN)
+        add_string(&notes, "Nothing recorded how it ended: these are the numbers up to its last moment.");
+    add_flags(&notes, process);
+    uint64_t error = process->image->header.peak_error_bytes;
+    char size[TEXT_SIZE_MAX];
+    if (error)
+        add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
+                                 text_size(size, error > INT64_MAX ? INT64_MAX : (int64_t)error)));
+    add_losses(&notes, process);
+    *count = notes.count;
+    return notes.list;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// What the formats have in common. See render.h.
+
+#include "reporter/render/render.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reporter/text.h"
+
+const struct render_format render_formats[] = {
+    {"table", render_table},
+    {"json", render_json},
+    {NULL, NULL},
+};
+
+bool render_load(const struct render_input *input, struct model_process *process,
+                 struct reader_error *error) {
+    struct model_resolver *resolver = input->symbolize ? symbolize_resolver(input->symbolize) : NULL;
+    return model_load(input->model, process, resolver, error);
+}
+
+char *render_command(const struct model_process *process, size_t columns) {
+    if (!process->command_count)
+        return text_escape_string(process->executable ? text_basename(process->executable)
+                                                      : "(unknown command)");
+    size_t length = 0;
+    for (size_t i = 0; i < process->command_count; i++)
+        length += strlen(process->command[i]) + 1;
+    char *line = memory_alloc(length + 1, 1);
+    size_t used = 0;
+    for (size_t i = 0; i < process->command_count; i++) {
+        if (i)
+            line[used++] = ' ';
+        size_t size = strlen(process->command[i]);
+        memcpy(line + used, process->command[i], size);
+        used += size;
+    }
+    char *escaped = text_escape(line, used, columns);
+    free(line);
+    return escaped;
+}
+
+char *render_end(const struct model_process *process) {
+    switch (process->end) {
+    case MODEL_EXITED:
+        return memory_print("exited %d", process->exit_code);
+    case MODEL_SIGNALLED: {
+        const char *name = sigabbrev_np(process->signal);
+        return name ? memory_print("killed by SIG%s", name)
+                    : memory_print("killed by signal %d", process->signal);
+    }
+    case MODEL_REPLACED:
+        return memory_print("replaced by exec");
+    case MODEL_RUNNING:
+        return memory_print("still running");
+    case MODEL_UNKNOWN:
+        break;
+    }
+    return memory_print("end unknown");
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// The few lines that `run` prints when the program has ended. See render.h.
+
+#include <stdlib.h>
+
+#include "reporter/message.h"
+#include "reporter/render/listing.h"
+#include "reporter/render/render.h"
+#include "reporter/text.h"
+
+// The line of the user's code that held most at the peak, with what it called outside that code; UINT32_MAX
+// if none.
+static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
+    struct source_cache *sources = source_cache_new();
+    bool *user = select_user_functions(process, sources);
+    int64_t *shares = metrics_share_peak(process, user);
+    uint32_t top = UINT32_MAX;
+    *held = 0;
+    for (uint32_t i = 0; i < process->line_count; i++) {
+        if (shares[i] > *held) {
+            *held = shares[i];
+            top = i;
+        }
+    }
+    free(shares);
+    free(user);
+    source_cache_free(sources);
+    return top;
+}
+
+static void print_top_line(const struct model_process *process, FILE *out) {
+    int64_t held;
+    uint32_t top = find_top_line(process, &held);
+    if (top == UINT32_MAX)
+        return;
+    const struct model_line *line = &process->lines[top];
+    char size[TEXT_SIZE_MAX];
+    char *name = text_escape_string(process->functions[line->function].name);
+    char *file = text_escape_string(line->file ? listing_short_path(process, line->file) : "?");
+    fprintf(out, "peakline: %s of it came from %s:%u (%s)\n", text_size(size, held), file, line->line, name);
+    free(name);
+    free(file);
+}
+
+int summary_print(const char *recording, FILE *out) {
+    struct reader_error error;
+    struct model *model = model_open(recording, &error);
+    if (!model) {
+        message_print("no summary: %s: %s", error.file, error.what);
+        free(error.file);
+        return 2;
+    }
+    struct model_process *process = &model->processes[0];
+    char size[TEXT_SIZE_MAX], at[TEXT_SIZE_MAX];
+    char *command = render_command(process, 60), *path = text_escape_string(recording);
+    fprintf(out, "peakline: peak %s", text_size(size, process->image->header.heap_peak));
+    if (process->image->header.peak_seq)
+        fprintf(out, " at %s", text_seconds(at, (double)process->image->header.peak_ns / 1e9));
+    if (model->process_count > 1)
+        fprintf(out, " in %s, the highest of %zu processes", command, model->process_count);
+    fputc('\n', out);
+
+    struct symbolize *symbolize = symbolize_new();
+    if (model_load(model, process, symbolize_resolver(symbolize), &error))
+        print_top_line(process, out);
+    else
+        free(error.file);
+    fprintf(out, "peakline: recorded in %s%s\n", path,
+            model->complete ? "" : " (incomplete: the report says why)");
+    char *word = text_quote(recording);
+    fprintf(out, "peakline: next: peakline report %s\n", word);
+    free(word);
+    symbolize_free(symbolize);
+    model_close(model);
+    free(command);
+    free(path);
+    return 0;
+}

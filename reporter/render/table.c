@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+//
+// The report for people: which processes there are, what the chosen one used, and its functions line by line.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "reporter/render/listing.h"
+#include "reporter/render/render.h"
+#include "reporter/text.h"
+
+#define PAGE_ROWS 60
+#define PAGE_FUNCTIONS 12
+#define LISTED_PROCESSES 20
+
+struct table {
+    const struct render_input *input;
+    FILE *out;
+    const char *bold, *plain; // escape sequences, or empty
+};
+
+// ---- processes ----
+
+static char *process_number(const struct model_process *process) {
+    const struct record_header *h = &process->image->header;
+    return h->image ? memory_print("%u.%u", h->pid, h->image) : memory_print("%u", h->pid);
+}
+
+static void print_processes(const struct table *t) {
+    const struct model *model = t->input->model;
+    char *path = text_escape_string(model->recording->path);
+    fprintf(t->out, "%s%s%s: %zu processes, highest peak first (--pid PID shows another)\n", t->bold, path,
+            t->plain, model->process_count);
+    free(path);
+    fprintf(t->out, "%12s  %10s  %-18s  %s\n", "PID", "Peak", "End", "Command");
+    for (size_t i = 0; i < model->process_count; i++) {
+        const struct model_process *process = &model->processes[i];
+        if (i == LISTED_PROCESSES) {
+            fprintf(t->out, "%12s  and %zu more: --format json has them all\n", "...",
+                    model->process_count - i);
+            break;
+        }
+        char size[TEXT_SIZE_MAX];
+        unsigned width = t->input->options.width;
+        char *number = process_number(process), *end = render_end(process);
+        char *command = render_command(process, width > 70 ? width - 47 : 72);
+        fprintf(t->out, "%12s  %10s  %-18s  %s\n", number, text_size(size, process->image->header.heap_peak),
+                end, command);
+        free(number);
+        free(end);
+        free(command);
+    }
+    fputc('\n', t->out);
+}
+
+static void print_total(const struct table *t, const char *label, const char *value, const char *meaning) {
+    fprintf(t->out, "  %-12s %12s  %s\n", label, value, meaning);
+}
+
+static void print_totals(const struct table *t, const struct model_process *process) {
+    const struct record_header *h = &process->image->header;
+    char value[TEXT_SIZE_MAX], at[TEXT_SIZE_MAX], of[TEXT_SIZE_MAX], contexts[TEXT_SIZE_MAX],
+        frees[TEXT_SIZE_MAX];
+    char *meaning = memory_print("at %s of %s", text_seconds(at, (double)h->peak_ns / 1e9),
+                                 text_seconds(of, process->duration));
+    print_total(t, "Peak", text_size(value, h->heap_peak), h->peak_seq ? meaning : "nothing was allocated");
+    free(meaning);
+    if (h->heap_peak > 0)
+        print_total(t, "Usable", text_size(value, model_add(h->heap_peak, h->slack_at_peak)),
+                    "at the peak, with what the allocator rounded up");
+    print_total(t, process->end == MODEL_RUNNING ? "Now" : "At the end", text_size(value, h->heap_live),
+                "still allocated");
+    if (h->mapped_peak > 0)
+        print_total(t, "Mapped", text_size(value, h->mapped_peak), "at most, by mmap, beside the above");
+    if (h->rss_peak_bytes)
+        print_total(t, "RSS",
+                    text_size(value, h->rss_peak_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->rss_peak_bytes),
+                    "at most, as the kernel counts");
+    meaning = memory_print(
+        "in %s contexts; %s frees",
+        text_count(contexts, process->image->node_count > 2 ? process->image->node_count - 2 : 0),
+        text_count(frees, h->frees));
+    print_total(t, "Allocations", text_count(value, h->allocations), meaning);
+    free(meaning);
+}
+
+static void print_notes(const struct table *t, const struct model_process *process) {
+    size_t count;
+    char **notes = notes_collect(process, &count);
+    for (size_t i = 0; i < count; i++) {
+        char *escaped = text_escape_string(notes[i]);
+        fprintf(t->out, "  Note: %s\n", escaped);
+        free(escaped);
+        free(notes[i]);
+    }
+    free(notes);
+    const char *const *unusable = t->input->symbolize ? symbolize_notes(t->input->symbolize, &count) : NULL;
+    for (size_t i = 0; unusable && i < count; i++) {
+        char *escaped = text_escape_string(unusable[i]);
+        fprintf(t->out, "  Note: %s.\n", escaped);
+        free(escaped);
+    }
+}
+
+static void print_head(const struct table *t, const struct model_process *process) {
+    unsigned width = t->input->options.width;
+    char *command = render_command(process, width > 60 ? width - 40 : 0);
+    char *number = process_number(process), *end = render_end(process);
+    fprintf(t->out, "%s%s%s  (pid %s, %s", t->bold, command, t->plain, number, end);
+    if (process->python_version) {
+        char *version = text_escape_string(process->python_version);
+        fprintf(t->out, ", Python %s", version);
+        free(version);
+    }
+    fputs(")\n", t->out);
+    free(command);
+    free(number);
+    free(end);
+}
+
+// ---- functions ----
+
+// The user's own functions when there are any; otherwise those whose file is known; otherwise all. Returns
+// how many.
+static size_t keep_users(const struct model_process *process, const bool *user, uint32_t *functions,
+                         size_t count) {
+    size_t users = 0, known = 0;
+    for (size_t i = 0; i < count; i++) {
+        users += user[functions[i]];
+        known += process->functions[functions[i]].file != NULL;
+    }
+    if (!users && !known)
+        return count;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (users ? user[functions[i]] : process->functions[functions[i]].file != NULL)
+            functions[kept++] = functions[i];
+    return kept;
+}
+
+// Comprehensions and lambdas are part of a line that is shown anyway.
+static bool is_part_of_line(const struct model_function *function) {
+    static const char *const parts[] = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<lambda>"};
+    const char *dot = strrchr(function->name, '.');
+    const char *last = dot ? dot + 1 : function->name;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strcmp(last, parts[i]) == 0)
+            return true;
+    return false;
+}
+
+// By default a page of the functions that matter; with filters or --top what was asked for.
+static size_t fit_page(const struct listing *listing, uint32_t *functions, size_t count) {
+    const struct model_process *p = listing->process;
+    int64_t least = p->image->header.heap_peak / 100;
+    size_t kept = 0, rows = 0;
+    for (size_t i = 0; i < count && kept < PAGE_FUNCTIONS; i++) {
+        uint32_t function = functions[i];
+        if (is_part_of_line(&p->functions[function]))
+            continue;
+        size_t more = listing_rows(listing, function);
+        if (kept && (rows + more > PAGE_ROWS || listing->metrics->functions[function].total.peak < least))
+            continue;
+        rows += more;
+        functions[kept++] = function;
+    }
+    return kept;
+}
+
+static void print_functions(const struct table *t, const struct model_process *process,
+                            const struct metrics *metrics, struct source_cache *sources) {
+    const struct select_options *wanted = &t->input->options.select;
+    struct select_options all = *wanted;
+    bool asked = wanted->function || wanted->file;
+    all.top = 0;
+    size_t count;
+    uint32_t *functions = select_functions(process, metrics, &all, &count);
+    if (!asked) {
+        bool *user = select_user_functions(process, sources);
+        count = keep_users(process, user, functions, count);
+        free(user);
+    }
+    struct listing listing = {
+        .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
+    listing_sort_lines(&listing);
+    size_t shown = count;
+    if (wanted->top)
+        shown = count < wanted->top ? count : wanted->top;
+    else if (!asked)
+        shown = fit_page(&listing, functions, count);
+    for (size_t i = 0; i < shown; i++)
+        listing_print(&listing, functions[i], t->out);
+    if (!count)
+        fputs(asked ? "No function that allocated or freed memory matches.\n\n" : "Nothing was recorded.\n\n",
+              t->out);
+    else if (count > shown)
+        fprintf(t->out, "%zu more function%s: --top %zu, --function GLOB or --file GLOB shows them.\n\n",
+                count - shown, count - shown == 1 ? "" : "s", count);
+    listing_free(&listing);
+    free(functions);
+}
+
+static bool print_process(const struct table *t, struct model_process *process, struct reader_error *error) {
+    if (!render_load(t->input, process, error))
+        return false;
+    struct metrics *metrics = metrics_compute(process);
+    struct source_cache *sources = source_cache_new();
+    print_head(t, process);
+    print_totals(t, process);
+    print_notes(t, process);
+    fputc('\n', t->out);
+    print_functions(t, process, metrics, sources);
+    source_cache_free(sources);
+    metrics_free(metrics);
+    model_unload(process);
+    return true;
+}
+
+bool render_table(const struct render_input *input, FILE *out, struct reader_error *error) {
+    struct table t = {.input = input,
+                      .out = out,
+                      .bold = input->options.color ? "\033[1m" : "",
+                      .plain = input->options.color ? "\033[0m" : ""};
+    struct model *model = input->model;
+    uint32_t pid = input->options.select.pid;
+    if (model->process_count > 1)
+        print_processes(&t);
+    if (model->recording->error_count)
+        fprintf(out, "Incomplete: %zu damaged file%s could not be used.\n\n", model->recording->error_count,
+                model->recording->error_count == 1 ? "" : "s");
+    for (size_t i = 0; i < model->process_count; i++) {
+        if (pid && model->processes[i].image->header.pid != pid)
+            continue;
+        if (!print_process(&t, &model->processes[i], error))
+            return false;
+        if (!pid)
+            break;
+    }
+    return true;
+}

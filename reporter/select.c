@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// What of a report to show. See select.h.
+
+#include "reporter/select.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reporter/text.h"
+
+static const char *const column_names[] = {"peak",    "mem-usage",    "increment", "allocations", "allocated",
+                                           "at-peak", "live-at-exit", "freed",     "temporary",   "file"};
+
+bool select_parse_column(const char *name, enum select_column *column) {
+    for (size_t i = 0; i < sizeof column_names / sizeof *column_names; i++) {
+        size_t at = 0; // "_" is as good as "-": the JSON report has names with it
+        while (name[at] &&
+               (name[at] == column_names[i][at] || (name[at] == '_' && column_names[i][at] == '-')))
+            at++;
+        if (!name[at] && !column_names[i][at]) {
+            *column = (enum select_column)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *select_column_names(void) {
+    return "peak, mem-usage, increment, allocations, allocated, at-peak, live-at-exit, freed, temporary, "
+           "file";
+}
+
+// ---- filters ----
+
+static bool match_file(const char *glob, const char *file) {
+    return file && (fnmatch(glob, file, 0) == 0 || fnmatch(glob, text_basename(file), 0) == 0);
+}
+
+// The whole name, the name without a C++ parameter list, or the last part of a qualified Python name.
+static bool match_function(const char *glob, const struct model_function *function) {
+    const char *name = function->name;
+    if (fnmatch(glob, name, 0) == 0)
+        return true;
+    const char *dot = strrchr(name, '.');
+    if (function->language == RECORD_PYTHON)
+        return dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0;
+    const char *parameters = strchr(name, '(');
+    if (!parameters || parameters == name)
+        return false;
+    char *plain = memory_copy(name, (size_t)(parameters - name));
+    bool matches = fnmatch(glob, plain, 0) == 0;
+    free(plain);
+    return matches;
+}
+
+static bool function_selected(const struct model_process *process, uint32_t number, const char *file,
+                              const struct select_options *options) {
+    const struct model_function *function = &process->functions[number];
+    if (options->function && !match_function(options->function, function))
+        return false;
+    return !options->file || match_file(options->file, file);
+}
+
+// ---- order ----
+
+struct order {
+    uint32_t number;
+    const struct metrics_entry *entry;
+    const char *file, *name;
+    uint32_t line;
+    enum select_column sort;
+};
+
+static int compare_strings(const char *a, const char *b) {
+    if (!a || !b)
+        return (a == NULL) - (b == NULL);
+    return strcmp(a, b);
+}
+
+static int compare_places(const struct order *x, const struct order *y) {
+    int files = compare_strings(x->file, y->file);
+    if (files)
+        return files;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return compare_strings(x->name, y->name);
+}
+
+static int64_t as_signed(uint64_t value) {
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+static int64_t column_value(const struct metrics_entry *entry, enum select_column column) {
+    const struct metrics_measure *total = &entry->total;
+    switch (column) {
+    case SELECT_PEAK:
+        return total->peak;
+    case SELECT_MEM_USAGE:
+        return entry->mem_usage;
+    case SELECT_INCREMENT:
+        return model_add(as_signed(total->allocated_bytes), -as_signed(total->freed_bytes));
+    case SELECT_ALLOCATIONS:
+        return as_signed(total->allocations);
+    case SELECT_ALLOCATED:
+        return as_signed(total->allocated_bytes);
+    case SELECT_AT_PEAK:
+        return total->at_peak;
+    case SELECT_LIVE_AT_EXIT:
+        return total->live;
+    case SELECT_FREED:
+        return as_signed(total->freed_bytes);
+    case SELECT_TEMPORARY:
+        return as_signed(total->temporary);
+    case SELECT_FILE:
+        break;
+    }
+    return 0;
+}
+
+static int compare_orders(const void *a, const void *b) {
+    const struct order *x = a, *y = b;
+    int64_t left = column_value(x->entry, x->sort), right = column_value(y->entry, y->sort);
+    if (left != right)
+        return left > right ? -1 : 1;
+    // A caller before what it calls, as a rule: it allocated at least as much.
+    uint64_t x_bytes = x->entry->total.allocated_bytes, y_bytes = y->entry->total.allocated_bytes;
+    if (x->sort != SELECT_FILE && x_bytes != y_bytes)
+        return x_bytes > y_bytes ? -1 : 1;
+    return compare_places(x, y);
+}
+
+static uint32_t *finish(struct order *orders, size_t found, const struct select_options *options,
+                        size_t *count) {
+    if (found)
+        qsort(orders, found, sizeof *orders, compare_orders);
+    if (options->top && found > options->top)
+        found = options->top;
+    uint32_t *numbers = memory_alloc(found, sizeof *numbers);
+    for (size_t i = 0; i < found; i++)
+        numbers[i] = orders[i].number;
+    free(orders);
+    *count = found;
+    return numbers;
+}
+
+uint32_t *select_lines(const struct model_process *process, const struct metrics *metrics,
+                       const struct select_options *options, size_t *count) {
+    struct order *orders = memory_alloc(process->line_count, sizeof *orders);
+    size_t found = 0;
+    for (uint32_t i = 0; i < process->line_count; i++) {
+        const struct model_line *line = &process->lines[i];
+        if (metrics->lines[i].contexts && function_selected(process, line->function, line->file, options))
+            orders[found++] = (struct order){.number = i,
+                                             .entry = &metrics->lines[i],
+                                             .file = line->file,
+                                             .name = process->functions[line->function].name,
+                                             .line = line->line,
+                                             .sort = options->sort};
+    }
+    return finish(orders, found, options, count);
+}
+
+uint32_t *select_functions(const struct model_process *process, const struct metrics *metrics,
+                           const struct select_options *options, size_t *count) {
+    struct order *orders = memory_alloc(process->function_count, sizeof *orders);
+    size_t found = 0;
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        const struct model_function *function = &process->functions[i];
+        if (metrics->functions[i].contexts && function_selected(process, i, function->file, options))
+            orders[found++] = (struct order){.number = i,
+                                             .entry = &metrics->functions[i],
+                                             .file = function->file,
+                                             .name = function->name,
+                                             .line = function->first_line,
+                                             .sort = options->sort};
+    }
+    return finish(orders, found, options, count);
+}
+
+// ---- the user's own code ----
+
+static bool contains_any(const char *text, const char *const *parts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strstr(text, parts[i]))
+            return true;
+    return false;
+}
+
+static bool is_installed_python(const char *file) {
+    static const char *const parts[] = {"/site-packages/",    "/dist-packages/", "/lib/python2.",
+                                        "/lib/python3",       "/lib64/python3",  "<frozen ",
+                                        "<__array_function__"};
+    return contains_any(file, parts, sizeof parts / sizeof *parts);
+}
+
+static bool is_system_source(const char *file) {
+    static const char *const parts[] = {"/include/c++/", "/usr/include/", "/usr/lib/", "/usr/src/",
+                                        "/rustc/"};
+    return contains_any(file, parts, sizeof parts / sizeof *parts);
+}
+
+// "<stdin>", "<string>", "<ipython-input-1>": code that came from no file. Libraries make such code, too.
+static bool is_without_file(const struct model_function *function) {
+    return function->file && function->file[0] == '<';
+}
+
+static bool is_user_function(const struct model_process *process, const struct model_function *function,
+                             struct source_cache *sources) {
+    if (!function->file)
+        return false;
+    if (function->language == RECORD_PYTHON)
+        return !is_installed_python(function->file);
+    if (is_system_source(function->file))
+        return false;
+    if (function->module && process->executable && strcmp(function->module, process->executable) == 0)
+        return true;
+    return source_line_count(source_open(sources, function->file, process->cwd)) > 0;
+}
+
+bool *select_user_functions(const struct model_process *process, struct source_cache *sources) {
+    bool *user = memory_alloc(process->function_count, sizeof *user), in_files = false;
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        user[i] = is_user_function(process, &process->functions[i], sources);
+        in_files |= user[i] && !is_without_file(&process->functions[i]);
+    }
+    for (uint32_t i = 0; in_files && i < process->function_count; i++)
+        if (is_without_file(&process->functions[i]))
+            user[i] = false;
+    return user;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+//
+// What of a report to show, and in which order.
+
+#ifndef PEAKLINE_SELECT_H
+#define PEAKLINE_SELECT_H
+
+#include "reporter/metrics.h"
+#include "reporter/source.h"
+
+enum select_column {
+    SELECT_PEAK,
+    SELECT_MEM_USAGE,
+    SELECT_INCREMENT,
+    SELECT_ALLOCATIONS,
+    SELECT_ALLOCATED,
+    SELECT_AT_PEAK,
+    SELECT_LIVE_AT_EXIT,
+    SELECT_FREED,
+    SELECT_TEMPORARY,
+    SELECT_FILE, // and line: ascending; the others descend
+};
+
+struct select_options {
+    const char *function; // glob; NULL = all
+    const char *file;     // glob; NULL = all
+    uint32_t pid;         // 0 = all
+    uint32_t top;         // 0 = not limited (tables: a page)
+    enum select_column sort;
+};
+
+bool select_parse_column(const char *name, enum select_column *column);
+const char *select_column_names(void); // "peak, mem-usage, …"
+
+// Numbers of the lines or functions that match, sorted, at most `top`. The caller frees the array.
+uint32_t *select_lines(const struct model_process *process, const struct metrics *metrics,
+                       const struct select_options *options, size_t *count);
+uint32_t *select_functions(const struct model_process *process, const struct metrics *metrics,
+                           const struct select_options *options, size_t *count);
+
+// Per function: is it the user's own code, as far as can be told? Not: the standard library, installed
+// packages, system headers, native code that has neither its source here nor is part of the program itself.
+// The caller frees the array.
+bool *select_user_functions(const struct model_process *process, struct source_cache *sources);
+
+#endif

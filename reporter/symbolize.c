@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+//
+// Names native addresses. See symbolize.h.
+
+#include "reporter/symbolize.h"
+
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "reporter/debuginfo.h"
+#include "reporter/text.h"
+
+struct symbol {
+    uint64_t start, end; // as addresses of the Dwfl
+    const char *name;
+    int rank; // which of several names for one place to show: the lowest
+};
+
+struct answer {
+    struct model_found *levels;
+    size_t count;
+};
+
+struct module {
+    Dwfl *dwfl; // NULL = the file cannot be used
+    Dwfl_Module *dwfl_module;
+    GElf_Addr bias; // Dwfl address less ELF address
+    struct debuginfo *debuginfo;
+    Dwarf_Addr dwarf_bias;
+    bool debuginfo_tried, symbols_listed;
+    struct symbol *symbols; // sorted by start
+    size_t symbol_count;
+    struct map *addresses; // numbers the answers
+    struct answer *answers;
+    size_t answer_capacity;
+};
+
+struct symbolize {
+    struct model_resolver resolver; // first: the resolver is the symbolizer
+    struct pool *pool;
+    struct map *module_numbers;
+    struct module *modules;
+    size_t module_capacity;
+    const char **notes;
+    size_t note_count, note_capacity;
+};
+
+static char *debuginfo_path; // NULL = libdwfl's standard places
+
+static const Dwfl_Callbacks callbacks = {
+    .find_elf = dwfl_build_id_find_elf,
+    .find_debuginfo = dwfl_standard_find_debuginfo,
+    .section_address = dwfl_offline_section_address,
+    .debuginfo_path = &debuginfo_path,
+};
+
+static void note(struct symbolize *s, const char *path, const char *what) {
+    char *text = memory_print("%s %s: its functions are shown as offsets", path, what);
+    s->notes = memory_grow(s->notes, s->note_count, &s->note_capacity, sizeof *s->notes);
+    s->notes[s->note_count++] = pool_intern_string(s->pool, text);
+    free(text);
+}
+
+// ---- modules ----
+
+static bool is_recorded_one(struct symbolize *s, Dwfl_Module *module, const struct stat *status,
+                            const struct model_address *address) {
+    const unsigned char *bits;
+    GElf_Addr where;
+    int length = dwfl_module_build_id(module, &bits, &where);
+    if (!address->build_id_length && length <= 0) {
+        uint64_t changed = (uint64_t)status->st_mtim.tv_sec * 1000000000u + (uint64_t)status->st_mtim.tv_nsec;
+        if (changed <= address->recorded_ns)
+            return true;
+        note(s, address->path, "is newer than the recording");
+        return false;
+    }
+    if (length > 0 && (uint32_t)length == address->build_id_length &&
+        memcmp(bits, address->build_id, (size_t)length) == 0)
+        return true;
+    note(s, address->path, "is not the file that was recorded (other build-id)");
+    return false;
+}
+
+static void open_module(struct symbolize *s, struct module *module, const struct model_address *address) {
+    int fd = open(address->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0)
+        return;
+    Dwfl *dwfl = NULL;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        dwfl = dwfl_begin(&callbacks);
+    if (!dwfl) {
+        close(fd);
+        return;
+    }
+    dwfl_report_begin(dwfl);
+    // Base 0 plus the file's own addresses: what the Dwfl calls an address is an ELF virtual address, or
+    // nearly.
+    Dwfl_Module *dwfl_module =
+        dwfl_report_elf(dwfl, text_basename(address->path), address->path, fd, 0, true);
+    if (!dwfl_module)
+        close(fd);
+    dwfl_report_end(dwfl, NULL, NULL);
+    if (!dwfl_module || !is_recorded_one(s, dwfl_module, &status, address) ||
+        !dwfl_module_getelf(dwfl_module, &module->bias)) {
+        dwfl_end(dwfl);
+        return;
+    }
+    module->dwfl = dwfl;
+    module->dwfl_module = dwfl_module;
+}
+
+static struct module *find_module(struct symbolize *s, const struct model_address *address) {
+    struct map_key key = {{(uintptr_t)pool_intern_string(s->pool, address->path)}};
+    size_t length = address->build_id_length < 16 ? address->build_id_length : 16;
+    memcpy(&key.word[1], address->build_id, length);
+    bool added;
+    uint32_t number = map_number(s->module_numbers, key, &added);
+    if (added) {
+        s->modules = memory_grow(s->modules, number, &s->module_capacity, sizeof *s->modules);
+        s->modules[number] = (struct module){.addresses = map_new()};
+        open_module(s, &s->modules[number], address);
+    }
+    return &s->modules[number];
+}
+
+// ---- symbols ----
+
+static int rank_symbol(const GElf_Sym *symbol, const char *name) {
+    int bind = GELF_ST_BIND(symbol->st_info);
+    int rank = bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 10 : 20;
+    for (int i = 0; i < 5 && name[i] == '_'; i++)
+        rank++;
+    return rank;
+}
+
+static int compare_symbols(const void *a, const void *b) {
+    const struct symbol *x = a, *y = b;
+    if (x->start != y->start)
+        return x->start < y->start ? -1 : 1;
+    if (x->rank != y->rank) // the best name last, where the search begins
+        return x->rank > y->rank ? -1 : 1;
+    return -strcmp(x->name, y->name);
+}
+
+static void list_symbols(struct module *module) {
+    module->symbols_listed = true;
+    int count = dwfl_module_getsymtab(module->dwfl_module);
+    size_t capacity = 0;
+    for (int i = 1; i < count; i++) {
+        GElf_Sym symbol;
+        GElf_Addr start;
+        GElf_Word section;
+        const char *name =
+            dwfl_module_getsym_info(module->dwfl_module, i, &symbol, &start, &section, NULL, NULL);
+        int type = GELF_ST_TYPE(symbol.st_info);
+        if (!name || !*name || section == SHN_UNDEF || !symbol.st_size ||
+            (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
+            continue;
+        module->symbols =
+            memory_grow(module->symbols, module->symbol_count, &capacity, sizeof *module->symbols);
+        module->symbols[module->symbol_count++] = (struct symbol){
+            .start = start, .end = start + symbol.st_size, .name = name, .rank = rank_symbol(&symbol, name)};
+    }
+    if (module->symbol_count)
+        qsort(module->symbols, module->symbol_count, sizeof *module->symbols, compare_symbols);
+}
+
+// The symbol whose bytes hold the address; never just the nearest one.
+static const char *find_symbol(struct module *module, uint64_t address) {
+    if (!module->symbols_listed)
+        list_symbols(module);
+    size_t low = 0, high = module->symbol_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (module->symbols[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    // A symbol may lie inside another: look a little further back.
+    for (int tries = 0; low-- > 0 && tries < 32; tries++)
+        if (address < module->symbols[low].end)
+            return module->symbols[low].name;
+    return NULL;
+}
+
+// ---- answers ----
+
+// Removes "/./" and doubled slashes, which differ between compilation units; ".." stays, it may follow a
+// link.
+static const char *tidy_path(struct pool *pool, const char *path) {
+    if (!path)
+        return NULL;
+    char *tidy = memory_copy(path, strlen(path));
+    char *to = tidy;
+    for (const char *from = path; *from; from++) {
+        if (from[0] == '/' && (from[1] == '/' || (from[1] == '.' && from[2] == '/'))) {
+            from += from[1] == '.';
+            continue;
+        }
+        *to++ = *from;
+    }
+    *to = '\0';
+    const char *kept = pool_intern_string(pool, tidy);
+    free(tidy);
+    return kept;
+}
+
+static size_t find_levels(struct symbolize *s, struct module *module, const struct model_address *address,
+                          struct model_found levels[MODEL_LEVELS_MAX]) {
+    if (!module->debuginfo_tried) {
+        module->debuginfo_tried = true;
+        Dwarf *dwarf = dwfl_module_getdwarf(module->dwfl_module, &module->dwarf_bias);
+        if (dwarf)
+            module->debuginfo = debuginfo_new(dwarf);
+    }
+    uint64_t at = address->address + module->bias;
+    size_t count = module->debuginfo ? debuginfo_find(module->debuginfo, at - module->dwarf_bias, levels) : 0;
+    if (!count)
+        levels[count++] = (struct model_found){0};
+    if (!levels[count - 1].function) {
+        const char *symbol = find_symbol(module, at);
+        if (symbol)
+            levels[count - 1].function = debuginfo_demangle(s->pool, symbol);
+    }
+    if (count == 1 && !levels[0].function && !levels[0].line)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        levels[i].function = pool_intern_string(s->pool, levels[i].function);
+        levels[i].file = tidy_path(s->pool, levels[i].file);
+        levels[i].function_file = tidy_path(s->pool, levels[i].function_file);
+    }
+    return count;
+}
+
+static size_t resolve(struct model_resolver *resolver, const struct model_address *address,
+                      struct model_found levels[MODEL_LEVELS_MAX]) {
+    struct symbolize *s = (struct symbolize *)resolver;
+    struct module *module = find_module(s, address);
+    if (!module->dwfl)
+        return 0;
+    bool added;
+    uint32_t number = map_number(module->addresses, (struct map_key){{address->address}}, &added);
+    if (added) {
+        module->answers =
+            memory_grow(module->answers, number, &module->answer_capacity, sizeof *module->answers);
+        size_t count = find_levels(s, module, address, levels);
+        struct answer *answer = &module->answers[number];
+        answer->count = count;
+        answer->levels = pool_block(s->pool, count, sizeof *levels);
+        memcpy(answer->levels, levels, count * sizeof *levels);
+        return count;
+    }
+    const struct answer *answer = &module->answers[number];
+    memcpy(levels, answer->levels, answer->count * sizeof *levels);
+    return answer->count;
+}
+
+struct symbolize *symbolize_new(void) {
+    struct symbolize *s = memory_alloc(1, sizeof *s);
+    // libdwfl asks the servers named here; a report must not depend on a network.
+    unsetenv("DEBUGINFOD_URLS");
+    s->resolver.resolve = resolve;
+    s->pool = pool_new();
+    s->module_numbers = map_new();
+    return s;
+}
+
+void symbolize_free(struct symbolize *s) {
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < map_count(s->module_numbers); i++) {
+        struct module *module = &s->modules[i];
+        debuginfo_free(module->debuginfo);
+        if (module->dwfl)
+            dwfl_end(module->dwfl);
+        free(module->symbols);
+        free(module->answers);
+        map_free(module->addresses);
+    }
+    free(s->modules);
+    free(s->notes);
+    map_free(s->module_numbers);
+    pool_free(s->pool);
+    free(s);
+}
+
+struct model_resolver *symbolize_resolver(struct symbolize *s) {
+    return &s->resolver;
+}
+
+const char *const *symbolize_notes(const struct symbolize *s, size_t *count) {
+    *count = s->note_count;
+    return s->notes;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// Bump allocation out of anonymous mappings, with one free list per power of two.
+
+#include "shim/arena.h"
+#include "shim/shim.h"
+
+#include <sys/mman.h>
+
+#define ARENA_CHUNK (256u << 10) // bytes asked of the kernel at a time
+#define ARENA_REGION (16u << 20) // bytes of address space taken at a time for sparse tables
+#define ARENA_CLASS_MIN 5        // 32 bytes
+#define ARENA_CLASS_MAX 30
+
+struct arena_free_block {
+    struct arena_free_block *next;
+};
+
+static void *arena_map(size_t size) {
+    long address =
+        sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (sys_failed(address))
+        return NULL;
+    // A child has no use for it: its tables start empty (process.c).
+    sys_madvise((void *)address, size, MADV_DONTFORK);
+    return (void *)address;
+}
+
+static unsigned arena_class(size_t size) {
+    unsigned class = ARENA_CLASS_MIN;
+    while (class <= ARENA_CLASS_MAX && (size_t)1 << class < size)
+        class ++;
+    return class;
+}
+
+void *arena_alloc(size_t size) {
+    struct arena *arena = &shim.arena;
+    unsigned class = arena_class(size);
+    if (class > ARENA_CLASS_MAX)
+        return NULL;
+    size_t rounded = (size_t)1 << class;
+    void *block = NULL;
+    bool reused = false;
+    bool locked = lock_take(&arena->lock);
+    if (arena->free[class]) {
+        block = arena->free[class];
+        arena->free[class] = arena->free[class]->next;
+        reused = true;
+    } else if (rounded >= ARENA_CHUNK) {
+        block = arena_map(rounded);
+        if (block)
+            arena->bytes += rounded;
+    } else {
+        if ((size_t)(arena->chunk_end - arena->chunk) < rounded) {
+            // What is left of the old chunk is less than a block of this size; it is given up.
+            char *chunk = arena_map(ARENA_CHUNK);
+            if (chunk) {
+                arena->chunk = chunk;
+                arena->chunk_end = chunk + ARENA_CHUNK;
+                arena->bytes += ARENA_CHUNK;
+            }
+        }
+        if ((size_t)(arena->chunk_end - arena->chunk) >= rounded) {
+            block = arena->chunk;
+            arena->chunk += rounded;
+        }
+    }
+    lock_drop(&arena->lock, locked);
+    if (reused)
+        __builtin_memset(block, 0, rounded);
+    return block;
+}
+
+void arena_free(void *block, size_t size) {
+    if (!block)
+        return;
+    struct arena *arena = &shim.arena;
+    struct arena_free_block *entry = block;
+    unsigned class = arena_class(size);
+    bool locked = lock_take(&arena->lock);
+    entry->next = arena->free[class];
+    arena->free[class] = entry;
+    lock_drop(&arena->lock, locked);
+}
+
+void *arena_reserve(size_t size) {
+    struct arena *arena = &shim.arena;
+    size = (size + 4095) & ~(size_t)4095;
+    if (size >= ARENA_REGION)
+        return arena_map(size);
+    void *block = NULL;
+    bool locked = lock_take(&arena->lock);
+    if ((size_t)(arena->region_end - arena->region) < size) {
+        char *region = arena_map(ARENA_REGION);
+        if (region) {
+            arena->region = region;
+            arena->region_end = region + ARENA_REGION;
+        }
+    }
+    if ((size_t)(arena->region_end - arena->region) >= size) {
+        block = arena->region;
+        arena->region += size;
+    }
+    lock_drop(&arena->lock, locked);
+    // Address space may be short (RLIMIT_AS) where this one table still fits.
+    return block ? block : arena_map(size);
+}
+
+uint64_t arena_bytes(void) {
+    return shim.arena.bytes;
+}

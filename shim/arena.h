@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// Memory for the shim's own tables, straight from the kernel, never from the host's malloc.
+//
+// Blocks are zeroed and 16-aligned. Memory is never given back to the kernel; arena_free keeps blocks for
+// reuse by size class. In a forked child all of it reads as zero (MADV_WIPEONFORK): whoever keeps a pointer
+// into the arena must keep it in memory that is wiped as well (struct shim, shim.h).
+// Threads: any; arena_alloc and arena_free lock internally for a few instructions, or a system call.
+// Signals: only with the guard held (guard.h).
+// Failure: NULL; the caller degrades and counts the loss.
+
+#ifndef PEAKLINE_ARENA_H
+#define PEAKLINE_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void *arena_alloc(size_t size);
+
+// `size` as it was given to arena_alloc. NULL is ignored.
+void arena_free(void *block, size_t size);
+
+// Large private region that is zero until touched and costs address space only: for sparse tables. Never
+// freed.
+void *arena_reserve(size_t size);
+
+// Bytes taken from the kernel so far (arena_reserve excluded).
+uint64_t arena_bytes(void);
+
+#endif

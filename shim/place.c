@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+//
+// Interning of places. Content decides: a function that is compiled twice is one function, a library that is
+// unloaded and loaded again elsewhere is one module, since offsets are kept relative to their module.
+
+#include "shim/place.h"
+#include "shim/clock.h"
+#include "shim/hash.h"
+#include "shim/python/elf.h"
+#include "shim/recording.h"
+#include "shim/shim.h"
+
+#include <elf.h>
+
+#define PLACE_ADDRESSES 4096 // entries of the address cache; a power of two
+
+struct place_string {
+    uint32_t offset;
+    UT_hash_handle hh; // keyed by the bytes in the recording
+};
+
+// Keys are compared as bytes: no padding.
+struct place_function_key {
+    uint32_t language, module;
+    uint64_t offset;
+    uint32_t file, name, first_line, zero;
+};
+
+struct place_function {
+    struct place_function_key key;
+    uint32_t number;
+    UT_hash_handle hh;
+};
+
+struct place_frame_key {
+    uint32_t function, line;
+    uint64_t offset;
+    uint32_t module, flags;
+};
+
+struct place_frame {
+    struct place_frame_key key;
+    uint32_t number;
+    UT_hash_handle hh;
+};
+
+#define PLACE_OPERATORS 8
+
+struct place_module {
+    uint32_t number;
+    uintptr_t start, end, bias;
+    uintptr_t operators[PLACE_OPERATORS]; // where its operators new start; 0 = none
+    struct place_module *next;
+};
+
+struct place_address {
+    uintptr_t address;
+    uint32_t frame;
+    uint32_t exact;
+};
+
+bool place_open(void) {
+    shim.addresses = arena_alloc(PLACE_ADDRESSES * sizeof *shim.addresses);
+    return shim.addresses != NULL;
+}
+
+static uint32_t place_string(const char *bytes, size_t length) {
+    struct place_string *entry = NULL;
+    if (!length)
+        return 0;
+    HASH_FIND(hh, shim.strings, bytes, length, entry);
+    if (entry)
+        return entry->offset;
+    entry = arena_alloc(sizeof *entry);
+    uint32_t offset = entry ? recording_string(bytes, length) : 0;
+    if (!offset) {
+        arena_free(entry, sizeof *entry);
+        return 0;
+    }
+    entry->offset = offset;
+    const struct record_string *string = (const void *)(shim.tables[RECORD_STRINGS].base + offset);
+    HASH_ADD_KEYPTR(hh, shim.strings, string->bytes, string->length, entry);
+    return offset;
+}
+
+static uint32_t place_function(const struct place_function_key *key) {
+    struct place_function *entry = NULL;
+    HASH_FIND(hh, shim.functions, key, sizeof *key, entry);
+    if (entry)
+        return entry->number;
+    struct record_function function = {
+        .language = key->language,
+        .module = key->module,
+        .offset = key->offset,
+        .file = key->file,
+        .name = key->name,
+        .first_line = key->first_line,
+    };
+    entry = arena_alloc(sizeof *entry);
+    uint32_t number = entry ? recording_append(RECORD_FUNCTIONS, &function) : 0;
+    if (!number) {
+        arena_free(entry, sizeof *entry);
+        return 0;
+    }
+    entry->key = *key;
+    entry->number = number;
+    HASH_ADD(hh, shim.functions, key, sizeof entry->key, entry);
+    return number;
+}
+
+static uint32_t place_frame(const struct place_frame_key *key) {
+    struct place_frame *entry = NULL;
+    HASH_FIND(hh, shim.frames, key, sizeof *key, entry);
+    if (entry)
+        return entry->number;
+    struct record_frame frame = {
+        .function = key->function,
+        .line = key->line,
+        .module = key->module,
+        .flags = key->flags,
+        .offset = key->offset,
+    };
+    entry = arena_alloc(sizeof *entry);
+    uint32_t number = entry ? recording_append(RECORD_FRAMES, &frame) : 0;
+    if (!number) {
+        arena_free(entry, sizeof *entry);
+        return 0;
+    }
+    entry->key = *key;
+    entry->number = number;
+    HASH_ADD(hh, shim.frames, key, sizeof entry->key, entry);
+    return number;
+}
+
+uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line) {
+    const struct place_function_key function = {
+        .language = RECORD_PYTHON,
+        .file = place_string(file.bytes, file.length),
+        .name = place_string(name.bytes, name.length),
+        .first_line = first_line,
+    };
+    const struct place_frame_key frame = {.function = place_function(&function), .line = line};
+    return frame.function ? place_frame(&frame) : 0;
+}
+
+// The ELF header at `start`, when it and the segments' headers lie in the first page, which alone is sure to
+// be mapped.
+static const Elf64_Ehdr *place_elf(uintptr_t start, uintptr_t end) {
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)start;
+    if (end - start < 4096 || __builtin_memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phoff > 4096 ||
+        header->e_phoff + header->e_phnum * sizeof(Elf64_Phdr) > 4096)
+        return NULL;
+    return header;
+}
+
+// The GNU build-id among the notes of the ELF image at `start`; its length, 0 when there is none.
+static uint32_t place_build_id(uintptr_t start, uintptr_t end, uintptr_t bias, uint8_t *out, size_t most) {
+    const Elf64_Ehdr *header = place_elf(start, end);
+    if (!header)
+        return 0;
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(start + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        uintptr_t at = bias + segments[i].p_vaddr, stop = at + segments[i].p_filesz;
+        if (segments[i].p_type != PT_NOTE || at < start || stop > end || stop < at)
+            continue;
+        while (stop - at >= sizeof(Elf64_Nhdr)) {
+            const Elf64_Nhdr *note = (const Elf64_Nhdr *)at;
+            uintptr_t name = at + sizeof *note;
+            size_t name_size = ((size_t)note->n_namesz + 3) & ~(size_t)3;
+            size_t text_size = ((size_t)note->n_descsz + 3) & ~(size_t)3;
+            if (name_size > stop - name || text_size > stop - name - name_size)
+                break;
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+                __builtin_memcmp((const void *)name, "GNU", 4) == 0 && note->n_descsz <= most) {
+                __builtin_memcpy(out, (const void *)(name + name_size), note->n_descsz);
+                return note->n_descsz;
+            }
+            at = name + name_size + text_size;
+        }
+    }
+    return 0;
+}
+
+static void place_operators(struct place_module *module, const char *path) {
+    // operator new and new[]: plain, nothrow, aligned, both (Itanium C++ ABI, section 5.1.5)
+    static const char *const names[PLACE_OPERATORS] = {
+        "_Znwm",
+        "_Znam",
+        "_ZnwmRKSt9nothrow_t",
+        "_ZnamRKSt9nothrow_t",
+        "_ZnwmSt11align_val_t",
+        "_ZnamSt11align_val_t",
+        "_ZnwmSt11align_val_tRKSt9nothrow_t",
+        "_ZnamSt11align_val_tRKSt9nothrow_t",
+    };
+    // A program's own replacement is code that somebody wants to see.
+    const char *slash = __builtin_strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const Elf64_Ehdr *header = place_elf(module->start, module->end);
+    if (!header ||
+        (__builtin_strncmp(name, "libstdc++.so", 12) != 0 && __builtin_strncmp(name, "libc++", 6) != 0))
+        return;
+    const struct dl_phdr_info info = {
+        .dlpi_addr = module->bias,
+        .dlpi_name = path,
+        .dlpi_phdr = (const Elf64_Phdr *)(module->start + header->e_phoff),
+        .dlpi_phnum = header->e_phnum,
+    };
+    struct elf_module elf;
+    if (!elf_open(&elf, &info))
+        return;
+    for (int i = 0; i < PLACE_OPERATORS; i++)
+        module->operators[i] = (uintptr_t)elf_symbol(&elf, names[i]);
+}
+
+static struct place_module *place_module_add(const struct unwind_object *object) {
+    struct record_module module = {.start = object->start, .end = object->end, .bias = object->bias};
+    module.build_id_length =
+        place_build_id(object->start, object->end, object->bias, module.build_id, sizeof module.build_id);
+    module.path = place_string(object->path, __builtin_strlen(object->path));
+    module.loaded_ns = clock_monotonic() - shim.header->start_monotonic_ns;
+    struct place_module *entry = arena_alloc(sizeof *entry);
+    if (!entry)
+        return NULL;
+    struct record_module *modules = (struct record_module *)shim.tables[RECORD_MODULES].base;
+    for (uint32_t i = 1; i < shim.header->tables[RECORD_MODULES].count; i++) {
+        if (modules[i].path != module.path || modules[i].build_id_length != module.build_id_length ||
+            __builtin_memcmp(modules[i].build_id, module.build_id, sizeof module.build_id) != 0)
+            continue;
+        modules[i].start = module.start;
+        modules[i].end = module.end;
+        modules[i].bias = module.bias;
+        modules[i].unloaded_ns = 0;
+        entry->number = i;
+    }
+    if (!entry->number)
+        entry->number = recording_append(RECORD_MODULES, &module);
+    if (!entry->number) {
+        arena_free(entry, sizeof *entry);
+        return NULL;
+    }
+    entry->start = object->start;
+    entry->end = object->end;
+    entry->bias = object->bias;
+    place_operators(entry, object->path);
+    entry->next = shim.modules;
+    shim.modules = entry;
+    __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
+    return entry;
+}
+
+static struct place_module *place_module(uintptr_t address) {
+    for (struct place_module *module = shim.modules; module; module = module->next)
+        if (address - module->start < module->end - module->start)
+            return module;
+    struct unwind_object object;
+    return unwind_find(address, &object) ? place_module_add(&object) : NULL;
+}
+
+__attribute__((noinline)) static uint32_t place_native_find(uintptr_t address, bool exact) {
+    // A return address may be the first byte after a function that does not return.
+    uintptr_t inside = exact ? address : address - 1;
+    const struct place_module *module = place_module(inside);
+    uintptr_t bias = module ? module->bias : 0;
+    uintptr_t start = unwind_function_start(inside);
+    for (int i = 0; module && start && i < PLACE_OPERATORS; i++)
+        if (module->operators[i] == start)
+            return PLACE_ALLOCATOR;
+    const struct place_function_key function = {
+        .language = RECORD_NATIVE,
+        .module = module ? module->number : 0,
+        .offset = start    ? start - bias
+                  : module ? 0
+                           : address,
+    };
+    const struct place_frame_key frame = {
+        .function = place_function(&function),
+        .module = function.module,
+        .offset = address - bias,
+        .flags = exact ? RECORD_FRAME_EXACT_PC : 0,
+    };
+    return frame.function ? place_frame(&frame) : 0;
+}
+
+uint32_t place_native(uintptr_t address, bool exact) {
+    struct place_address *cached = &shim.addresses[hash_mix(address) & (PLACE_ADDRESSES - 1)];
+    if (cached->address == address && cached->exact == exact)
+        return cached->frame;
+    uint32_t frame = place_native_find(address, exact);
+    if (frame)
+        *cached = (struct place_address){.address = address, .frame = frame, .exact = exact};
+    return frame;
+}
+
+void place_unloaded(void) {
+    struct record_module *modules = (struct record_module *)shim.tables[RECORD_MODULES].base;
+    uint64_t now = clock_monotonic() - shim.header->start_monotonic_ns;
+    bool gone = false;
+    for (struct place_module **link = &shim.modules; *link;) {
+        struct place_module *module = *link;
+        struct unwind_object object;
+        if (unwind_find(module->start, &object) && object.start == module->start &&
+            object.bias == module->bias) {
+            link = &module->next;
+            continue;
+        }
+        modules[module->number].unloaded_ns = now;
+        unwind_forget(module->start, module->end);
+        *link = module->next;
+        arena_free(module, sizeof *module);
+        gone = true;
+    }
+    if (!gone)
+        return;
+    __builtin_memset(shim.addresses, 0, PLACE_ADDRESSES * sizeof *shim.addresses);
+    __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
+}

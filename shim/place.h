@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// Places in code: each line, call site, function and module gets its number in the recording once.
+// Callers hold shim.lock. 0 where the recording is full.
+
+#ifndef PEAKLINE_PLACE_H
+#define PEAKLINE_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// False: no memory.
+bool place_open(void);
+
+struct place_text {
+    const char *bytes;
+    size_t length;
+};
+
+// Frame of a line of a Python function. `line` 0 = none.
+uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
+
+// Instead of a frame: the C++ library's operator new, which is to the program what malloc is. It gets no
+// frame.
+#define PLACE_ALLOCATOR UINT32_MAX
+
+// Frame of a native call site: a return address, or, with `exact`, the address of an interrupted instruction.
+uint32_t place_native(uintptr_t address, bool exact);
+
+// Code may have been unloaded: addresses learnt so far are looked up again.
+void place_unloaded(void);
+
+#endif

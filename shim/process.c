@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+//
+// Life of the shim in a process.
+//
+// The first hook that runs starts everything; that is usually in the dynamic loader, long before any
+// constructor. A forked child starts again from nothing (shim.h). A child of vfork shares our memory:
+// whatever would change the recording compares pids first.
+
+#include "shim/process.h"
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/guard.h"
+#include "shim/live.h"
+#include "shim/place.h"
+#include "shim/real.h"
+#include "shim/recording.h"
+#include "shim/stack.h"
+#include "shim/track.h"
+#include "shim/tree.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Alone on its pages, because the kernel wipes whole pages.
+union process_state {
+    struct shim shim;
+    char pages[(sizeof(struct shim) + 4095) / 4096 * 4096];
+};
+_Static_assert(offsetof(union process_state, shim) == 0, "`shim` is an alias of the union");
+union process_state process_state __attribute__((aligned(4096)));
+extern struct shim shim __attribute__((alias("process_state")));
+
+__thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX};
+
+// What must survive fork; written once per process image.
+static bool process_tried; // config has been read
+static bool process_off;   // nothing is recorded, now or later, in this image and its forks
+static pthread_key_t process_key;
+static bool process_key_made;
+static uint32_t process_image_pid; // of the process that loaded this image
+
+static bool process_open(struct thread *thread) {
+    // A forked thread keeps its thread_self: its number must differ from the one it had as its parent.
+    uint32_t generation = thread->generation + 1;
+    if (generation == 0 || generation == UINT32_MAX)
+        generation = 1;
+    shim.pid = (uint32_t)sys_getpid();
+    if (!config.follow && config.root && shim.pid != config.root)
+        return false;
+    if (sys_failed(sys_madvise(&process_state, sizeof process_state, MADV_WIPEONFORK)))
+        return false; // kernel before 4.14: a child would write into its parent's file
+    if (!recording_open())
+        return false;
+    unwind_init(&shim.unwind);
+    python_init(&shim.python);
+    if (config.objects != RECORD_OBJECTS_OFF)
+        python_objects_start();
+    if (!live_open() || !place_open() || !tree_open()) {
+        recording_abandon();
+        return false;
+    }
+    if (config.frees)
+        shim.header->flags |= RECORD_FLAG_FREES;
+    if (config.native)
+        shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
+    if (shim.pid != process_image_pid)
+        shim.header->flags |= RECORD_FLAG_FORKED;
+    __atomic_store_n(&shim.generation, generation, __ATOMIC_RELEASE);
+    return true;
+}
+
+void process_poll(void) {
+    __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
+    // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent knew
+    // of an interpreter is still known.
+    if (shim.pid == process_image_pid)
+        python_poll();
+    const char *version = python_version();
+    if (!version || shim.header->python_version)
+        return;
+    const char *note = python_note();
+    bool locked = lock_take(&shim.lock);
+    if (!shim.header->python_version) {
+        shim.header->python_version = recording_string(version, __builtin_strlen(version));
+        if (note) {
+            shim.header->python_note = recording_string(note, __builtin_strlen(note));
+            shim.header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
+        } else {
+            shim.header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
+            shim.header->objects = config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
+        }
+    }
+    lock_drop(&shim.lock, locked);
+}
+
+__attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
+    if (process_off || !real.resolved)
+        return false;
+    if (!process_tried) {
+        process_tried = true;
+        process_image_pid = (uint32_t)sys_getpid();
+        config_read();
+        if (!config.active) {
+            process_off = true;
+            return false;
+        }
+    }
+    int saved_errno = errno;
+    if (!shim.generation && !process_open(thread)) {
+        process_off = true;
+        errno = saved_errno;
+        return false;
+    }
+    thread->last_block = 0;
+    thread->late_count = 0;
+    thread->until_sample = 512; // not the first events: they are as slow as no other
+    thread->stack = NULL;
+    if (!thread->ending) {
+        stack_open(thread);
+        // Allocates when the process has many keys; the guard is held.
+        if (process_key_made)
+            pthread_setspecific(process_key, thread);
+    }
+    if (lock_needed())
+        __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_THREADS, __ATOMIC_RELAXED);
+    thread->generation = shim.generation;
+    process_poll();
+    errno = saved_errno;
+    return true;
+}
+
+// The thread's destructors run in any order and may still allocate: from now on it has no stack memory of its
+// own.
+static void process_thread_ends(void *value) {
+    struct thread *thread = value;
+    thread->ending = 1;
+    if (thread->generation != shim.generation || thread->busy)
+        return;
+    thread->busy = 1;
+    stack_close(thread);
+    thread->busy = 0;
+}
+
+// Makes the child's recording at once, so that a child that allocates nothing is listed as well.
+static void process_forked(void) {
+    struct thread *thread = guard_enter();
+    if (thread)
+        guard_leave(thread);
+}
+
+static bool process_is_ours(void) {
+    return shim.header && shim.pid == (uint32_t)sys_getpid();
+}
+
+// With the guard held. The last words of this image.
+static void process_last(enum record_end end, int status) {
+    track_tick();
+    recording_end(end, status);
+}
+
+static void process_at_exit(int status, void *unused) {
+    (void)unused;
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    if (process_is_ours())
+        process_last(RECORD_EXITED, status);
+    guard_leave(thread);
+}
+
+void process_exits(int status) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    // A child of vfork ends here as well; it is not the process that the recording is about.
+    if (process_is_ours())
+        process_last(RECORD_EXITED, status);
+    guard_leave(thread);
+}
+
+bool process_replaced(void) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return false;
+    bool ours = process_is_ours();
+    if (ours)
+        process_last(RECORD_REPLACED, 0);
+    guard_leave(thread);
+    return ours;
+}
+
+void process_not_replaced(void) {
+    if (process_is_ours())
+        recording_go_on();
+}
+
+void process_reaped(int pid, int status) {
+    if (pid <= 0 || !(WIFEXITED(status) || WIFSIGNALED(status)))
+        return;
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    if (process_is_ours()) {
+        struct record_reaped reaped = {.pid = (uint32_t)pid, .status = status};
+        reaped.time_ns = clock_monotonic() - shim.header->start_monotonic_ns;
+        bool locked = lock_take(&shim.lock);
+        recording_append(RECORD_REAPED, &reaped);
+        lock_drop(&shim.lock, locked);
+    }
+    guard_leave(thread);
+}
+
+// Variables that the new image needs, in this order.
+enum { PROCESS_PRELOAD, PROCESS_OUTPUT, PROCESS_SHIM, PROCESS_VARIABLES };
+static const char *const process_names[PROCESS_VARIABLES] = {
+    "LD_PRELOAD=", "PEAKLINE_OUTPUT=", "PEAKLINE_SHIM="};
+
+static bool process_starts(const char *text, const char *prefix) {
+    return __builtin_strncmp(text, prefix, __builtin_strlen(prefix)) == 0;
+}
+
+static bool process_preloads(const char *list) {
+    size_t length = __builtin_strlen(config.shim);
+    for (const char *at = list; (at = __builtin_strstr(at, config.shim)) != NULL; at += length)
+        if ((at == list || at[-1] == ':' || at[-1] == ' ') &&
+            (!at[length] || at[length] == ':' || at[length] == ' '))
+            return true;
+    return false;
+}
+
+static void process_look(char *const envp[], bool found[PROCESS_VARIABLES]) {
+    for (; envp && *envp; envp++)
+        for (int i = 0; i < PROCESS_VARIABLES; i++)
+            if (process_starts(*envp, process_names[i]))
+                found[i] =
+                    i != PROCESS_PRELOAD || process_preloads(*envp + __builtin_strlen(process_names[i]));
+}
+
+size_t process_environment_bytes(char *const envp[]) {
+    if (!config.active || !config.follow || process_off || !config.shim[0])
+        return 0;
+    bool found[PROCESS_VARIABLES] = {false};
+    process_look(envp, found);
+    if (found[PROCESS_PRELOAD] && found[PROCESS_OUTPUT])
+        return 0;
+    size_t entries = PROCESS_VARIABLES + 1, text = 0;
+    for (; envp && *envp; envp++) {
+        entries++;
+        if (process_starts(*envp, process_names[PROCESS_PRELOAD]))
+            text += __builtin_strlen(*envp);
+    }
+    text += __builtin_strlen(config.output) + 2 * __builtin_strlen(config.shim);
+    for (int i = 0; i < PROCESS_VARIABLES; i++)
+        text += __builtin_strlen(process_names[i]) + 2;
+    return entries * sizeof(char *) + text;
+}
+
+static char *process_put(char *text, const char *part) {
+    size_t length = __builtin_strlen(part);
+    __builtin_memcpy(text, part, length + 1);
+    return text + length;
+}
+
+char **process_environment(char *const envp[], void *room) {
+    bool found[PROCESS_VARIABLES] = {false};
+    process_look(envp, found);
+    size_t entries = PROCESS_VARIABLES + 1, count = 0;
+    while (envp && envp[entries - PROCESS_VARIABLES - 1])
+        entries++;
+    char **list = room;
+    char *text = (char *)(list + entries);
+    const char *preload = "";
+    for (char *const *entry = envp; entry && *entry; entry++) {
+        if (!found[PROCESS_PRELOAD] && process_starts(*entry, process_names[PROCESS_PRELOAD]))
+            preload = *entry + __builtin_strlen(process_names[PROCESS_PRELOAD]);
+        else
+            list[count++] = *entry;
+    }
+    for (int i = 0; i < PROCESS_VARIABLES; i++) {
+        if (found[i])
+            continue;
+        list[count++] = text;
+        text = process_put(text, process_names[i]);
+        text = process_put(text, i == PROCESS_OUTPUT ? config.output : config.shim);
+        if (i == PROCESS_PRELOAD && *preload) {
+            text = process_put(text, ":");
+            text = process_put(text, preload);
+        }
+        text++; // its NUL
+    }
+    list[count] = NULL;
+    return list;
+}
+
+void process_unloaded(void) {
+    bool locked = lock_take(&shim.lock);
+    place_unloaded();
+    lock_drop(&shim.lock, locked);
+}
+
+__attribute__((constructor)) static void process_constructed(void) {
+    if (!real_resolve())
+        return;
+    process_key_made = pthread_key_create(&process_key, process_thread_ends) == 0;
+    pthread_atfork(NULL, NULL, process_forked);
+    on_exit(process_at_exit, NULL);
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    // The first hooks may have run before there was a key.
+    if (process_key_made)
+        pthread_setspecific(process_key, thread);
+    guard_leave(thread);
+}

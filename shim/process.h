@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// Life of the shim in a process: first call, threads, fork, exec, exit.
+
+#ifndef PEAKLINE_PROCESS_H
+#define PEAKLINE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Before exec: says so in the recording. True: call process_not_replaced when exec returns.
+bool process_replaced(void);
+void process_not_replaced(void);
+
+// `_exit` and its like: the process ends with this status, without the handlers of exit().
+void process_exits(int status);
+
+// A child of this process was waited for.
+void process_reaped(int pid, int status);
+
+// The environment that a new program image must get so that it is recorded too. process_environment_bytes:
+// how much memory that takes; 0 when `envp` has what is needed already, or nothing is to be done. Else
+// process_environment builds it in `room`, which must be aligned for pointers. Both run in children of vfork,
+// too: they change nothing but the caller's memory.
+size_t process_environment_bytes(char *const envp[]);
+char **process_environment(char *const envp[], void *room);
+
+// With the guard held and no lock: looks for an interpreter in modules that are new.
+void process_poll(void);
+
+// With the guard held: code may have been unloaded, so what was learnt of its addresses is forgotten.
+void process_unloaded(void);
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// See code.h.
+
+#include "shim/python/code.h"
+#include "shim/arena.h"
+#include "shim/python/lines.h"
+#include "shim/python/text.h"
+
+#define CODE_SLOTS_FIRST (1u << 12)
+#define CODE_SLOTS_MOST (1u << 17) // entries; beyond, all is forgotten and learnt again
+
+uint32_t code_epoch;
+uint32_t code_lives[CODE_LIVES];
+
+// A place in the code and the caller's word for it. The code object is part of the name: another one may
+// lie where its instructions were.
+struct code_slot {
+    const void *code; // NULL = free
+    uintptr_t instr;
+    uint32_t life;
+    uint32_t word;
+};
+
+struct python_slots {
+    uint32_t mask, used;
+    struct code_slot slots[];
+};
+
+static struct python_state *code_state;
+
+void code_init(struct python_state *state)
+{
+    code_state = state;
+}
+
+// Runs in the interpreter, not in a hook: a count, and on.
+static void code_dies(void *code)
+{
+    uintptr_t address = (uintptr_t)code;
+    __atomic_fetch_add(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], 1, __ATOMIC_ACQ_REL);
+    __atomic_fetch_add(&code_epoch, 1, __ATOMIC_ACQ_REL);
+    for (size_t i = DETECT_RUNTIMES; i-- > 0;) {
+        const struct detect_runtime *runtime = &detect_runtimes[i];
+        if (runtime->code_type && runtime->code_type == code_load(code, runtime->layout.object_type)) {
+            runtime->code_dealloc(code);
+            return;
+        }
+    }
+}
+
+bool code_watches(const struct detect_runtime *runtime)
+{
+    return runtime->code_dealloc == code_dies;
+}
+
+void code_watch(struct detect_runtime *runtime)
+{
+    if (code_watches(runtime)) {
+        // The module is one that was found before.
+        for (size_t i = 0; i < DETECT_RUNTIMES; i++)
+            if (detect_runtimes[i].code_type == runtime->code_type && !code_watches(&detect_runtimes[i]))
+                runtime->code_dealloc = detect_runtimes[i].code_dealloc;
+        return;
+    }
+    void (*watch)(void *) = code_dies;
+    uintptr_t word;
+    __builtin_memcpy(&word, &watch, sizeof word);
+    uintptr_t *slot = (uintptr_t *)((uintptr_t)runtime->code_type + runtime->layout.type_dealloc);
+    __atomic_store_n(slot, word, __ATOMIC_RELEASE);
+}
+
+int code_offset(const struct detect_runtime *runtime, const void *frame, const void *code, uintptr_t instr)
+{
+    const struct python_layout *layout = &runtime->layout;
+    intptr_t offset;
+    size_t units; // of 2 bytes
+    if (layout->minor <= 10) {
+        offset = (int)(uint32_t)instr * (layout->minor == 10 ? 2 : 1);
+        units = (uintptr_t)code_load(code_load(code, layout->code_bytecode), layout->object_size) / 2;
+    } else {
+        const char *base = (const char *)code + layout->code_bytecode;
+        if (layout->code_tlbc != LAYOUT_NONE) {
+            int32_t index;
+            __builtin_memcpy(&index, (const char *)frame + layout->frame_tlbc, sizeof index);
+            // {size, copies[]}; copies[0] is the bytecode in the code object itself.
+            const char *copies = code_load(code, layout->code_tlbc);
+            if (index > 0 && copies && index < (intptr_t)code_load(copies, 0))
+                base = code_load(copies, 8 + 8 * (size_t)index);
+        }
+        offset = (intptr_t)(instr - (uintptr_t)base);
+        units = (uintptr_t)code_load(code, layout->object_size);
+    }
+    return offset >= 0 && (size_t)offset / 2 < units && offset < INT32_MAX ? (int)offset : -1;
+}
+
+static int code_first_line(const struct detect_runtime *runtime, const void *code)
+{
+    int first;
+    __builtin_memcpy(&first, (const char *)code + runtime->layout.code_firstlineno, sizeof first);
+    return first;
+}
+
+int code_line(const struct detect_runtime *runtime, const void *code, int offset, int *near)
+{
+    const struct python_layout *layout = &runtime->layout;
+    int first = code_first_line(runtime, code);
+    const char *bytes = code_load(code, layout->code_linetable);
+    *near = first;
+    if (offset < 0 || !bytes)
+        return first;
+    const unsigned char *table = (const unsigned char *)bytes + layout->bytes_data;
+    size_t size = (size_t)code_load(bytes, layout->object_size);
+    if (layout->minor <= 9)
+        return *near = lines_lnotab(table, size, first, offset);
+    if (layout->minor == 10)
+        return lines_ranges(table, size, first, offset, near);
+    return lines_locations(table, size, first, offset, near);
+}
+
+bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer, size_t size)
+{
+    const struct detect_runtime *runtime = detect_get();
+    if (!runtime || !python_found() || size < 64)
+        return false;
+    const struct python_layout *layout = &runtime->layout;
+    const void *code = frame->code;
+    int near, first = code_first_line(runtime, code);
+    int line = code_line(runtime, code, code_offset(runtime, frame->frame, code, frame->instr), &near);
+    if (line < 0)
+        line = near;
+    size_t half = size / 2;
+    location->file = buffer;
+    location->file_length = text_copy(layout, code_load(code, layout->code_filename), buffer, half);
+    location->name = buffer + location->file_length;
+    uint16_t name = layout->code_qualname != LAYOUT_NONE ? layout->code_qualname : layout->code_name;
+    location->name_length =
+        text_copy(layout, code_load(code, name), buffer + location->file_length, size - location->file_length);
+    location->first_line = first > 0 ? (uint32_t)first : 0;
+    location->line = line > 0 ? (uint32_t)line : 0;
+    return true;
+}
+
+static struct code_slot *code_probe(struct python_slots *table, const void *code, uintptr_t instr, uint32_t life)
+{
+    uint64_t hash = ((uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47) * 0x9e3779b97f4a7c15u;
+    for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
+        struct code_slot *slot = &table->slots[at & table->mask];
+        if (!slot->code || (slot->instr == instr && slot->code == code && slot->life == life))
+            return slot;
+    }
+}
+
+static size_t code_table_size(uint32_t entries)
+{
+    return sizeof(struct python_slots) + entries * sizeof(struct code_slot);
+}
+
+static struct python_slots *code_grow(struct python_slots *old)
+{
+    uint32_t entries = old ? (old->mask + 1) * 2 : CODE_SLOTS_FIRST;
+    if (entries > CODE_SLOTS_MOST) {
+        __builtin_memset(old->slots, 0, (size_t)(old->mask + 1) * sizeof(struct code_slot));
+        old->used = 0;
+        return old;
+    }
+    struct python_slots *table = arena_alloc(code_table_size(entries));
+    if (!table)
+        return NULL;
+    table->mask = entries - 1;
+    if (old) {
+        for (uint32_t i = 0; i <= old->mask; i++) {
+            const struct code_slot *slot = &old->slots[i];
+            if (slot->code)
+                *code_probe(table, slot->code, slot->instr, slot->life) = *slot;
+        }
+        table->used = old->used;
+        arena_free(old, code_table_size(old->mask + 1));
+    }
+    return code_state->slots = table;
+}
+
+uint32_t *python_slot(const struct python_frame *frame)
+{
+    struct python_slots *table = code_state ? code_state->slots : NULL;
+    if (table) {
+        struct code_slot *slot = code_probe(table, frame->code, frame->instr, frame->life);
+        if (slot->code)
+            return &slot->word;
+    }
+    if (!code_state)
+        return NULL;
+    if (!table || table->used >= (table->mask + 1) / 4 * 3)
+        table = code_grow(table);
+    if (!table)
+        return NULL;
+    struct code_slot *slot = code_probe(table, frame->code, frame->instr, frame->life);
+    *slot = (struct code_slot){.code = frame->code, .instr = frame->instr, .life = frame->life};
+    table->used++;
+    return &slot->word;
+}

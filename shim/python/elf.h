@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+//
+// Dynamic symbols of a module that is loaded in this process, found without dlsym: that would take the loader's
+// lock, which may be held by a thread that waits for ours, and disturb what the host's dlerror() says.
+//
+// To be used inside a callback of dl_iterate_phdr, which keeps the module there.
+
+#ifndef PEAKLINE_PYTHON_ELF_H
+#define PEAKLINE_PYTHON_ELF_H
+
+#include <elf.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct elf_module {
+    const struct dl_phdr_info *info;
+    uintptr_t low, high; // of its segments
+    const Elf64_Sym *symbols;
+    const char *strings;
+    size_t strings_size;
+    const uint32_t *gnu_hash; // or
+    const uint32_t *hash;
+};
+
+// False: it has no dynamic symbols.
+bool elf_open(struct elf_module *module, const struct dl_phdr_info *info);
+
+// Address of a defined function or object; NULL when there is none.
+void *elf_symbol(const struct elf_module *module, const char *name);
+
+// Whether `size` bytes at `address` belong to a segment of the module; with `writable`, to one that stays so.
+bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable);
+
+#endif

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+//
+// The stack of the calling thread, from its previous one.
+//
+// A capture walks from the innermost frame outward until it meets a frame that the previous stack holds too; then
+// the frames further out need only be compared with what they were. That is not a matter of luck: a frame is where
+// it was if its interpreter frame, its code object and its instruction are the same, and all of that is
+// checked up to the outermost frame. Two comparisons a frame, whose loads do not wait for each other: the
+// processor runs ahead along the remembered addresses.
+//
+// Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address is
+// followed only after it was read from the live chain in this very capture, or found equal to one that was. The
+// chain of the calling thread is changed by no other thread, whether this one holds the GIL or not, and each
+// frame in it owns its code object.
+
+#include "shim/python/frames.h"
+#include "shim/python/objects.h"
+#include "shim/python/selftest.h"
+#include "shim/sys.h"
+
+#include <sys/uio.h>
+
+#define FRAMES_HIDDEN_MOST 4096 // in a row
+#define FRAMES_SLID (PYTHON_DEPTH / 2)
+
+#define frames_likely(x) __builtin_expect(!!(x), 1)
+#define frames_unlikely(x) __builtin_expect(!!(x), 0)
+
+// A word of another thread's memory, which may be gone.
+static uintptr_t frames_read_far(const char *address)
+{
+    uintptr_t word = 0;
+    struct iovec to = {&word, sizeof word}, from = {(void *)(uintptr_t)address, sizeof word};
+    long done = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
+    return done == sizeof word ? word : 0;
+}
+
+// Up to 3.11: PyGILState_GetThisThreadState knows only the first state that a thread ever had. With several
+// interpreters another one may be running, that of whoever holds the GIL, if that is us.
+__attribute__((noinline)) static const void *frames_foreign_state(const struct detect_runtime *runtime, const char *held)
+{
+    if (!held || runtime->call.interpreters_head() == runtime->call.interpreters_main())
+        return NULL;
+    uintptr_t self = (uintptr_t)__builtin_thread_pointer();
+    return frames_read_far(held + runtime->layout.tstate_thread_id) == self ? held : NULL;
+}
+
+// The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the GIL.
+static inline const void *frames_state(const struct detect_runtime *runtime, bool *attached)
+{
+    const void *current = runtime->call.current_state(), *own;
+    *attached = true;
+    if (runtime->layout.minor >= 12) {
+        if (frames_likely(current != NULL))
+            return current;
+        own = runtime->call.own_state();
+    } else {
+        own = runtime->call.own_state();
+        if (frames_likely(own && own == current))
+            return own;
+        const void *foreign = frames_foreign_state(runtime, current);
+        if (frames_unlikely(foreign != NULL))
+            return foreign;
+    }
+    *attached = false;
+    // While the interpreter ends it frees the states of threads that still run.
+    return own && !runtime->call.is_finalizing() ? own : NULL;
+}
+
+// `frame`, or the first one further out that is a function's.
+static inline const void *frames_visible(const struct detect_runtime *runtime, const void *frame)
+{
+    for (unsigned i = 0; frame && frames_hidden(runtime, frame); i++) {
+        if (i == FRAMES_HIDDEN_MOST)
+            return NULL;
+        frame = frames_previous(runtime, frame);
+    }
+    return frame;
+}
+
+static inline uint16_t *frames_index(struct python_stack *stack, const void *frame)
+{
+    uint32_t hash = (uint32_t)((uintptr_t)frame >> 3) * 0x9e3779b1u;
+    return &stack->index[hash >> 16 & (PYTHON_INDEX - 1)];
+}
+
+static inline void frames_fill(const struct detect_runtime *runtime, struct python_frame *entry, const void *frame)
+{
+    entry->frame = frame;
+    entry->code = frames_code(runtime, frame);
+    entry->instr = frames_instr(runtime, frame);
+    entry->node = 0;
+    entry->life = code_life(entry->code);
+}
+
+// Where the live chain leaves the remembered one.
+struct frames_join {
+    const void *next; // the live frame outside of frames[stop]
+    uint32_t stop;
+    uint32_t unchanged; // outermost frames that are what they were, if the join is complete
+};
+
+// frames[at].frame is live. Compares it and all further out; where only the instruction differs, the frame is
+// refreshed in place. True: the chains are the same from there to the end.
+static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack, uint32_t at,
+                                  bool codes_too, struct frames_join *join)
+{
+    const void *frame = stack->frames[at].frame;
+    join->unchanged = at + 1;
+    for (uint32_t i = at;; i--) {
+        struct python_frame *entry = &stack->frames[i];
+        bool same = frames_instr(runtime, frame) == entry->instr;
+        if (codes_too)
+            same = same && frames_code(runtime, frame) == entry->code && code_life(entry->code) == entry->life;
+        if (!same) {
+            if (frames_unlikely(frames_hidden(runtime, frame))) {
+                join->stop = i + 1;
+                join->next = frames_visible(runtime, frame);
+                return false;
+            }
+            frames_fill(runtime, entry, frame);
+            join->unchanged = i;
+        }
+        const void *expected = i ? stack->frames[i - 1].frame : stack->outer;
+        const void *previous = frames_previous(runtime, frame);
+        if (previous != expected) {
+            previous = frames_visible(runtime, previous);
+            if (previous != expected) {
+                join->stop = i;
+                join->next = previous;
+                return false;
+            }
+        }
+        if (i == 0)
+            return true;
+        frame = expected;
+    }
+}
+
+// Makes room for `fresh` frames after the first `kept`: the outermost ones go, but the node of the last of them stays
+// known. Returns how many went.
+__attribute__((noinline)) static uint32_t frames_slide(struct python_stack *stack, uint32_t kept, uint32_t fresh,
+                                                       uint32_t unchanged)
+{
+    uint32_t stay = fresh < FRAMES_SLID ? FRAMES_SLID - fresh : 0;
+    uint32_t gone = kept > stay ? kept - stay : 0;
+    if (!gone)
+        return 0;
+    // A frame that changed has no node any more; the nearest one that has stands for it.
+    if (unchanged < gone) {
+        stack->outer_node = unchanged ? stack->frames[unchanged - 1].node : stack->outer_node;
+    } else {
+        stack->outer_node = stack->frames[gone - 1].node;
+    }
+    stack->outer = stack->frames[gone - 1].frame;
+    __builtin_memmove(stack->frames, stack->frames + gone, (kept - gone) * sizeof *stack->frames);
+    for (uint32_t i = 0; i < kept - gone; i++)
+        *frames_index(stack, stack->frames[i].frame) = (uint16_t)i;
+    return gone;
+}
+
+static inline int frames_update(const struct detect_runtime *runtime, struct python_stack *stack, const void *frame)
+{
+    uint32_t epoch = __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE);
+    bool codes_too = !runtime->instr_is_code || stack->epoch != epoch;
+    uint32_t kept = 0, unchanged = 0, fresh = 0;
+    const void *outer = NULL;
+    for (;;) {
+        uint32_t at = *frames_index(stack, frame);
+        if (at < stack->depth && stack->frames[at].frame == frame) {
+            struct frames_join join;
+            bool complete = codes_too ? frames_compare(runtime, stack, at, true, &join)
+                                      : frames_compare(runtime, stack, at, false, &join);
+            if (frames_likely(complete)) {
+                kept = at + 1;
+                unchanged = join.unchanged;
+                break;
+            }
+            uint32_t moved = at + 1 - join.stop;
+            if (moved > PYTHON_DEPTH - fresh)
+                moved = PYTHON_DEPTH - fresh;
+            for (uint32_t i = 0; i < moved; i++)
+                stack->fresh[fresh++] = stack->frames[at - i].frame;
+            outer = moved < at + 1 - join.stop ? stack->frames[at - moved].frame : join.next;
+            if (!outer || fresh == PYTHON_DEPTH)
+                break;
+            frame = outer;
+            outer = NULL;
+            continue;
+        }
+        if (fresh == PYTHON_DEPTH) {
+            outer = frame;
+            break;
+        }
+        stack->fresh[fresh++] = frame;
+        frame = frames_visible(runtime, frames_previous(runtime, frame));
+        if (!frame)
+            break;
+    }
+    stack->epoch = epoch;
+    if (!kept) {
+        stack->outer = outer;
+        stack->outer_node = 0;
+        stack->cut = outer != NULL;
+    } else if (frames_unlikely(kept + fresh > PYTHON_DEPTH)) {
+        uint32_t gone = frames_slide(stack, kept, fresh, unchanged);
+        kept -= gone;
+        unchanged = unchanged > gone ? unchanged - gone : 0;
+    }
+    for (uint32_t i = 0; i < fresh; i++) {
+        const void *live = stack->fresh[fresh - 1 - i];
+        frames_fill(runtime, &stack->frames[kept + i], live);
+        *frames_index(stack, live) = (uint16_t)(kept + i);
+    }
+    stack->depth = kept + fresh;
+    // Frames that never got a node (the caller had to give up) are not known.
+    while (unchanged && !stack->frames[unchanged - 1].node)
+        unchanged--;
+    return (int)unchanged;
+}
+
+// What remains to be done once, or now and then. False: this stack must not be read.
+__attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime *runtime, const void *state,
+                                                          bool attached, bool test)
+{
+    if (attached && (runtime->pending & DETECT_OBJECTS))
+        objects_attend(runtime);
+    return !(test || (runtime->pending & DETECT_UNTESTED)) || selftest_run(runtime, state, attached);
+}
+
+int python_capture(struct python_stack *stack)
+{
+    struct detect_runtime *runtime = detect_get();
+    if (!runtime || (frames_unlikely(runtime->may_unload) && !detect_still_there(runtime)))
+        return -1;
+    bool attached;
+    const void *state = frames_state(runtime, &attached);
+    if (!state)
+        return -1;
+    // Often at first, then ever more rarely.
+    uint32_t captures = stack->captures++;
+    bool test = (captures & (captures - 1)) == 0;
+    if (frames_unlikely(test || runtime->pending) && !frames_attend(runtime, state, attached, test))
+        return -1;
+    const void *frame = frames_visible(runtime, frames_first(runtime, state));
+    if (!frame)
+        return -1;
+    return frames_update(runtime, stack, frame);
+}
+
+void python_forget(struct python_stack *stack)
+{
+    stack->depth = 0;
+    stack->outer = NULL;
+    stack->outer_node = 0;
+    stack->cut = false;
+}

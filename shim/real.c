@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//
+// Finding the real functions.
+
+#include "shim/real.h"
+#include "shim/sys.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+
+struct real real;
+
+_Alignas(4096) char real_early[REAL_EARLY_BYTES];
+static size_t real_early_used;
+
+// GCC warns about object pointers that become function pointers; POSIX requires dlsym's to be valid.
+static void real_find(void *slot, const char *name) {
+    void *symbol = dlsym(RTLD_NEXT, name);
+    __builtin_memcpy(slot, &symbol, sizeof symbol);
+}
+
+bool real_resolve(void) {
+    static bool resolving;
+    if (real.resolved)
+        return true;
+    if (resolving)
+        return false;
+    resolving = true;
+    int saved_errno = errno;
+#define HOOK(result, name, parameters) real_find(&real.name, #name);
+#include "shim/hooks.def"
+#undef HOOK
+    real_find(&real.malloc_usable_size, "malloc_usable_size");
+    Dl_info of_malloc, of_size;
+    void *malloc_address, *size_address;
+    __builtin_memcpy(&malloc_address, &real.malloc, sizeof malloc_address);
+    __builtin_memcpy(&size_address, &real.malloc_usable_size, sizeof size_address);
+    real.usable_size_matches = size_address && dladdr(malloc_address, &of_malloc) &&
+                               dladdr(size_address, &of_size) && of_malloc.dli_fbase == of_size.dli_fbase;
+    __atomic_store_n(&real.resolved, true, __ATOMIC_RELEASE);
+    errno = saved_errno;
+    return true;
+}
+
+void *real_early_alloc(size_t size, size_t alignment) {
+    if (alignment < 16)
+        alignment = 16;
+    if (size > REAL_EARLY_BYTES || alignment > 4096)
+        return NULL;
+    size_t old = __atomic_load_n(&real_early_used, __ATOMIC_RELAXED), start;
+    do {
+        start = (old + alignment - 1) & ~(alignment - 1);
+        if (start + size > REAL_EARLY_BYTES)
+            return NULL;
+    } while (!__atomic_compare_exchange_n(&real_early_used, &old, start + size, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return real_early + start; // zero: never handed out twice
+}
+
+size_t real_early_size(const void *block) {
+    return (size_t)(real_early + REAL_EARLY_BYTES - (const char *)block);
+}

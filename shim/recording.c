@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: MIT
+//
+// The recording file. It is opened again for each growth instead of being kept open: a descriptor of ours
+// would be visible to the host, and after the host's closefrom() its number could be somebody else's file.
+
+#include "shim/recording.h"
+#include "shim/arena.h"
+#include "shim/clock.h"
+#include "shim/config.h"
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define RECORDING_IMAGES_MAX 100000 // files per pid that are tried
+
+static const uint32_t recording_sizes[RECORD_TABLES] = {
+    [RECORD_STRINGS] = 1,
+    [RECORD_MODULES] = sizeof(struct record_module),
+    [RECORD_FUNCTIONS] = sizeof(struct record_function),
+    [RECORD_FRAMES] = sizeof(struct record_frame),
+    [RECORD_NODES] = sizeof(struct record_node),
+    [RECORD_REAPED] = sizeof(struct record_reaped),
+};
+
+// Share of the cap that a table's address space may take, as a right shift.
+static const unsigned recording_shift[RECORD_TABLES] = {
+    [RECORD_STRINGS] = 1, [RECORD_MODULES] = 4, [RECORD_FUNCTIONS] = 2,
+    [RECORD_FRAMES] = 1,  [RECORD_NODES] = 0,   [RECORD_REAPED] = 4,
+};
+
+static struct record_extent *recording_extents(void) {
+    return (struct record_extent *)((char *)shim.header + RECORD_EXTENTS_AT);
+}
+
+// -1 when the file is gone, is another one now, or may not be opened any more (privileges dropped, chroot).
+static int recording_reopen(void) {
+    long fd = sys_open(shim.file_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (sys_failed(fd))
+        return -1;
+    struct stat status;
+    if (sys_failed(sys_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0)) || status.st_dev != shim.file_device ||
+        status.st_ino != shim.file_inode) {
+        sys_close((int)fd);
+        return -1;
+    }
+    return (int)fd;
+}
+
+// Disk blocks for [from, from + length), so that touching them can never fault. Writing past RLIMIT_FSIZE
+// would send the host a signal: refuse before.
+static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
+    struct rlimit limit;
+    if (!sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) &&
+        from + length > limit.rlim_cur)
+        return false;
+    long result;
+    do {
+        result = sys_fallocate(fd, 0, from, length);
+    } while (result == -EINTR);
+    if (result == -EOPNOTSUPP || result == -ENOSYS) {
+        static const char zeros[4096];
+        for (uint64_t at = from; at < from + length; at += sizeof zeros) {
+            result = sys_pwrite(fd, zeros, sizeof zeros, at);
+            if (result != (long)sizeof zeros)
+                return false;
+        }
+        return true;
+    }
+    return !sys_failed(result);
+}
+
+static bool recording_map(int fd, char *address, uint64_t offset, size_t length) {
+    int flags = shim.file_private ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED : MAP_SHARED | MAP_FIXED;
+    long result = sys_mmap(address, length, PROT_READ | PROT_WRITE, flags, shim.file_private ? -1 : fd,
+                           shim.file_private ? 0 : offset);
+    if (sys_failed(result))
+        return false;
+    sys_madvise(address, length, MADV_DONTFORK);
+    return true;
+}
+
+// The table gets at least one grain more, a quarter of its size when it is large already.
+static bool recording_grow(enum record_table which) {
+    struct table *table = &shim.tables[which];
+    struct record_header *header = shim.header;
+    if (shim.file_full || header->extents >= RECORD_EXTENTS_MAX)
+        return false;
+    uint64_t length = (table->mapped / 4 + RECORD_GRAIN - 1) & ~(uint64_t)(RECORD_GRAIN - 1);
+    if (length < RECORD_GRAIN)
+        length = RECORD_GRAIN;
+    uint64_t room = config.max_size - shim.file_size;
+    if (room > table->reserved - table->mapped)
+        room = table->reserved - table->mapped;
+    if (length > room)
+        length = room & ~(uint64_t)(RECORD_GRAIN - 1);
+    if (length == 0)
+        return false;
+    int fd = -1;
+    if (!shim.file_private) {
+        fd = recording_reopen();
+        if (fd < 0) {
+            shim_lose(RECORD_LOST_NO_SPACE);
+            return false;
+        }
+        if (!recording_allocate(fd, shim.file_size, length)) {
+            // Asking again with every new context would be slow, and a disk that is full stays so for long.
+            shim.file_full = true;
+            shim_lose(RECORD_LOST_NO_SPACE);
+            sys_close(fd);
+            return false;
+        }
+    }
+    bool mapped = recording_map(fd, table->base + table->mapped, shim.file_size, length);
+    if (fd >= 0)
+        sys_close(fd);
+    if (!mapped)
+        return false;
+    struct record_extent *extent = &recording_extents()[header->extents];
+    extent->table = which;
+    extent->grains = (uint32_t)(length / RECORD_GRAIN);
+    extent->offset = shim.file_size;
+    __atomic_store_n(&header->extents, header->extents + 1, __ATOMIC_RELEASE);
+    table->mapped += length;
+    shim.file_size += length;
+    return true;
+}
+
+uint32_t recording_append(enum record_table which, const void *entry) {
+    struct table *table = &shim.tables[which];
+    struct record_table_info *info = &shim.header->tables[which];
+    size_t size = recording_sizes[which];
+    if (info->count >= UINT32_MAX || ((info->count + 1) * size > table->mapped && !recording_grow(which))) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
+        return 0;
+    }
+    uint32_t number = (uint32_t)info->count;
+    __builtin_memcpy(table->base + number * size, entry, size);
+    __atomic_store_n(&info->count, number + 1, __ATOMIC_RELEASE);
+    return number;
+}
+
+uint32_t recording_string(const char *bytes, size_t length) {
+    struct table *table = &shim.tables[RECORD_STRINGS];
+    struct record_table_info *info = &shim.header->tables[RECORD_STRINGS];
+    if (length > UINT16_MAX)
+        length = UINT16_MAX; // longer than any path; a name cut here is still a name
+    uint64_t need = (sizeof(struct record_string) + length + 7) & ~(uint64_t)7;
+    while (info->count + need > table->mapped) {
+        if (info->count + need > UINT32_MAX || !recording_grow(RECORD_STRINGS)) {
+            shim_lose(RECORD_LOST_TABLE_FULL);
+            return 0;
+        }
+    }
+    struct record_string *string = (struct record_string *)(table->base + info->count);
+    uint32_t offset = (uint32_t)info->count;
+    string->length = (uint32_t)length;
+    __builtin_memcpy(string->bytes, bytes, length);
+    __atomic_store_n(&info->count, info->count + need, __ATOMIC_RELEASE);
+    return offset;
+}
+
+static size_t recording_decimal(char *out, uint64_t value) {
+    char digits[20];
+    size_t count = 0, length = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    while (count)
+        out[length++] = digits[--count];
+    out[length] = '\0';
+    return length;
+}
+
+// Opens <output>/<pid>.<n> with the first n that is free.
+static int recording_create(uint32_t *image) {
+    size_t length = __builtin_strlen(config.output);
+    char *path = shim.file_path;
+    __builtin_memcpy(path, config.output, length);
+    path[length++] = '/';
+    length += recording_decimal(path + length, shim.pid);
+    path[length++] = '.';
+    for (uint32_t n = 0; n < RECORDING_IMAGES_MAX; n++) {
+        recording_decimal(path + length, n);
+        long fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd == -EEXIST)
+            continue;
+        *image = n;
+        return sys_failed(fd) ? -1 : (int)fd;
+    }
+    return -1;
+}
+
+static uint32_t recording_file_string(const char *path, size_t most) {
+    long fd = sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (sys_failed(fd))
+        return 0;
+    char *buffer = arena_alloc(most);
+    size_t length = 0;
+    long got;
+    while (buffer && length < most && (got = sys_read((int)fd, buffer + length, most - length)) > 0)
+        length += (size_t)got;
+    sys_close((int)fd);
+    uint32_t string = length ? recording_string(buffer, length) : 0;
+    arena_free(buffer, most);
+    return string;
+}
+
+static uint32_t recording_link_string(const char *path) {
+    char target[4096];
+    long length = sys_call(SYS_readlink, (long)path, (long)target, sizeof target, 0, 0, 0);
+    return length > 0 ? recording_string(target, (size_t)length) : 0;
+}
+
+// Field 22 of /proc/self/stat: the process's start, in clock ticks since boot. The command name may hold
+// anything, so fields are counted from its last ')'.
+static uint64_t recording_start_ticks(void) {
+    char text[1024];
+    long fd = sys_open("/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
+    if (sys_failed(fd))
+        return 0;
+    long length = sys_read((int)fd, text, sizeof text - 1);
+    sys_close((int)fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    char *at = __builtin_strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++) {
+        at++;
+        while (*at && *at != ' ')
+            at++;
+    }
+    uint64_t value = 0;
+    if (at && *at == ' ')
+        for (at++; *at >= '0' && *at <= '9'; at++)
+            value = value * 10 + (uint64_t)(*at - '0');
+    return value;
+}
+
+static void recording_boot_id(uint8_t out[16]) {
+    char text[64] = {0};
+    long fd = sys_open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
+    if (sys_failed(fd))
+        return;
+    sys_read((int)fd, text, sizeof text - 1);
+    sys_close((int)fd);
+    unsigned nibble = 0;
+    for (const char *c = text; *c && nibble < 32; c++) {
+        unsigned value;
+        if (*c >= '0' && *c <= '9')
+            value = (unsigned)(*c - '0');
+        else if (*c >= 'a' && *c <= 'f')
+            value = (unsigned)(*c - 'a' + 10);
+        else
+            continue;
+        out[nibble / 2] = (uint8_t)(out[nibble / 2] | value << (nibble % 2 ? 0 : 4));
+        nibble++;
+    }
+}
+
+void recording_abandon(void) {
+    for (int i = 0; i < RECORD_TABLES; i++)
+        if (shim.tables[i].base)
+            sys_munmap(shim.tables[i].base, shim.tables[i].reserved);
+    if (shim.header)
+        sys_munmap(shim.header, RECORD_FIRST_EXTENT);
+    __builtin_memset(shim.tables, 0, sizeof shim.tables);
+    shim.header = NULL;
+    shim.ticks = NULL;
+    sys_call(SYS_unlink, (long)shim.file_path, 0, 0, 0, 0, 0);
+}
+
+static bool recording_map_all(int fd) {
+    // One disk request for the header and the first grain of each table.
+    uint64_t first = RECORD_FIRST_EXTENT + RECORD_TABLES * (uint64_t)RECORD_GRAIN;
+    if (!recording_allocate(fd, 0, first))
+        return false;
+    long header = sys_mmap(NULL, RECORD_FIRST_EXTENT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (sys_failed(header)) {
+        shim.file_private = true;
+        header =
+            sys_mmap(NULL, RECORD_FIRST_EXTENT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (sys_failed(header))
+            return false;
+    }
+    shim.header = (struct record_header *)header;
+    sys_madvise(shim.header, RECORD_FIRST_EXTENT, MADV_DONTFORK);
+    shim.ticks = (struct record_tick *)((char *)shim.header + RECORD_TICKS_AT);
+    shim.file_size = RECORD_FIRST_EXTENT;
+    for (uint32_t i = 0; i < RECORD_TABLES; i++) {
+        struct table *table = &shim.tables[i];
+        size_t reserved = (size_t)(config.max_size >> recording_shift[i]) & ~(size_t)(RECORD_GRAIN - 1);
+        long base = sys_mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (sys_failed(base))
+            return false;
+        sys_madvise((void *)base, reserved, MADV_DONTFORK);
+        table->base = (char *)base;
+        table->reserved = reserved;
+        if (!recording_map(fd, table->base, shim.file_size, RECORD_GRAIN))
+            return false;
+        table->mapped = RECORD_GRAIN;
+        recording_extents()[i] = (struct record_extent){.table = i, .grains = 1, .offset = shim.file_size};
+        shim.file_size += RECORD_GRAIN;
+        shim.header->tables[i].record_size = recording_sizes[i];
+        shim.header->tables[i].count = i == RECORD_STRINGS ? 8 : 1; // entry 0 is "none"
+    }
+    shim.header->extents = RECORD_TABLES;
+    return true;
+}
+
+bool recording_open(void) {
+    uint32_t image = 0;
+    int fd = recording_create(&image);
+    if (fd < 0)
+        return false;
+    struct stat status;
+    bool good = !sys_failed(sys_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0));
+    if (good) {
+        shim.file_device = status.st_dev;
+        shim.file_inode = status.st_ino;
+        good = recording_map_all(fd);
+    }
+    sys_close(fd);
+    if (!good) {
+        recording_abandon();
+        return false;
+    }
+    struct record_header *header = shim.header;
+    header->version = RECORD_VERSION;
+    header->header_size = sizeof *header;
+    header->byte_order = 0x01020304;
+    header->grain = RECORD_GRAIN;
+    header->pid = shim.pid;
+    header->parent_pid = (uint32_t)sys_call(SYS_getppid, 0, 0, 0, 0, 0, 0);
+    header->image = image;
+    header->objects = RECORD_OBJECTS_OFF;
+    header->start_realtime_ns = clock_realtime();
+    header->start_monotonic_ns = clock_monotonic();
+    header->start_ticks = recording_start_ticks();
+    recording_boot_id(header->boot_id);
+    header->command = recording_file_string("/proc/self/cmdline", 1 << 16);
+    char cwd[4096];
+    long length = sys_call(SYS_getcwd, (long)cwd, sizeof cwd, 0, 0, 0, 0);
+    header->cwd = length > 1 ? recording_string(cwd, (size_t)length - 1) : 0; // counts its NUL
+    header->executable = recording_link_string("/proc/self/exe");
+    header->shim_version = recording_string(PEAKLINE_VERSION, sizeof PEAKLINE_VERSION - 1);
+    if (shim.file_private)
+        header->flags |= RECORD_FLAG_PRIVATE;
+    // The magic comes last: before it, the file is nothing.
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __builtin_memcpy(header->magic, RECORD_MAGIC, sizeof header->magic);
+    recording_flush(); // a process that is killed leaves at least its name, where tables are private
+    return true;
+}
+
+void recording_end(enum record_end end, int exit_code) {
+    struct record_header *header = shim.header;
+    uint64_t now = clock_monotonic() - header->start_monotonic_ns;
+    header->exit_code = exit_code & 0xff;
+    header->end_ns = now;
+    __atomic_store_n(&header->end, (uint32_t)end, __ATOMIC_RELEASE);
+    recording_flush();
+}
+
+void recording_go_on(void) {
+    __atomic_store_n(&shim.header->end, (uint32_t)RECORD_RUNNING, __ATOMIC_RELEASE);
+}
+
+void recording_flush(void) {
+    if (!shim.file_private)
+        return;
+    int fd = recording_reopen();
+    if (fd < 0)
+        return;
+    const struct record_extent *extents = recording_extents();
+    size_t done[RECORD_TABLES] = {0};
+    if (recording_allocate(fd, 0, shim.file_size)) {
+        for (uint32_t i = 0; i < shim.header->extents; i++) {
+            size_t length = (size_t)extents[i].grains * RECORD_GRAIN;
+            sys_pwrite(fd, shim.tables[extents[i].table].base + done[extents[i].table], length,
+                       extents[i].offset);
+            done[extents[i].table] += length;
+        }
+        sys_pwrite(fd, shim.header, RECORD_FIRST_EXTENT, 0);
+    }
+    sys_close(fd);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// The mapped file that record_format.h describes: made, grown, closed.
+//
+// Callers hold shim.lock (recording_open: the process has no other thread that could see it yet). Nothing
+// here fails loudly: a file that cannot grow any more is full, what no longer fits is counted.
+
+#ifndef PEAKLINE_RECORDING_H
+#define PEAKLINE_RECORDING_H
+
+#include "shim/record_format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Makes the file of this process image and fills in the header. False: nothing can be recorded.
+bool recording_open(void);
+
+// Takes a file that was just opened away again: there is no memory to go on.
+void recording_abandon(void);
+
+// A copy of `entry` becomes the table's next record. Its number, or 0 when the table is full.
+uint32_t recording_append(enum record_table table, const void *entry);
+
+// Interning is the caller's: each call stores the bytes again. Offset of the string, or 0 when the table is
+// full.
+uint32_t recording_string(const char *bytes, size_t length);
+
+// The process ends, or is about to be replaced. Safe in signal handlers and after fork: touches the header
+// only.
+void recording_end(enum record_end end, int exit_code);
+
+// exec failed: the process goes on.
+void recording_go_on(void);
+
+// Writes the tables to the file, where they are not a mapping of it already (RECORD_FLAG_PRIVATE).
+void recording_flush(void);
+
+#endif

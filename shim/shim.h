@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// The shim's state: one structure for the process, one for each thread.
+//
+// struct shim lives in pages that the kernel wipes in a forked child (MADV_WIPEONFORK), and every private
+// table hangs from it. So a child, however it was made, finds `generation` 0, and the first hook that runs
+// there sets up a recording of its own (process.c); the parent's file is not even mapped in it
+// (MADV_DONTFORK). A child of vfork shares all of it and must not change anything.
+
+#ifndef PEAKLINE_SHIM_H
+#define PEAKLINE_SHIM_H
+
+#include "shim/lock.h"
+#include "shim/python/python.h"
+#include "shim/record_format.h"
+#include "shim/sys.h"
+#include "shim/unwind.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define shim_likely(x) __builtin_expect(!!(x), 1)
+#define shim_unlikely(x) __builtin_expect(!!(x), 0)
+
+#define THREAD_LATE_FREES 8
+
+// A free made while the thread's guard was taken, to be accounted when it is free again.
+struct late_free {
+    uint32_t node;
+    size_t size, usable;
+};
+
+// Of the calling thread. Plain memory: only its own thread touches it.
+struct thread {
+    uint32_t generation;  // shim.generation when this thread was set up; UINT32_MAX before
+    uint32_t busy;        // the guard: inside a hook, so allocations are the shim's own or a signal handler's
+    uint32_t off_books;   // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
+    uint32_t ending;      // the thread's destructors have begun
+    uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
+    uint32_t until_sample; // events until our own cost is measured again
+    uint32_t late_count;
+    struct late_free late[THREAD_LATE_FREES];
+    struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
+};
+
+extern __thread struct thread thread_self;
+
+struct arena {
+    struct lock lock;
+    char *chunk, *chunk_end;
+    char *region, *region_end;
+    struct arena_free_block *free[32];
+    uint64_t bytes;
+};
+
+// A growing table of the recording: a range of address space, filled from the left with extents of the file.
+struct table {
+    char *base;
+    size_t mapped;   // bytes backed by the file
+    size_t reserved; // bytes of address space
+};
+
+struct live {
+    void **directory;       // see live.c
+    struct lock side_lock;  // of `side`
+    struct live_side *side; // blocks that do not fit a slot
+    bool sizes_aside;       // malloc_usable_size cannot be trusted: every size goes to the side table
+};
+
+struct mapping; // mapped.c
+
+struct shim {
+    uint32_t generation; // 0: nothing is recorded in this process (yet)
+    uint32_t pid;
+    struct lock lock; // of everything below, but for what says otherwise
+
+    struct record_header *header;
+    struct record_tick *ticks;
+    struct table tables[RECORD_TABLES];
+    uint64_t file_size;      // bytes of the file in use
+    uint64_t file_allocated; // bytes of the file that have disk blocks
+    uint64_t file_device, file_inode;
+    bool file_private; // the tables are plain memory, written out at the end
+    bool file_full;    // no more extents; nothing is tried again
+    char file_path[4096];
+
+    uint32_t until_clock;   // events until the clock is read again
+    uint64_t now_ns;        // since the start, as last read
+    int64_t tick_heap_high; // the highest heap since the last tick
+
+    struct arena arena; // has its own lock
+    struct live live;   // lock-free but for its side table
+
+    struct tree_entry *tree; // hash of all nodes by (parent, frame)
+    struct tree_cached *tree_cache;
+    uint64_t *blooms; // by node: which frames are on its path
+
+    struct place_string *strings;
+    struct place_function *functions;
+    struct place_frame *frames;
+    struct place_module *modules;
+    bool modules_new;                // a module was met that has not been searched for an interpreter
+    struct place_address *addresses; // cache
+    uint32_t code_epoch; // counts unloadings of code: stacks cached before may name addresses that mean other
+                         // code now
+
+    struct mapping *mappings; // sorted by address
+    size_t mappings_count, mappings_capacity;
+
+    struct stack *stacks_free; // left by threads that have ended
+
+    struct unwind_state unwind;
+    struct python_state python;
+};
+
+extern struct shim shim;
+
+static inline struct record_node *shim_node(uint32_t node) {
+    return (struct record_node *)shim.tables[RECORD_NODES].base + node;
+}
+
+static inline struct record_frame *shim_frame(uint32_t frame) {
+    return (struct record_frame *)shim.tables[RECORD_FRAMES].base + frame;
+}
+
+static inline struct record_function *shim_function(uint32_t function) {
+    return (struct record_function *)shim.tables[RECORD_FUNCTIONS].base + function;
+}
+
+// Any thread, with or without the lock.
+static inline void shim_lose(enum record_loss reason) {
+    if (shim.header)
+        __atomic_fetch_add(&shim.header->lost[reason], 1, __ATOMIC_RELAXED);
+}
+
+#endif

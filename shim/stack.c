@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+//
+// From the previous stack to the present one: what is unchanged keeps its nodes, new frames are interned and
+// stepped through.
+
+#include "shim/stack.h"
+#include "shim/arena.h"
+#include "shim/config.h"
+#include "shim/place.h"
+#include "shim/tree.h"
+
+#define STACK_TEXT 8192 // bytes for a file's and a function's name
+
+// The innermost frame's node of the previous stack, and how deep that was.
+struct stack_leaf {
+    uint32_t node;
+    unsigned depth;
+};
+
+struct stack {
+    struct stack *next; // of the free ones
+    struct unwind_stack native;
+    struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
+    struct stack_leaf native_leaf, python_leaf;
+    uint32_t code_epoch;
+    char text[STACK_TEXT];
+};
+
+static void stack_reset(struct stack *stack) {
+    unwind_stack_reset(&stack->native);
+    if (stack->python)
+        python_forget(stack->python);
+    stack->native_leaf.node = 0;
+    stack->python_leaf.node = 0;
+    stack->code_epoch = shim.code_epoch;
+}
+
+void stack_open(struct thread *thread) {
+    bool locked = lock_take(&shim.lock);
+    struct stack *stack = shim.stacks_free;
+    if (stack)
+        shim.stacks_free = stack->next;
+    lock_drop(&shim.lock, locked);
+    if (!stack)
+        stack = arena_alloc(sizeof *stack);
+    if (stack)
+        stack_reset(stack);
+    thread->stack = stack;
+}
+
+void stack_close(struct thread *thread) {
+    struct stack *stack = thread->stack;
+    thread->stack = NULL;
+    if (!stack)
+        return;
+    bool locked = lock_take(&shim.lock);
+    stack->next = shim.stacks_free;
+    shim.stacks_free = stack;
+    lock_drop(&shim.lock, locked);
+}
+
+// The node above a frame: of the next outer frame, which is 0 for the outermost.
+static inline uint32_t stack_parent(uint32_t below) {
+    return below ? below : TREE_ROOT;
+}
+
+static uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
+    uint32_t *known = python_slot(frame);
+    if (known && *known)
+        return *known;
+    struct python_location location;
+    if (!python_locate(frame, &location, stack->text, sizeof stack->text))
+        return 0;
+    uint32_t number = place_python((struct place_text){location.file, location.file_length},
+                                   (struct place_text){location.name, location.name_length},
+                                   location.first_line, location.line);
+    if (known)
+        *known = number;
+    return number;
+}
+
+// 0: this thread has no Python stack.
+static uint32_t stack_python(struct stack *stack) {
+    struct python_stack *python = stack->python;
+    if (shim_unlikely(!python)) {
+        python = stack->python = arena_alloc(sizeof *python);
+        if (!python)
+            return 0;
+    }
+    int unchanged = python_capture(python);
+    if (unchanged < 0)
+        return 0;
+    if ((unsigned)unchanged == python->depth && stack->python_leaf.depth == python->depth &&
+        stack->python_leaf.node)
+        return stack->python_leaf.node;
+    if (python->cut && !unchanged)
+        shim_lose(RECORD_LOST_DEEP);
+    bool locked = lock_take(&shim.lock);
+    uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
+    for (unsigned i = (unsigned)unchanged; i < python->depth; i++)
+        python->frames[i].node = node = tree_path(node, stack_python_frame(stack, &python->frames[i]));
+    // The innermost frame has a node of its own, even when it recurs.
+    unsigned last = python->depth - 1;
+    uint32_t leaf = tree_leaf(stack_parent(last ? python->frames[last - 1].node : python->outer_node),
+                              stack_python_frame(stack, &python->frames[last]));
+    lock_drop(&shim.lock, locked);
+    stack->python_leaf = (struct stack_leaf){.node = leaf, .depth = python->depth};
+    return leaf;
+}
+
+static uint32_t stack_native_frame(const struct unwind_frame *frame) {
+    return place_native(frame->value, frame->flags & UNWIND_EXACT_PC);
+}
+
+static uint32_t stack_native(struct stack *stack, const void *frame) {
+    unsigned unchanged = unwind_capture(&stack->native, frame);
+    struct unwind_stack *native = &stack->native;
+    if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node)
+        return stack->native_leaf.node;
+    if (native->depth == 0)
+        return TREE_ROOT; // there was no memory
+    if (native->loss && !unchanged)
+        shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
+    bool locked = lock_take(&shim.lock);
+    uint32_t node = stack_parent(unchanged ? native->frames[unchanged - 1].node : 0);
+    for (unsigned i = unchanged; i < native->depth; i++) {
+        uint32_t number = stack_native_frame(&native->frames[i]);
+        if (number != PLACE_ALLOCATOR)
+            node = tree_path(node, number);
+        native->frames[i].node = node;
+    }
+    // The innermost frame that is not the allocator's has a node of its own, even when it recurs.
+    unsigned last = native->depth - 1;
+    uint32_t innermost = stack_native_frame(&native->frames[last]);
+    while (innermost == PLACE_ALLOCATOR && last)
+        innermost = stack_native_frame(&native->frames[--last]);
+    uint32_t leaf = tree_leaf(stack_parent(last ? native->frames[last - 1].node : 0),
+                              innermost == PLACE_ALLOCATOR ? 0 : innermost);
+    lock_drop(&shim.lock, locked);
+    stack->native_leaf = (struct stack_leaf){.node = leaf, .depth = native->depth};
+    return leaf;
+}
+
+static uint32_t stack_present(struct stack *stack, const void *frame) {
+    if (shim_unlikely(stack->code_epoch != shim.code_epoch))
+        stack_reset(stack);
+    if (python_found()) {
+        uint32_t node = stack_python(stack);
+        if (node)
+            return node;
+    }
+    return stack_native(stack, frame);
+}
+
+uint32_t stack_node(struct thread *thread, const void *frame) {
+    if (shim_likely(thread->stack))
+        return stack_present(thread->stack, frame);
+    // The thread is ending and has given its memory back, or there was none: borrow some for this one stack.
+    stack_open(thread);
+    uint32_t node = thread->stack ? stack_present(thread->stack, frame) : TREE_ROOT;
+    stack_close(thread);
+    return node;
+}

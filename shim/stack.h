@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+//
+// Who is allocating: the node of the calling thread's present stack.
+//
+// In a thread with a Python stack that is Python's; elsewhere it is the native one. Captured incrementally
+// against the thread's previous stack, so that only new frames cost more than a comparison.
+
+#ifndef PEAKLINE_STACK_H
+#define PEAKLINE_STACK_H
+
+#include "shim/shim.h"
+
+// Takes shim.lock for frames that are new. Never 0: TREE_ROOT when nothing is known.
+uint32_t stack_node(struct thread *thread, const void *frame);
+
+// Gives the thread its memory for stacks; the thread may have to do without.
+void stack_open(struct thread *thread);
+
+// The thread ends: its memory waits for the next one.
+void stack_close(struct thread *thread);
+
+#endif

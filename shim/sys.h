@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// Raw system calls for use inside a host: they touch neither errno nor any lock of the C library, and are
+// async-signal-safe. Each returns what the kernel returned: a negative value in [-4095, -1] is -errno.
+
+#ifndef PEAKLINE_SYS_H
+#define PEAKLINE_SYS_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#if !defined(__x86_64__)
+#error "peakline's shim is written for x86-64 Linux"
+#endif
+
+static inline long sys_call(long number, long a, long b, long c, long d, long e, long f) {
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static inline bool sys_failed(long result) {
+    return result < 0 && result >= -4095;
+}
+
+static inline long sys_open(const char *path, int flags, int mode) {
+    return sys_call(SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0);
+}
+
+static inline long sys_close(int fd) {
+    return sys_call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+static inline long sys_read(int fd, void *buffer, size_t size) {
+    return sys_call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+}
+
+static inline long sys_pwrite(int fd, const void *buffer, size_t size, uint64_t offset) {
+    return sys_call(SYS_pwrite64, fd, (long)buffer, (long)size, (long)offset, 0, 0);
+}
+
+static inline long sys_mmap(void *address, size_t size, int protection, int flags, int fd, uint64_t offset) {
+    return sys_call(SYS_mmap, (long)address, (long)size, protection, flags, fd, (long)offset);
+}
+
+static inline long sys_munmap(void *address, size_t size) {
+    return sys_call(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
+}
+
+static inline long sys_madvise(void *address, size_t size, int advice) {
+    return sys_call(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);
+}
+
+static inline long sys_fallocate(int fd, int mode, uint64_t offset, uint64_t length) {
+    return sys_call(SYS_fallocate, fd, mode, (long)offset, (long)length, 0, 0);
+}
+
+static inline int sys_getpid(void) {
+    return (int)sys_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int sys_gettid(void) {
+    return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline long sys_futex(uint32_t *word, int operation, uint32_t value) {
+    return sys_call(SYS_futex, (long)word, operation, value, 0, 0, 0);
+}
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+//
+// The clock is read on every 32nd event and whenever the peak rises.
+
+#include "shim/timeline.h"
+#include "shim/arena.h"
+#include "shim/clock.h"
+#include "shim/shim.h"
+
+#define TIMELINE_FIRST_NS 10000000u // 10 ms
+#define TIMELINE_CLOCK_EVENTS 32
+
+// Resident bytes of this process; 0 = not known.
+static uint64_t timeline_rss(void) {
+    char text[128];
+    long fd = sys_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0);
+    if (sys_failed(fd))
+        return 0;
+    long length = sys_read((int)fd, text, sizeof text - 1);
+    sys_close((int)fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    const char *at = text;
+    while (*at && *at != ' ')
+        at++;
+    uint64_t pages = 0;
+    if (*at)
+        for (at++; *at >= '0' && *at <= '9'; at++)
+            pages = pages * 10 + (uint64_t)(*at - '0');
+    return pages * 4096;
+}
+
+static void timeline_halve(struct record_header *header) {
+    for (uint32_t i = 0; i + 1 < RECORD_TICKS_MAX; i += 2) {
+        struct record_tick merged = shim.ticks[i + 1];
+        if (shim.ticks[i].heap_bytes > merged.heap_bytes)
+            merged.heap_bytes = shim.ticks[i].heap_bytes;
+        shim.ticks[i / 2] = merged;
+    }
+    header->tick_ns *= 2;
+    __atomic_store_n(&header->ticks, RECORD_TICKS_MAX / 2, __ATOMIC_RELEASE);
+}
+
+__attribute__((noinline)) static void timeline_tick(uint64_t now) {
+    struct record_header *header = shim.header;
+    if (header->ticks == RECORD_TICKS_MAX)
+        timeline_halve(header);
+    struct record_tick *tick = &shim.ticks[header->ticks];
+    tick->time_ns = now;
+    tick->heap_bytes = shim.tick_heap_high;
+    tick->mapped_bytes = header->mapped_live;
+    tick->rss_bytes = timeline_rss();
+    if (tick->rss_bytes > header->rss_peak_bytes)
+        header->rss_peak_bytes = tick->rss_bytes;
+    header->last_ns = now;
+    header->table_bytes = arena_bytes();
+    shim.tick_heap_high = header->heap_live;
+    __atomic_store_n(&header->ticks, header->ticks + 1, __ATOMIC_RELEASE);
+}
+
+static inline void timeline_look(void) {
+    struct record_header *header = shim.header;
+    shim.until_clock = TIMELINE_CLOCK_EVENTS;
+    uint64_t now = clock_coarse();
+    // The coarse clock lags behind the one that the start and the last tick were taken from.
+    shim.now_ns = now > header->start_monotonic_ns + header->last_ns ? now - header->start_monotonic_ns : header->last_ns;
+    if (!header->tick_ns)
+        header->tick_ns = TIMELINE_FIRST_NS;
+    if (shim.now_ns - header->last_ns >= header->tick_ns)
+        timeline_tick(shim.now_ns);
+}
+
+void timeline_event(bool raised) {
+    struct record_header *header = shim.header;
+    if (header->heap_live > shim.tick_heap_high)
+        shim.tick_heap_high = header->heap_live;
+    if (raised) {
+        timeline_look();
+        header->peak_ns = shim.now_ns;
+    } else if (shim_unlikely(shim.until_clock-- <= 1)) {
+        timeline_look();
+    }
+}
+
+void timeline_now(void) {
+    uint64_t now = clock_monotonic() - shim.header->start_monotonic_ns;
+    // A point less than a clock tick after the last one would say nothing new.
+    if (!shim.header->tick_ns)
+        shim.header->tick_ns = TIMELINE_FIRST_NS;
+    if (now > shim.header->last_ns)
+        timeline_tick(now);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// The one place that decides what an allocation or a free means. Hooks call it with the guard held.
+//
+// `frame` is the frame address of any function of the shim on the way to the host: where stacks start.
+// errno is preserved. Failure is counted in the recording, never shown to the host.
+
+#ifndef PEAKLINE_TRACK_H
+#define PEAKLINE_TRACK_H
+
+#include "shim/live.h"
+#include "shim/shim.h"
+
+// A new block of the malloc family. NULL is ignored.
+void track_alloc(struct thread *thread, void *block, size_t size, const void *frame);
+
+// Before the real free: the block leaves the books.
+void track_free(struct thread *thread, void *block, const void *frame);
+
+// As track_free, in a thread whose guard is taken already: accounted later by the owner of the guard.
+void track_free_nested(struct thread *thread, void *block);
+
+// Before the real realloc; true: call exactly one of the next two after it.
+bool track_detach(void *block, struct live_block *old);
+void track_restore(void *block, const struct live_block *old);
+void track_realloc(struct thread *thread, const struct live_block *old, void *block, size_t size,
+                   const void *frame);
+
+// Anonymous memory: after mmap, before munmap, after mremap.
+void track_map(struct thread *thread, void *address, size_t length, const void *frame);
+void track_unmap(struct thread *thread, void *address, size_t length);
+void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length);
+
+// Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
+// is left as it is.
+void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
+bool track_object_detach(void *block, struct live_block *old);
+void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame);
+
+// Reads the clock and adds to the timeline: at the end of the process.
+void track_tick(void);
+
+#endif

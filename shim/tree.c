@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// The hash is uthash on the shim's own arena; in front of it a small direct-mapped cache takes nearly all
+// lookups.
+
+#include "shim/tree.h"
+#include "shim/arena.h"
+#include "shim/hash.h"
+#include "shim/recording.h"
+#include "shim/shim.h"
+
+#define TREE_CACHE 4096 // entries; a power of two
+
+struct tree_entry {
+    uint64_t key; // parent << 32 | frame
+    uint32_t node;
+    UT_hash_handle hh;
+};
+
+struct tree_cached {
+    uint64_t key;
+    uint32_t node;
+};
+
+static inline uint64_t tree_bit(uint32_t frame) {
+    return 1ull << (hash_mix(frame) >> 58);
+}
+
+bool tree_open(void) {
+    shim.blooms =
+        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint64_t));
+    shim.tree_cache = arena_alloc(TREE_CACHE * sizeof *shim.tree_cache);
+    const struct record_node root = {.depth = 0};
+    return shim.blooms && shim.tree_cache && recording_append(RECORD_NODES, &root) == TREE_ROOT;
+}
+
+static bool tree_on_path(uint32_t node, uint32_t frame) {
+    if (!(shim.blooms[node] & tree_bit(frame)))
+        return false;
+    for (; node != TREE_ROOT; node = shim_node(node)->parent)
+        if (shim_node(node)->frame == frame)
+            return true;
+    return false;
+}
+
+static bool tree_function_on_path(uint32_t node, uint32_t function) {
+    for (; node != TREE_ROOT; node = shim_node(node)->parent)
+        if (shim_frame(shim_node(node)->frame)->function == function)
+            return true;
+    return false;
+}
+
+__attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame, uint64_t key) {
+    struct tree_entry *entry = arena_alloc(sizeof *entry);
+    if (!entry) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
+        return 0;
+    }
+    struct record_node node = {.parent = parent, .frame = frame, .depth = shim_node(parent)->depth + 1};
+    // A node that is new has had nothing live at any peak so far, which is what saved = 0 at the present one
+    // says.
+    node.saved_seq = shim.header->peak_seq;
+    if (!tree_on_path(parent, frame))
+        node.flags |= RECORD_NODE_OUTERMOST_FRAME;
+    if (!tree_function_on_path(parent, shim_frame(frame)->function))
+        node.flags |= RECORD_NODE_OUTERMOST_FUNCTION;
+    uint32_t number = recording_append(RECORD_NODES, &node);
+    if (number) {
+        entry->key = key;
+        entry->node = number;
+        HASH_ADD(hh, shim.tree, key, sizeof entry->key, entry);
+        if (!entry->hh.tbl)
+            number = 0; // uthash had no memory; the node stays, unused
+    }
+    if (!number) {
+        arena_free(entry, sizeof *entry);
+        return 0;
+    }
+    shim.blooms[number] = shim.blooms[parent] | tree_bit(frame);
+    return number;
+}
+
+// 0 when it does not exist and does not fit.
+static uint32_t tree_child(uint32_t parent, uint32_t frame) {
+    uint64_t key = (uint64_t)parent << 32 | frame;
+    struct tree_cached *cached = &shim.tree_cache[hash_mix(key) >> 52 & (TREE_CACHE - 1)];
+    if (shim_likely(cached->key == key))
+        return cached->node;
+    struct tree_entry *entry;
+    HASH_FIND(hh, shim.tree, &key, sizeof key, entry);
+    uint32_t node = entry ? entry->node : tree_add(parent, frame, key);
+    if (node) {
+        cached->key = key;
+        cached->node = node;
+    }
+    return node;
+}
+
+uint32_t tree_path(uint32_t parent, uint32_t frame) {
+    if (!frame || tree_on_path(parent, frame))
+        return parent;
+    uint32_t node = tree_child(parent, frame);
+    return node ? node : parent;
+}
+
+uint32_t tree_leaf(uint32_t parent, uint32_t frame) {
+    if (!frame)
+        return parent;
+    uint32_t node = tree_child(parent, frame);
+    return node ? node : parent;
+}

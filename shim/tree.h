@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+//
+// The calling-context tree: a hash table from (parent node, frame) to node.
+//
+// Recursion is folded (record_format.h): tree_path steps through the outer frames of a stack, tree_leaf
+// ends it. When the recording is full, a context that would be new is counted at its nearest caller that has
+// a node, so totals stay exact. Callers hold shim.lock.
+
+#ifndef PEAKLINE_TREE_H
+#define PEAKLINE_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TREE_ROOT 1u
+
+// Makes the root. False: no memory.
+bool tree_open(void);
+
+// The node of a frame that calls further: `parent` itself when the frame is on its path already.
+uint32_t tree_path(uint32_t parent, uint32_t frame);
+
+// The node of the innermost frame of a stack.
+uint32_t tree_leaf(uint32_t parent, uint32_t frame);
+
+#endif

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""Python programs, on every interpreter that is found: each technique of a careful evaluation script, on its line."""
+from harness import *
+
+
+def objects(interpreter):
+    """bytearray.__basicsize__: bytearray(N) is a block of N + 1 bytes and an object of that size."""
+    done = subprocess.run([interpreter, "-c", "print(bytearray.__basicsize__)"], stdout=subprocess.PIPE, check=True)
+    return int(done.stdout)
+
+
+# An interpreter keeps small things for later (free lists, code objects, line caches): what it may add to a line.
+SMALL = 2048
+
+
+@python_cases()
+def test_techniques(version):
+    interpreter = python(version)
+    process = record(interpreter, program("py_techniques.py")).process
+    assert process["python_version"].split("+")[0] == version.rstrip("'"), process["python_version"]
+    assert process["objects"] == "exact"
+    base = objects(interpreter)
+    chunk = 100003 + 1 + base
+
+    # Chunks: two at a time, of twenty; and the same generator, all at once.
+    line = process.line("loop")["total"]
+    expect(line, peak_bytes=(2 * chunk, 2 * chunk + SMALL), allocations=(40, 200), allocated_bytes=(20 * chunk, 20 * chunk + SMALL))
+    expect(process.function("chunked")["total"], peak_bytes=(2 * chunk, 2 * chunk + SMALL))
+    expect(process.line("whole")["total"], peak_bytes=(20 * chunk, 20 * chunk + SMALL))
+    expect(process.line("chunk")["self"], allocated_bytes=(40 * chunk, 40 * chunk + SMALL), peak_bytes=(20 * chunk, 20 * chunk + SMALL))
+    expect(process.line("chunk")["self"], live_at_exit_bytes=(0, SMALL))
+
+    # del, and rebinding a name.
+    first, second = 5000011 + 1 + base, 3000017 + 1 + base
+    expect(process.line("first")["self"], allocated_bytes=first, peak_bytes=first, allocations=2, freed_bytes=0)
+    expect(process.line("del")["self"], allocations=0, freed_bytes=first, frees=2, net_bytes=-first)
+    expect(process.line("rebind")["self"], freed_bytes=second, net_bytes=-second)
+
+    # Cycles.
+    cycle = 700001 + 1 + base
+    expect(process.line("cycle")["self"], allocated_bytes=(5 * cycle, 5 * cycle + SMALL), peak_bytes=(5 * cycle, 5 * cycle + SMALL))
+    collect = process.line("collect")["total"]
+    expect(collect, freed_bytes=(5 * cycle, 5 * cycle + 5 * SMALL), net_bytes=(-5 * cycle - 5 * SMALL, -5 * cycle + SMALL))
+
+    # A function whose peak is not at the process's peak.
+    large, small = 2000003 + 1 + base, 40009 + 1 + base
+    early = process.function("early_peak")["total"]
+    expect(early, peak_bytes=(large + small, large + small + SMALL), at_peak_bytes=(small, small + SMALL))
+    expect(process.line("early_large")["self"], peak_bytes=large, at_peak_bytes=0)
+    expect(process.line("early_del")["self"], net_bytes=-large)
+    expect(process.line("early_small")["self"], peak_bytes=small, at_peak_bytes=small)
+    expect(process.line("call_early")["total"], peak_bytes=(large + small, large + small + SMALL))
+    expect(process.line("highest")["self"], peak_bytes=(9000012 + base, 9000012 + base + SMALL), net_bytes=(-SMALL, SMALL))
+    highest = process.line("highest")["mem_usage_bytes"]
+    assert highest == process.totals["peak_bytes"], (highest, process.totals)
+    assert process.totals["lost_events"] == 0, process.totals
+
+
+@cases("exact", "off")
+def test_objects(mode):
+    interpreter = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+    process = record(interpreter, program("py_techniques.py"), options=["--python-objects=" + mode]).process
+    assert process["objects"] == mode
+    base = objects(interpreter) if mode == "exact" else 0
+    expect(process.line("first")["self"], allocated_bytes=5000012 + base, peak_bytes=5000012 + base)
+    expect(process.line("del")["self"], freed_bytes=5000012 + base)
+
+
+SHAPES = {
+    # mark: (buffers, size of each)
+    "function": (1, 10007), "class_body": (1, 10009), "method": (1, 10037), "classmethod": (1, 10039), "property": (1, 10061),
+    "generator_first": (1, 10067), "generator_second": (1, 10069), "list": (3, 10079), "dict": (3, 10091),
+    "generator_expression": (3, 10093), "closure": (1, 10099), "lambda": (1, 10103), "wrapper": (1, 10111), "decorated": (1, 10133),
+    "thread": (5, 10139), "del": (1, 10163), "recursive": (100, 1013), "except": (10, 10177),
+}
+
+
+@python_cases()
+def test_shapes(version):
+    interpreter = python(version)
+    process = record(interpreter, program("py_shapes.py")).process
+    base = objects(interpreter)
+    for mark, (count, size) in SHAPES.items():
+        whole = count * (size + 1 + base)
+        # Comprehensions have a function of their own up to 3.11: their line may have two entries.
+        lines = process.lines(mark)
+        assert lines, "no line for @%s; %s" % (mark, process.overview())
+        live = sum(line["self"]["live_at_exit_bytes"] for line in lines)
+        assert whole <= live <= whole + 4096, (mark, live, whole)
+        assert sum(line["self"]["allocations"] for line in lines) >= 2 * count, lines
+    expect(process.line("yield_from")["total"], live_at_exit_bytes=(10068 + 10070 + 2 * base, 10068 + 10070 + 2 * base + 4096))
+    expect(process.line("raising")["self"], live_at_exit_bytes=(0, 4096), peak_bytes=(6 * 10170, 6 * (10170 + base) + 8192))
+    call = process.line("recursive_call")["total"]
+    expect(call, live_at_exit_bytes=(99 * (1014 + base), 99 * (1014 + base) + 8192))
+    recursive = process.function("recursive")["total"]
+    expect(recursive, live_at_exit_bytes=(100 * (1014 + base), 100 * (1014 + base) + 8192))
+
+    # Code that has no file.
+    strings = [line for line in process["lines"] if line["file"] == "<string>"]
+    assert sum(line["self"]["live_at_exit_bytes"] for line in strings) >= 10142, strings
+    (made_up,) = [line for line in process["lines"] if line["file"] == "<made up>" and line["function"] == "made_up"]
+    assert made_up["line"] == 4, made_up
+    expect(made_up["self"], live_at_exit_bytes=(10152 + base, 10152 + base + 4096))
+    for i in range(50):
+        (line,) = [line for line in process["lines"] if line["file"] == "<again %d>" % i and line["self"]["peak_bytes"] > 10000]
+        assert line["line"] == i + 1, line
+
+
+@python_cases()
+@limit(90)
+def test_against_tracemalloc(version):
+    """What each line of a program holds at its end, of small objects of many kinds, is what tracemalloc says."""
+    interpreter = python(version)
+    oracle = subprocess.run(
+        [interpreter, program("py_oracle.py"), "oracle"], stdout=subprocess.PIPE, check=True, env=clean_environment())
+    wanted = {int(number): tuple(value) for number, value in json.loads(oracle.stdout).items()}
+    process = record(interpreter, program("py_oracle.py")).process
+    with open(program("py_oracle.py"), encoding="utf-8") as file:
+        text = file.read().splitlines()
+    first = text.index("def work(held):") + 2
+    last = text.index("def main():")
+    wrong = []
+    compared = 0
+    for number, (size, count) in sorted(wanted.items()):
+        if not first <= number <= last:
+            continue
+        lines = [line for line in process["lines"] if line["line"] == number and line["file"] == program("py_oracle.py")]
+        got = sum(line["self"]["live_at_exit_bytes"] for line in lines)
+        compared += 1
+        if abs(got - size) > 512 + size // 100:
+            wrong.append("line %d: %d, tracemalloc %d in %d: %s" % (number, got, size, count, text[number - 1].strip()))
+    assert compared >= 12 and not wrong, "\n".join(wrong)
+
+
+@python_cases()
+@limit(120)
+def test_families(version):
+    interpreter = python(version)
+    child_size = 3000018 + objects(interpreter)
+    for how in ("fork", "spawn", "forkserver", "subprocess", "shell", "fork_exit", "fork_exec", "spawn"):
+        recording = record(interpreter, program("py_family.py"), how, output="recording-" + how, compare=False)
+        (parent,) = [p for p in recording.processes if p["command"][-1] == how and p.lines("after", "py_family.py")]
+        expect(parent.line("parent")["self"], live_at_exit_bytes=(0, 1100000), peak_bytes=(1000004, 1000004 + 4096))
+        parent.no_line("child")
+        children = [p for p in recording.processes if any(line["total"]["peak_bytes"] > 3000000 for line in p.lines("child", "py_family.py"))]
+        assert len(children) == 1, (how, [p["command"] for p in recording.processes])
+        expect(children[0].line("child", "py_family.py")["self"], peak_bytes=(child_size, child_size + 4096))
+        assert children[0]["pid"] != parent["pid"]
+        for process in recording.processes:
+            assert process["python_version"] or process["command"][0].endswith("sh"), process.raw["command"]
+
+
+@cases("pool", "executor", "exec", "fork")
+def test_more_families(how):
+    recording = record(sys.executable, program("py_family.py"), how, compare=how != "exec")
+    children = [p for p in recording.processes if any(line["total"]["peak_bytes"] > 2000000 for line in p.lines("child", "py_family.py"))]
+    if how == "exec":
+        first, second = sorted(recording.processes, key=lambda p: p["image"])
+        assert (first["end"], first["pid"]) == ("replaced", second["pid"])
+        expect(first.line("parent")["self"], peak_bytes=(1000004, 1000004 + 4096))
+    assert 1 <= len(children) <= 3, [p["command"] for p in recording.processes]
+
+
+def test_numpy():
+    interpreter = sys.executable
+    need_modules(interpreter, "numpy")
+    process = record(interpreter, program("py_numpy.py")).process
+    # An array's object and dimensions are small beside its data.
+    # np.ones is itself a Python function.
+    for mark, size in (("ones", 3000017), ("zeros", 5000011), ("resize_first", 1000003), ("resize", 2000003)):
+        expect(process.line(mark)["total"], peak_bytes=(size, size + 4096))
+    expect(process.line("del")["self"], net_bytes=(-3000017 - 4096, -3000017))
+    expect(process.line("resize")["self"], freed_bytes=(1000003, 1000003 + 4096))
+    expect(process.line("cycle")["self"], allocated_bytes=(3 * 900007, 3 * 900007 + 8192))
+    expect(process.line("collect")["total"], net_bytes=(-3 * 900007 - 16384, -3 * 900007))
+    # a * 2, + 1 in place of it, a + 3 and the product in place: two or three arrays at a time.
+    array = 100003 * 8
+    expect(process.line("expression")["total"], peak_bytes=(2 * array, 3 * array + 16384))
+
+
+@limit(120)
+def test_pandas():
+    interpreter = sys.executable
+    need_modules(interpreter, "pandas", "numpy")
+    recording = record(interpreter, program("py_pandas.py"), "table.csv")
+    process = recording.process
+    printed = dict(line.split() for line in recording.stdout.decode().splitlines())
+    chunk, frame = int(printed["chunk"]), int(printed["frame"])
+    # A chunk, its successor, and what the parser needs meanwhile.
+    expect(process.line("chunks")["total"], peak_bytes=(chunk, 5 * chunk))
+    expect(process.line("whole")["total"], peak_bytes=(frame, 3 * frame))
+    expect(process.line("del")["total"], net_bytes=(-frame - frame // 10, -frame + frame // 10))
+    expect(process.line("call_chunked")["total"], peak_bytes=(chunk, 5 * chunk + (1 << 20)))
+    expect(process.line("call_whole")["total"], peak_bytes=(frame, 3 * frame))
+    size = sum(os.path.getsize(os.path.join(recording.path, name)) for name in os.listdir(recording.path))
+    assert size <= 16 * 2**20, size
+    started = time.monotonic()
+    peakline("report", recording.path)
+    took = time.monotonic() - started
+    assert took < 3, "the report took %.1f s" % took
+
+
+def test_other_ways_to_start():
+    code = "kept = [0]\nkept.append(bytearray(1000003))\nprint(len(kept))\n"
+    with open("module_here.py", "w") as file:
+        file.write(code)
+    for number, (arguments, name) in enumerate(
+        ((["-c", code], "<string>"), (["-m", "module_here"], "module_here.py"), (["module_here.py"], "module_here.py"))
+    ):
+        process = record(sys.executable, *arguments, output="recording-%d" % number).process
+        found = [line for line in process["lines"] if line["line"] == 2 and os.path.basename(line["file"] or "") == name]
+        assert len(found) == 1, (arguments, process.overview())
+        expect(found[0]["self"], peak_bytes=(1000004, 1000004 + 4096))
+
+
+def test_an_interpreter_that_is_too_old():
+    """3.6 and 3.7: native stacks, and the report says so."""
+    old = [path for name, path in interpreters().items() if minor(name) < (3, 8)]
+    if not old:
+        raise Skip("no interpreter older than 3.8 found")
+    recording = record(old[0], program("py_shapes.py"))
+    assert recording.process.totals["peak_bytes"] > 184 * 1013
+    done = peakline("report", recording.path)
+    assert b"Python 3." in done.stdout + done.stderr, done.stdout[:2000]
+
+
+@python_cases()
+def test_threads(version):
+    interpreter = python(version)
+    process = record(interpreter, program("py_threads.py")).process
+    block = 20012 + objects(interpreter)
+    expect(process.line("produce")["self"], allocated_bytes=(600 * block, 600 * block + 200000), live_at_exit_bytes=(0, 20000))
+    # Four in the queue, three on either side.
+    expect(process.line("produce")["self"], peak_bytes=(block, 11 * block + 8192))
+    expect(process.line("consume")["self"], freed_bytes=(500 * 20012, 600 * block + 100000))
+    expect(process.line("thread")["self"], live_at_exit_bytes=(3000018, 3000018 + 4096))
+    # A line that waits is not charged for what others do meanwhile.
+    for mark in ("sleep", "join"):
+        for line in process.lines(mark):
+            expect(line["total"], peak_bytes=(0, 2048))
+
+
+@cases("PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug", "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=5", "PYTHONFAULTHANDLER=1")
+def test_modes_of_the_interpreter(setting):
+    """Allocators that the interpreter puts in or wraps by itself."""
+    name, value = setting.split("=")
+    process = record("/usr/bin/python3", program("py_techniques.py"), env={name: value}).process
+    large = 5000012
+    expect(process.line("first")["self"], allocated_bytes=(large, large + 4096), peak_bytes=(large, large + 4096))
+    expect(process.line("del")["self"], freed_bytes=(large, large + 4096))
+    expect(process.line("loop")["total"], peak_bytes=(200008, 200008 + 8192))
+    expect(process.line("highest")["self"], peak_bytes=(9000012, 9000012 + 4096))

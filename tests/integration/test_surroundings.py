@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""The program notices nothing, wherever it goes and whatever it lacks."""
+from harness import *
+
+
+def test_what_a_program_can_see():
+    record(program("surroundings"), "one", "", "thr ee", status=5, env={"EMPTY": "", "SPACES": " a  b "})
+
+
+def test_summary_is_all_that_is_added():
+    plain = subprocess.run([program("surroundings")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = peakline("run", "-o", "recording", program("surroundings"))
+    assert done.returncode == plain.returncode == 5
+    assert done.stderr.startswith(plain.stderr)
+    assert 0 < len(done.stderr) - len(plain.stderr) < 2000
+
+
+def test_descriptors_belong_to_the_program():
+    process = record(program("descriptors")).process
+    # Four calls, of 11 to 61 levels each, with nothing lost.
+    expect(process.line("allocate")["self"], allocations=11 + 21 + 41 + 61)
+    expect(process.totals, lost_events=0)
+
+
+def test_change_of_directory():
+    process = record(program("places"), output="relative-name").process
+    expect(process.line("before")["self"], allocations=1, live_at_exit_bytes=1000003)
+    expect(process.line("after")["self"], allocations=1, live_at_exit_bytes=700001)
+
+
+def test_change_of_root():
+    need_root()
+    process = record(program("places"), "chroot").process
+    expect(process.line("after")["self"], allocations=1, live_at_exit_bytes=700001)
+
+
+PLACES = 9 * 256  # allocations, from as many call sites as one ninth of them
+TURNS = 2**11 - 1  # calls of left and right
+
+
+def check_limits(process, lossless=True):
+    """Without room for new places, bytes go to the nearest caller that has one; no byte is missing from the totals."""
+    expect(process.line("before")["self"], live_at_exit_bytes=10007)
+    expect(process.totals, allocations=PLACES + TURNS + 2)
+    expect(process.function("main")["total"], allocations=process.totals["allocations"], live_at_exit_bytes=process.totals["live_at_exit_bytes"])
+    if lossless:
+        expect(process.line("places")["total"], allocations=PLACES, allocated_bytes=PLACES * 21)
+        expect(process.line("after")["self"], live_at_exit_bytes=20011)
+        expect(process.totals, lost_events=0)
+
+
+@cases(("none", 0), ("as", 256 << 20), ("data", 64 << 20), ("fsize", 0), ("fsize", 4096), ("nofile", 3), ("nofile", 0))
+def test_limits_set_by_the_program(what, value):
+    process = record(program("limits"), what, str(value)).process
+    check_limits(process, lossless=what in ("none", "data"))
+
+
+@cases("ulimit -v 200000", "ulimit -v 60000", "ulimit -d 60000", "ulimit -n 4", "ulimit -n 5", "ulimit -s 256", "ulimit -l 0", "ulimit -u 1")
+def test_limits_that_were_there_before(command):
+    recording = record("sh", "-c", command + "; exec '%s' none 0" % program("limits"))
+    (process,) = recording.by_command("limits", "none")
+    check_limits(process, lossless=False)
+
+
+def test_no_file_may_be_written():
+    """RLIMIT_FSIZE 0 from the start: the program runs, unrecorded, and is not killed by SIGXFSZ."""
+    recording = record("sh", "-c", "ulimit -f 0; exec '%s' none 0" % program("limits"), compare=False)
+    assert recording.stdout == b"still here\n"
+    assert recording.process["command"][0] == "sh"
+
+
+def in_small_file_system(size, command):
+    need_root()
+    os.mkdir("small")
+    script = 'mount -t tmpfs -o size=%s tmpfs small || exit 77; %s; status=$?; cp -r small/recording . 2>/dev/null; exit $status'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script % (size, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=50, env=clean_environment({"PEAKLINE": PEAKLINE, "TARGET": program("contexts")}))
+    if done.returncode == 77:
+        raise Skip("cannot mount")
+    return done
+
+
+@cases("256k", "1m", "5m")
+def test_file_system_fills_up(size):
+    done = in_small_file_system(size, '"$PEAKLINE" run --quiet -o small/recording -- "$TARGET"')
+    assert done.returncode == 0 and done.stderr == b"", (done.returncode, done.stderr)
+    recording = Recording(os.path.abspath("recording"), ["contexts"])
+    process = recording.process
+    crowd = 1 << 18
+    expect(process.totals, allocations=crowd + 2, peak_bytes=crowd // 2 * 33 + crowd // 4 + 30000001)
+    assert process.totals["lost_events"] > 0, process.totals
+    assert process["end"] == "exited"
+
+
+def test_file_system_is_full():
+    """Nothing can be written: either one line and 125, or the program runs as if alone."""
+    done = in_small_file_system("64k", 'dd if=/dev/zero of=small/ballast 2>/dev/null; "$PEAKLINE" run --quiet -o small/recording -- "$TARGET"')
+    if done.returncode == 125:
+        assert done.stderr.count(b"\n") == 1, done.stderr
+    else:
+        assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def test_recording_is_removed_meanwhile():
+    with recording_in_background(program("running")) as (child, recording):
+        assert child.stdout.readline() == b"ready\n"
+        shutil.rmtree(recording.path)
+        for _ in range(5):
+            child.stdin.write(b".")
+            child.stdin.flush()
+            assert child.stdout.readline() == b"ready\n"
+        child.stdin.close()
+        assert child.wait(10) == 0
+
+
+def allocator(name):
+    paths = glob.glob("/usr/lib/*/" + name) + glob.glob("/usr/lib64/" + name) + glob.glob("/usr/lib/" + name)
+    if not paths:
+        raise Skip(name + " is not installed")
+    return paths[0]
+
+
+ALLOCATORS = ("libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0", "libmimalloc.so.2")
+
+
+@cases(*ALLOCATORS)
+def test_other_allocator_preloaded(name):
+    path = allocator(name)
+    process = record(program("own_peak"), env={"LD_PRELOAD": path}).process
+    expect(process.line("early")["self"], peak_bytes=3000017, at_peak_bytes=0)
+    expect(process.line("highest_b")["self"], peak_bytes=2500009, at_peak_bytes=2500009)
+    process = record(program("usable"), env={"LD_PRELOAD": path}, output="second").process
+    expect(process.line("malloc")["self"], peak_bytes=4999, live_at_exit_bytes=0)
+    process = record(program("exchange"), env={"LD_PRELOAD": path}, output="third").process
+    expect(process.line("malloc")["self"], allocations=400000, live_at_exit_bytes=0)
+    process = record(program("family"), "fork-in-threads", program("leaf"), env={"LD_PRELOAD": path}, output="fourth").process
+    expect(process.line("after")["self"], live_at_exit_bytes=700001)
+
+
+def test_preload_stays_in_charge():
+    """What was preloaded before is still preloaded, after the shim."""
+    path = allocator("libjemalloc.so.2")
+    done = record("sh", "-c", "grep -c jemalloc /proc/$$/maps >/dev/null && echo there", env={"LD_PRELOAD": path})
+    assert done.stdout == b"there\n"
+
+
+def test_threads_and_a_tiny_stack():
+    """A shim that needs kilobytes of stack would kill a thread with little."""
+    record("sh", "-c", "ulimit -s 128; exec '%s'" % program("many_threads"))
+
+
+def test_program_that_wraps_malloc():
+    process = record(program("wrapping")).process
+    expect(process.line("held")["total"], allocations=1, live_at_exit_bytes=1000003, peak_bytes=1000003)
+    expect(process.line("freed")["total"], allocations=1, live_at_exit_bytes=0, peak_bytes=500009)
+    expect(process.line("next")["self"], allocations=(2, 10), peak_bytes=(1500012, 1500012 + 4096))
+
+
+def test_program_with_its_own_allocator():
+    record(program("own_malloc")).process
+
+
+@cases("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
+def test_closed_standard_streams(redirection):
+    """The program finds closed what it would find closed."""
+    inner = "open=; for f in 0 1 2 3 4 5; do [ -e /proc/$$/fd/$f ] && open=\"$open $f\"; done; echo $open >%s"
+    results = []
+    for name, prefix in (("plain", ""), ("recorded", "'%s' run --quiet -o recording --" % PEAKLINE)):
+        script = "exec %s; exec %s sh -c '%s'" % (redirection, prefix, inner % name)
+        subprocess.run(["sh", "-c", script], timeout=30, env=clean_environment())
+        with open(name) as file:
+            results.append(file.read())
+    assert results[0] == results[1], results
+
+
+def test_standard_streams_pass_through():
+    data = os.urandom(300000)
+    plain = subprocess.run(["cat"], input=data, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([PEAKLINE, "run", "--quiet", "-o", "recording", "cat"], input=data, stdout=subprocess.PIPE, check=True, timeout=30)
+    assert done.stdout == plain.stdout
+
+
+def test_very_long_command():
+    recording = record("true", *["x" * 1000] * 1000)
+    command = recording.process["command"]
+    assert command[0] == "true" and command[1] == "x" * 1000, command[:1]
+
+
+def test_two_hundred_short_processes():
+    recording = record("sh", "-c", "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done")
+    assert len(recording.processes) == 201, len(recording.processes)
+
+
+def test_several_at_once():
+    children = [
+        subprocess.Popen([PEAKLINE, "run", "--quiet", program("own_peak")], env=clean_environment()) for _ in range(8)
+    ]
+    assert [child.wait(30) for child in children] == [0] * 8
+    names = sorted(os.listdir("."))
+    assert len(names) == 8 and all(re.fullmatch(r"peakline-own_peak-\d+", name) for name in names), names
+    for name in names:
+        process = Recording(os.path.abspath(name), []).process
+        assert process.totals["peak_bytes"] == 40009 + 4500012
+
+
+def test_options_from_the_environment():
+    recording = record(program("functions"), "freed", env={"PEAKLINE_FREES": "1"})
+    expect(recording.process.line("free")["self"], frees=9)

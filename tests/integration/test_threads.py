@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Threads and signals."""
+from harness import *
+
+
+def test_freed_by_another_thread():
+    process = record(program("cross_thread"), options=["--frees"]).process
+    expect(process.line("produce")["self"], allocations=1000, peak_bytes=1013000, live_at_exit_bytes=0, freed_bytes=0)
+    expect(process.line("consume")["self"], allocations=0, frees=1000, freed_bytes=1013000, net_bytes=-1013000)
+    assert 1013000 <= process.totals["peak_bytes"] <= 1013000 + 4096
+
+
+def test_a_thousand_threads():
+    process = record(program("many_threads")).process
+    expect(process.line("kept")["self"], allocations=1000, peak_bytes=1021000, live_at_exit_bytes=1021000)
+    expect(process.line("freed")["self"], allocations=10000, allocated_bytes=10310000, live_at_exit_bytes=0, peak_bytes=(1031, 50 * 1031))
+    expect(process.totals, lost_events=0)
+
+
+def reallocs_of_exchange():
+    """What the generator in exchange.c decides, thread by thread."""
+    count = 0
+    for thread in range(4):
+        state = thread * 7919 + 1
+        for _ in range(100000):
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            count += state >> 63
+    return count
+
+
+def test_threads_that_free_each_others_blocks():
+    process = record(program("exchange"), options=["--frees"]).process
+    again = reallocs_of_exchange()
+    expect(process.line("malloc")["self"], allocations=400000, allocated_bytes=400000 * 211, live_at_exit_bytes=0)
+    expect(process.line("realloc")["self"], allocations=again, allocated_bytes=again * 307, live_at_exit_bytes=0)
+    error = process.totals["peak_error_bytes"]
+    expect(process.line("malloc")["self"], peak_bytes=(100 * 211, 1032 * 211 + error))
+    expect(process.line("realloc")["self"], peak_bytes=(100 * 307, 1032 * 307 + error), frees=again, freed_bytes=again * 211)
+    freed = [process.line(mark)["self"]["frees"] for mark in ("free", "last_free")]
+    assert sum(freed) == 400000, freed
+    bytes_freed = sum(process.line(mark)["self"]["freed_bytes"] for mark in ("free", "last_free"))
+    assert bytes_freed == again * 307 + (400000 - again) * 211
+    # Even a bound is worth something only when it is far from the whole.
+    assert error <= 1 << 20, error
+    assert process.totals["peak_bytes"] <= 1032 * 307 + 8192 + error, process.totals
+    expect(process.totals, lost_events=0)
+
+
+def test_destructors_of_threads():
+    process = record(program("thread_ends"), options=["--frees"]).process
+    for mark, size, count in (("thread_local", 3001, 12), ("key", 3011, 12), ("cleanup", 3019, 4)):
+        expect(process.line(mark)["self"], allocations=count, live_at_exit_bytes=count * size, peak_bytes=count * size)
+    for mark, size, count in (("prepare_local", 3023, 12), ("prepare_key", 3037, 12), ("pushed", 3041, 4)):
+        expect(process.line(mark)["self"], allocations=count, live_at_exit_bytes=0, peak_bytes=(size, count * size))
+
+
+def test_before_main_and_after():
+    process = record(program("lifetimes")).process
+    sizes = {
+        "constructor": 2003, "atexit_outer": 2029, "atexit": 2027, "destructor": 2039, "main": 2053,
+    }
+    for mark, size in sizes.items():
+        expect(process.line(mark)["self"], allocations=1, peak_bytes=size, live_at_exit_bytes=size)
+    expect(process.line("object")["self"], allocations=2, peak_bytes=4022, live_at_exit_bytes=0)
+    expect(process.line("object_gone")["self"], allocations=2, live_at_exit_bytes=4034)
+
+
+def test_signals_that_interrupt_allocations():
+    process = record(program("storm")).process
+    expect(process.line("after")["self"], allocations=1, peak_bytes=4001, live_at_exit_bytes=4001)
+    expect(process.line("malloc")["self"], allocations=(1000, 400000), live_at_exit_bytes=0, peak_bytes=(101, 404))
+    expect(process.line("realloc")["self"], allocations=(1000, 400000), live_at_exit_bytes=0)
+    expect(process.line("handler")["self"], allocations=(1, 2000000), live_at_exit_bytes=0)
+    assert process.totals["live_at_exit_bytes"] <= 4001 + 8192, process.totals
+
+
+def test_stacks_that_are_not_the_threads_own():
+    process = record(program("coroutines")).process
+    expect(process.line("routine")["self"], allocations=100, live_at_exit_bytes=100900)
+    expect(process.line("deep")["self"], allocations=2100, live_at_exit_bytes=2100 * 107)
+    expect(process.line("call_deep")["total"], allocations=2100, live_at_exit_bytes=2100 * 107)
+    expect(process.line("fault")["self"], allocations=100, live_at_exit_bytes=101300)
+    expect(process.line("big_frame")["self"], allocations=10, peak_bytes=1019, live_at_exit_bytes=0)
+    expect(process.line("alloca")["self"], allocations=30, peak_bytes=1021, live_at_exit_bytes=0)
+    for mark, size in (("after_jumps", 1031), ("last", 1033)):
+        expect(process.line(mark)["self"], allocations=1, live_at_exit_bytes=size)
+    main = process.function("main")["total"]
+    assert main["allocations"] >= 2100 + 10 + 30 + 2, main

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Compiles the target programs into DIRECTORY, two at a time, those whose source (or this script, or target.h) is newer.
+# Usage: tests/programs/build.sh DIRECTORY
+#
+# Each source file is one program of the same name. Comments in it may say otherwise:
+#   // cflags: FLAGS     more compiler flags; $OUT is DIRECTORY
+#   // output: NAME      what the result is called
+set -eu
+cd "$(dirname "$0")"
+mkdir -p "$1"
+OUT=$(cd "$1" && pwd)
+export OUT
+
+build() {
+    source=$1
+    name=$(sed -n 's|^// output: ||p' "$source")
+    name=${name:-${source%.*}}
+    if [ "$OUT/$name" -nt "$source" ] && [ "$OUT/$name" -nt target.h ] && [ "$OUT/$name" -nt build.sh ]; then
+        return 0
+    fi
+    more=$(sed -n 's|^// cflags: ||p' "$source")
+    # The flags may name $OUT, whose path may hold spaces.
+    flags=()
+    for flag in $more; do
+        flags+=("${flag//\$OUT/$OUT}")
+    done
+    case $source in
+    *.cpp) compiler=(${CXX:-g++} -std=gnu++17) ;;
+    *) compiler=(${CC:-gcc} -std=gnu11) ;;
+    esac
+    "${compiler[@]}" -D_GNU_SOURCE -O0 -g -fno-builtin -pthread -Wall -Wextra -Wno-alloc-size-larger-than \
+        -o "$OUT/$name.new" "$source" "${flags[@]}"
+    mv "$OUT/$name.new" "$OUT/$name"
+}
+
+if [ "${2-}" = --one ]; then
+    build "$3"
+    exit
+fi
+# Libraries first: programs link with them.
+for sources in "$(grep -l '^// output: lib' ./*.c ./*.cpp || true)" "$(grep -L '^// output: lib' ./*.c ./*.cpp || true)"; do
+    printf '%s\n' $sources | sed 's|^\./||' | xargs -r -P 2 -n 1 ./build.sh "$OUT" --one
+done

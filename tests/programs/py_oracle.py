@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Small objects of many kinds, held to the end. With the argument `oracle`, tracemalloc says what each line holds.
+
+work() runs the same way in both cases, so that the profiler can be checked against the oracle.
+"""
+import json
+import os
+import sys
+
+
+class Plain:
+    def __init__(self, number):
+        self.number = number
+        self.text = "value %d" % number
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+    def __init__(self, a):
+        self.a = a
+        self.b = (a, a)
+
+
+def work(held):
+    held.append([i * 1000003 for i in range(2000)])  # numbers
+    held.append({"key %d" % i: i for i in range(3000)})  # strings
+    held.append([Plain(i) for i in range(500)])
+    held.append([Slotted(i) for i in range(700)])
+    held.append({i for i in range(5000)})
+    held.append([(i, str(i)) for i in range(1500)])
+    held.append([bytes(i) for i in range(1000)])
+    held.append([float(i) for i in range(1234)])
+    held.append("x" * 1000001)
+    text = ",".join(str(i) for i in range(4000))
+    held.append(text.split(","))
+    held.append(json.loads("[" + text + "]"))
+    growing = []
+    for i in range(3000):
+        growing.append([i])
+    held.append(growing)
+    del growing[1000:]
+    held.append([bytearray(i) for i in range(0, 3000, 7)])
+
+
+def main():
+    held = []
+    oracle = len(sys.argv) > 1
+    if oracle:
+        import tracemalloc
+
+        tracemalloc.start(1)
+    # Twice: what the first round leaves in free lists, the second one may take.
+    work([])
+    work(held)
+    if oracle:
+        snapshot = tracemalloc.take_snapshot()
+        tracemalloc.stop()
+        lines = {}
+        for trace in snapshot.traces:
+            frame = trace.traceback[0]
+            if frame.filename == __file__:
+                size, count = lines.get(frame.lineno, (0, 0))
+                lines[frame.lineno] = (size + trace.size, count + 1)
+        print(json.dumps(lines))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+main()

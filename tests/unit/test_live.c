@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// needs: shim/live.c shim/arena.c tests/unit/shim_double.c
+//
+// The table of live blocks: what goes in comes out, wherever it had to be kept.
+
+#include "shim/live.h"
+#include "shim/real.h"
+#include "tests/unit/shim_double.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static int open_table(void **state) {
+    (void)state;
+    shim_double_reset(4);
+    return live_open() ? 0 : -1;
+}
+
+static void round_trip(uintptr_t address, struct live_block block) {
+    struct live_block out = {0}, stale;
+    shim_double_usable = block.usable;
+    assert_false(live_has((void *)address));
+    assert_true(live_insert((void *)address, &block, &stale));
+    assert_int_equal(stale.node, 0);
+    assert_true(live_has((void *)address));
+    assert_true(live_detach((void *)address, &out));
+    assert_int_equal(out.node, block.node);
+    assert_int_equal(out.size, block.size);
+    assert_int_equal(out.object, block.object);
+    assert_false(live_has((void *)address));
+    assert_false(live_detach((void *)address, &out));
+}
+
+static void blocks_of_every_kind_come_back(void **state) {
+    (void)state;
+    const uint32_t nodes[] = {1, 2, 0xfffff, 0x100000, 0xffffffff}; // beyond 20 bits a slot does not do
+    const size_t slacks[] = {0, 1, 24, 2046, 2047, 2048, 4095, 1u << 20};
+    const uintptr_t addresses[] = {0x10,           0x1000,         0x5555deadbee0,
+                                   0x7fffffffffe0, 0x7fffffffffe8, 0x8000000000000};
+    for (size_t n = 0; n < sizeof nodes / sizeof *nodes; n++)
+        for (size_t s = 0; s < sizeof slacks / sizeof *slacks; s++)
+            for (size_t a = 0; a < sizeof addresses / sizeof *addresses; a++)
+                round_trip(addresses[a],
+                           (struct live_block){.node = nodes[n], .size = 77, .usable = 77 + slacks[s]});
+}
+
+static void objects_keep_their_size(void **state) {
+    (void)state;
+    const size_t sizes[] = {0, 1, 512, 2046, 2047, 2048, 100000};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        round_trip(0x7f0000001230,
+                   (struct live_block){
+                       .node = 5, .object = true, .size = sizes[s], .usable = (sizes[s] + 15) & ~15ul});
+}
+
+static void objects_and_blocks_are_told_apart(void **state) {
+    (void)state;
+    struct live_block out;
+    struct live_block object = {.node = 3, .object = true, .size = 40, .usable = 48};
+    struct live_block block = {.node = 3, .size = 40, .usable = 56};
+    shim_double_usable = 56;
+    live_insert((void *)0x7f0000000040, &object, &out);
+    live_insert((void *)0x7f0000000080, &block, &out);
+    assert_true(live_detach_object((void *)0x7f0000000040, &out));
+    assert_int_equal(out.size, 40);
+    assert_false(live_detach_object((void *)0x7f0000000080, &out));
+    assert_true(live_detach((void *)0x7f0000000080, &out));
+}
+
+static void simple_detach_leaves_the_side_table_alone(void **state) {
+    (void)state;
+    struct live_block out, far = {.node = 3, .size = 1, .usable = 100001},
+                           near = {.node = 3, .size = 1, .usable = 24};
+    shim_double_usable = 24;
+    live_insert((void *)0x7f0000000100, &far, &out);
+    live_insert((void *)0x7f0000000200, &near, &out);
+    assert_false(live_detach_simple((void *)0x7f0000000100, &out));
+    assert_true(live_detach_simple((void *)0x7f0000000200, &out));
+    assert_true(live_detach((void *)0x7f0000000100, &out));
+    assert_int_equal(out.usable, 100001);
+}
+
+static void sizes_go_aside_when_the_allocator_cannot_tell(void **state) {
+    (void)state;
+    shim_double_reset(4);
+    real.usable_size_matches = false;
+    assert_true(live_open());
+    round_trip(0x7f0000000040, (struct live_block){.node = 9, .size = 77, .usable = 77});
+}
+
+static void neighbours_do_not_touch(void **state) {
+    (void)state;
+    struct live_block out;
+    shim_double_usable = 16;
+    for (uintptr_t i = 0; i < 100000; i++) {
+        struct live_block block = {.node = (uint32_t)(1 + i % 1000), .size = i % 17, .usable = 16};
+        assert_true(live_insert((void *)(0x7f12345f0000 + 16 * i), &block, &out));
+    }
+    for (uintptr_t i = 0; i < 100000; i++) {
+        assert_true(live_detach((void *)(0x7f12345f0000 + 16 * i), &out));
+        assert_int_equal(out.node, 1 + i % 1000);
+        assert_int_equal(out.size, i % 17);
+    }
+}
+
+static void an_unseen_free_is_noticed(void **state) {
+    (void)state;
+    struct live_block stale, old = {.node = 3, .size = 40, .usable = 56},
+                             new = {.node = 4, .size = 50, .usable = 56};
+    struct live_block far = {.node = 5, .size = 1, .usable = 99999};
+    const uintptr_t addresses[] = {0x7f0000000040, 0x7f0000000048};
+    for (size_t a = 0; a < 2; a++) {
+        void *address = (void *)addresses[a];
+        shim_double_usable = 56;
+        assert_true(live_insert(address, &old, &stale));
+        assert_int_equal(stale.node, 0);
+        assert_true(live_insert(address, &new, &stale));
+        assert_int_equal(stale.node, 3);
+        assert_int_equal(stale.size, 40);
+        assert_true(live_insert(address, &far, &stale));
+        assert_int_equal(stale.node, 4);
+        assert_true(live_insert(address, &new, &stale));
+        assert_int_equal(stale.node, 5);
+        assert_int_equal(stale.size, 1);
+        assert_true(live_detach(address, &stale));
+        assert_int_equal(stale.node, 4);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(blocks_of_every_kind_come_back, open_table),
+        cmocka_unit_test_setup(objects_keep_their_size, open_table),
+        cmocka_unit_test_setup(objects_and_blocks_are_told_apart, open_table),
+        cmocka_unit_test_setup(simple_detach_leaves_the_side_table_alone, open_table),
+        cmocka_unit_test(sizes_go_aside_when_the_allocator_cannot_tell),
+        cmocka_unit_test_setup(an_unseen_free_is_noticed, open_table),
+        cmocka_unit_test_setup(neighbours_do_not_touch, open_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// needs: shim/peak.c
+//
+// The arithmetic of peaks against brute force: random trees with recursion, random events, every account
+// recomputed from scratch after each event.
+
+#include "shim/peak.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FUNCTIONS 4
+#define LINES 3 // per function
+#define FRAMES (FUNCTIONS * LINES + 1)
+#define NODES 60
+#define EVENTS 400
+#define SEEDS 400
+
+struct world {
+    struct record_header header;
+    struct record_node nodes[NODES];
+    struct record_frame frames[FRAMES];
+    struct record_function functions[FUNCTIONS + 1];
+    struct peak_books books;
+};
+
+// What brute force knows: live bytes by node, and the highest sum that each account ever had.
+struct judge {
+    int64_t live[NODES], peak[NODES];
+    int64_t frame_total[FRAMES], frame_self[FRAMES];
+    int64_t function_total[FUNCTIONS + 1], function_self[FUNCTIONS + 1];
+    int64_t heap, heap_peak;
+    int64_t at_peak[NODES];
+};
+
+static int on_path(const struct world *w, uint32_t node, uint32_t frame, uint32_t function) {
+    for (; node > 1; node = w->nodes[node].parent)
+        if (w->nodes[node].frame == frame || w->frames[w->nodes[node].frame].function == function)
+            return 1;
+    return 0;
+}
+
+static void world_make(struct world *w) {
+    memset(w, 0, sizeof *w);
+    w->books = (struct peak_books){&w->header, w->nodes, w->frames, w->functions};
+    for (uint32_t f = 1; f < FRAMES; f++)
+        w->frames[f].function = 1 + (f - 1) / LINES;
+    for (uint32_t n = 2; n < NODES; n++) {
+        struct record_node *node = &w->nodes[n];
+        node->parent = 1 + (uint32_t)rand() % (n - 1);
+        node->frame = 1 + (uint32_t)rand() % (FRAMES - 1); // with recursion, also of a frame in itself
+        node->depth = w->nodes[node->parent].depth + 1;
+        if (!on_path(w, node->parent, node->frame, 0))
+            node->flags |= RECORD_NODE_OUTERMOST_FRAME;
+        if (!on_path(w, node->parent, 0, w->frames[node->frame].function))
+            node->flags |= RECORD_NODE_OUTERMOST_FUNCTION;
+    }
+}
+
+static void judge_raise(int64_t *peak, int64_t value) {
+    if (value > *peak)
+        *peak = value;
+}
+
+static void judge_event(struct judge *j, const struct world *w, uint32_t node, int64_t change) {
+    j->live[node] += change;
+    j->heap += change;
+    int64_t frame_total[FRAMES] = {0}, frame_self[FRAMES] = {0};
+    int64_t function_total[FUNCTIONS + 1] = {0}, function_self[FUNCTIONS + 1] = {0};
+    for (uint32_t n = 1; n < NODES; n++) {
+        judge_raise(&j->peak[n], j->live[n]);
+        for (uint32_t f = 1; f < FRAMES; f++)
+            if (on_path(w, n, f, 0))
+                frame_total[f] += j->live[n];
+        for (uint32_t f = 1; f <= FUNCTIONS; f++)
+            if (on_path(w, n, 0, f))
+                function_total[f] += j->live[n];
+        frame_self[w->nodes[n].frame] += j->live[n];
+        function_self[w->frames[w->nodes[n].frame].function] += j->live[n];
+    }
+    for (uint32_t f = 1; f < FRAMES; f++) {
+        judge_raise(&j->frame_total[f], frame_total[f]);
+        judge_raise(&j->frame_self[f], frame_self[f]);
+    }
+    for (uint32_t f = 1; f <= FUNCTIONS; f++) {
+        judge_raise(&j->function_total[f], function_total[f]);
+        judge_raise(&j->function_self[f], function_self[f]);
+    }
+    if (j->heap > j->heap_peak) {
+        j->heap_peak = j->heap;
+        memcpy(j->at_peak, j->live, sizeof j->at_peak);
+    }
+}
+
+static void compare(const struct judge *j, const struct world *original) {
+    struct world w = *original; // flushing must not disturb what follows
+    w.books = (struct peak_books){&w.header, w.nodes, w.frames, w.functions};
+    peak_flush(&w.books);
+    assert_int_equal(w.header.heap_live, j->heap);
+    assert_int_equal(w.header.heap_peak, j->heap_peak);
+    for (uint32_t n = 1; n < NODES; n++) {
+        assert_int_equal(w.nodes[n].live, j->live[n]);
+        assert_int_equal(w.nodes[n].peak, j->peak[n]);
+        assert_int_equal(peak_saved(&w.header, &w.nodes[n]), j->at_peak[n]);
+        assert_int_equal(w.nodes[n].segment_net, 0);
+        assert_int_equal(w.nodes[n].segment_high, 0);
+    }
+    for (uint32_t f = 1; f < FRAMES; f++) {
+        assert_int_equal(w.frames[f].account.total_peak, j->frame_total[f]);
+        assert_int_equal(w.frames[f].account.self_peak, j->frame_self[f]);
+    }
+    for (uint32_t f = 1; f <= FUNCTIONS; f++) {
+        assert_int_equal(w.functions[f].account.total_peak, j->function_total[f]);
+        assert_int_equal(w.functions[f].account.self_peak, j->function_self[f]);
+    }
+}
+
+static void random_programs_equal_brute_force(void **state) {
+    (void)state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        srand(seed);
+        struct world w;
+        struct judge j;
+        memset(&j, 0, sizeof j);
+        world_make(&w);
+        uint32_t node = 2;
+        for (int event = 0; event < EVENTS; event++) {
+            if (rand() % 3)
+                node = 2 + (uint32_t)rand() % (NODES - 2);
+            int64_t change = rand() % 1000;
+            if (rand() % 2)
+                change = -(j.live[node] ? rand() % (j.live[node] + 1) : 0);
+            peak_event(&w.books, node, change, 0);
+            judge_event(&j, &w, node, change);
+            if (event % 50 == 0)
+                compare(&j, &w);
+        }
+        compare(&j, &w);
+    }
+}
+
+static void raise_is_reported(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w);
+    assert_true(peak_event(&w.books, 2, 7, 1));
+    assert_false(peak_event(&w.books, 2, -7, -1));
+    assert_false(peak_event(&w.books, 2, 7, 9)); // as high as before is no raise
+    assert_true(peak_event(&w.books, 3, 1, 2));
+    assert_int_equal(w.header.heap_peak, 8);
+    assert_int_equal(w.header.slack_at_peak, 11);
+    assert_int_equal(w.header.peak_seq, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_programs_equal_brute_force),
+        cmocka_unit_test(raise_is_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
