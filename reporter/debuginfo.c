@@ -162,7 +162,18 @@ static void list_functions(struct ranges *functions, Dwarf_Die *parent, bool nes
     } while (dwarf_siblingof(&die, &die) == 0);
 }
 
-static const struct range *find_function(struct debuginfo *info, Dwarf_Die *unit_die, Dwarf_Addr address) {
+// The tree of the functions' entries: the unit's own, or, when it was split off into a .dwo file, that one's.
+static Dwarf_Die unit_tree(Dwarf_Die unit) {
+    uint8_t type;
+    Dwarf_Die split = {0};
+    if (dwarf_cu_info(unit.cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 && type == DW_UT_skeleton &&
+        split.cu)
+        return split;
+    return unit;
+}
+
+static const struct range *find_function(struct debuginfo *info, Dwarf_Die *unit_die, Dwarf_Die *tree,
+                                         Dwarf_Addr address) {
     bool added;
     uint32_t number = map_number(info->unit_numbers, (struct map_key){{dwarf_dieoffset(unit_die)}}, &added);
     if (added) {
@@ -172,14 +183,14 @@ static const struct range *find_function(struct debuginfo *info, Dwarf_Die *unit
     struct unit *unit = &info->units[number];
     if (!unit->listed) {
         unit->listed = true;
-        list_functions(&unit->functions, unit_die, false, 0);
+        list_functions(&unit->functions, tree, false, 0);
         sort_ranges(&unit->functions);
     }
     const struct range *found = find_range(&unit->functions, address);
     if (!found && !unit->nested_too) { // functions inside functions: rare, and a longer walk
         unit->nested_too = true;
         unit->functions.count = 0;
-        list_functions(&unit->functions, unit_die, true, 0);
+        list_functions(&unit->functions, tree, true, 0);
         sort_ranges(&unit->functions);
         found = find_range(&unit->functions, address);
     }
@@ -213,13 +224,17 @@ static uint32_t attribute_line(Dwarf_Die *die, unsigned int name) {
     return dwarf_formudata(dwarf_attr_integrate(die, name, &attribute), &value) == 0 ? as_line(value) : 0;
 }
 
-static const char *call_file(Dwarf_Die *unit, Dwarf_Die *inlined) {
+// The file that an attribute names by its number in the table of the attribute's own unit. (dwarf_decl_file
+// would end the program when that unit has no such table.)
+static const char *attribute_file(Dwarf_Die *die, unsigned int name) {
     Dwarf_Attribute attribute;
     Dwarf_Word index;
+    Dwarf_Die unit;
     Dwarf_Files *files;
     size_t count;
-    if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &index) != 0 ||
-        dwarf_getsrcfiles(unit, &files, &count) != 0 || index >= count)
+    if (dwarf_formudata(dwarf_attr_integrate(die, name, &attribute), &index) != 0 ||
+        !dwarf_cu_die(attribute.cu, &unit, NULL, NULL, NULL, NULL, NULL, NULL) ||
+        dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count)
         return NULL;
     return dwarf_filesrc(files, index, NULL, NULL);
 }
@@ -260,8 +275,9 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_fou
         innermost.line = (uint32_t)number;
         innermost.file = dwarf_linesrc(line, NULL, NULL);
     }
-    const struct range *function = find_function(info, &unit, address);
-    if (!function || !dwarf_offdie(info->dwarf, function->die, &chain[0])) {
+    Dwarf_Die tree = unit_tree(unit);
+    const struct range *function = find_function(info, &unit, &tree, address);
+    if (!function || !dwarf_offdie(dwarf_cu_getdwarf(tree.cu), function->die, &chain[0])) {
         levels[0] = innermost;
         return innermost.line ? 1 : 0;
     }
@@ -272,10 +288,10 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_fou
             *level = count < MODEL_LEVELS_MAX ? innermost : (struct model_found){0};
         } else {
             *level = (struct model_found){.line = attribute_line(&chain[i + 1], DW_AT_call_line),
-                                          .file = call_file(&unit, &chain[i + 1])};
+                                          .file = attribute_file(&chain[i + 1], DW_AT_call_file)};
         }
         level->function = function_name(info, &chain[i]);
-        level->function_file = dwarf_decl_file(&chain[i]);
+        level->function_file = attribute_file(&chain[i], DW_AT_decl_file);
         level->first_line = attribute_line(&chain[i], DW_AT_decl_line);
     }
     return count;

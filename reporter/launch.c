@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,14 +86,13 @@ static void launch_exec_as_script(const struct launch *launch) {
 
 // The program's process until exec. Its failure, an errno, goes into `report`; 0 when a line was printed
 // already.
-static void __attribute__((noreturn)) launch_child(const struct launch *launch, pid_t launcher, int go,
-                                                   int report, const struct launch_signals *saved) {
+static void __attribute__((noreturn))
+launch_child(const struct launch *launch, int go, int report, const struct launch_signals *saved) {
     char byte;
     ssize_t got;
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     while ((got = read(go, &byte, 1)) < 0 && errno == EINTR)
         ;
-    if (got != 1 || getppid() != launcher)
+    if (got != 1)
         _exit(PROGRAM_FAILED); // the launcher gave up, or died
     int error = 0;
     if (launch->environment(getpid(), launch->context)) {
@@ -226,13 +224,12 @@ int launch_run(const struct launch *launch, struct launch_result *result) {
         message_print("no pipe to the program could be made: %s", strerror(errno));
         return PROGRAM_FAILED;
     }
-    pid_t launcher = getpid();
     launch_block(&saved, &all);
     pid_t pid = fork();
     if (pid == 0) {
         close(go[1]);
         close(report[0]);
-        launch_child(launch, launcher, go[0], report[1], &saved);
+        launch_child(launch, go[0], report[1], &saved);
     }
     if (pid < 0) {
         message_print("no process could be started: %s", strerror(errno));

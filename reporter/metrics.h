@@ -6,10 +6,12 @@
 //   self   it is the innermost level of its language
 //   total  it is anywhere on the stack; counted once, however often it is there
 //
-// Sums are exact. A peak is exact when the recording kept an account that is just this line or function: a
-// Python line, a native call site, a native function; otherwise it is the smallest upper bound that can be
-// had from the accounts. Cost: proportional to nodes plus levels, whatever the depth of the tree. Units:
-// bytes. Threads: one. The process must be loaded (model_load) when metrics_compute is called.
+// Sums are exact, with two exceptions once contexts were folded: what was live at the peak can be too small
+// by `unseen`, and what several call sites of one line, or an inlined function, did in folded contexts can
+// count twice under recursion. A peak is exact when the recording kept an account that is just this line or
+// function: a Python line, a native call site, a native function; otherwise it is the smallest upper bound
+// that can be had from the accounts. Cost: proportional to nodes plus levels, whatever the depth of the tree.
+// Units: bytes. Threads: one. The process must be loaded (model_load) when metrics_compute is called.
 
 #ifndef PEAKLINE_METRICS_H
 #define PEAKLINE_METRICS_H
@@ -22,12 +24,14 @@ struct metrics_measure {
     uint64_t temporary;
     int64_t peak, at_peak, live;
     bool peak_exact; // otherwise an upper bound. Either may be off by the header's peak_error_bytes
+    int64_t unseen;  // not 0: the bound is at most this much too high
 };
 
 struct metrics_entry {
     struct metrics_measure self, total;
     int64_t mem_usage; // highest heap at an allocation while it was running; 0 = it allocated nothing
-    uint32_t contexts; // nodes in which it is on the stack for the first time
+    uint32_t contexts; // nodes in which it is on the stack for the first time; folded ones are not counted
+    bool folded;       // there were folded ones
 };
 
 struct metrics {
@@ -43,8 +47,8 @@ void metrics_free(struct metrics *metrics);
 // The measure of a single node. Its line is the last level of its frame.
 struct metrics_measure metrics_of_node(const struct model_process *process, uint32_t node);
 
-// Shares the bytes at the peak among chosen functions: each node's go to the innermost line on its path whose
-// function `chosen` accepts. Returns one number per line of the model; the caller frees it.
+// Shares the bytes at the peak among chosen functions: each node's go to the innermost line on its path
+// whose function is one of them. Returns one number per line of the model; the caller frees it.
 int64_t *metrics_share_peak(const struct model_process *process, const bool *chosen_functions);
 
 #endif

@@ -74,7 +74,8 @@ struct model *model_open(const char *path, struct reader_error *error) {
     model->complete = !recording->error_count;
     for (size_t i = 0; i < model->process_count; i++) {
         const struct model_process *process = &model->processes[i];
-        if (process->lost_events || process->end == MODEL_RUNNING || process->end == MODEL_UNKNOWN)
+        if (process->lost_events || process->image->orphan_count || process->end == MODEL_RUNNING ||
+            process->end == MODEL_UNKNOWN)
             model->complete = false;
     }
     qsort(model->processes, model->process_count, sizeof *model->processes, compare_peaks);
@@ -105,7 +106,10 @@ static void flush_account(struct record_account *account, const struct record_no
 
 // As record_format.h has it: the segments on the path to the last event have not reached their accounts yet.
 static void flush_segments(struct reader_image *image) {
-    for (uint32_t i = image->header.current_node; i;) {
+    uint32_t current = image->header.current_node;
+    if (image->nodes[current].flags & RECORD_NODE_FREE)
+        return;
+    for (uint32_t i = current; i;) {
         struct record_node *node = &image->nodes[i];
         if (node->frame) {
             struct record_frame *frame = &image->frames[node->frame];
@@ -133,6 +137,35 @@ int64_t model_at_peak(const struct model_process *process, const struct record_n
 const char *model_end_name(enum model_end end) {
     static const char *const names[] = {"unknown", "running", "exited", "signalled", "replaced"};
     return names[end];
+}
+
+// ---- the tree ----
+
+// Follows children before siblings, so that a subtree stays together.
+static void order_nodes(struct model_process *process) {
+    const struct reader_image *image = process->image;
+    uint32_t *first_child = memory_alloc(image->node_count, sizeof *first_child);
+    uint32_t *next_sibling = memory_alloc(image->node_count, sizeof *next_sibling);
+    process->order = memory_alloc(image->node_count, sizeof *process->order);
+    for (uint32_t i = image->node_count; i-- > 2;) {
+        const struct record_node *node = &image->nodes[i];
+        if (node->flags & RECORD_NODE_FREE)
+            continue;
+        process->context_count += node->frame != 0;
+        next_sibling[i] = first_child[node->parent];
+        first_child[node->parent] = i;
+    }
+    for (uint32_t i = image->node_count > 1 ? first_child[1] : 0; i;) {
+        process->order[process->order_count++] = i;
+        uint32_t next = first_child[i];
+        while (!next && i > 1) {
+            next = next_sibling[i];
+            i = image->nodes[i].parent;
+        }
+        i = next;
+    }
+    free(first_child);
+    free(next_sibling);
 }
 
 // ---- names ----
@@ -262,6 +295,7 @@ bool model_load(struct model *model, struct model_process *process, struct model
     if (!reader_load(process->image, error))
         return false;
     flush_segments(process->image);
+    order_nodes(process);
     struct naming n = {
         .model = model, .process = process, .resolver = resolver, .functions = map_new(), .lines = map_new()};
     name_frames(&n);
@@ -275,6 +309,7 @@ void model_unload(struct model_process *process) {
     if (!process->loaded)
         return;
     reader_unload(process->image); // the next load must find its segments as recorded
+    free(process->order);
     free(process->functions);
     free(process->lines);
     free(process->levels);
@@ -282,6 +317,7 @@ void model_unload(struct model_process *process) {
     process->functions = NULL;
     process->lines = NULL;
     process->levels = process->first_level = NULL;
-    process->function_count = process->line_count = 0;
+    process->order = NULL;
+    process->function_count = process->line_count = process->order_count = process->context_count = 0;
     process->loaded = false;
 }

@@ -5,9 +5,8 @@
 //   process   one image of one process, with its end worked out from all files of the recording
 //   function  a Python function or a native one (inlined ones included), known by file, first line and name
 //   line      a line of a file, in a function
-//   level     one line on a stack. A Python frame is one level; a native frame is one or more: functions that
-//   the
-//             compiler inlined at the call site are levels of their own.
+//   level     one line on a stack. A Python frame is one level; a native frame is one or more: functions
+//             that the compiler inlined at the call site are levels of their own.
 //
 // Native frames are named by a resolver (symbolize.h is the real one); without one they are module+0xoffset.
 // Ownership: the model owns its processes, strings and the recording. Strings are interned: equal ones have
@@ -31,9 +30,8 @@ struct model_function {
 
 struct model_line {
     uint32_t function;
-    uint32_t line; // 0 = not known
-    const char
-        *file; // NULL = not known. An inlined or included line may be in another file than its function
+    uint32_t line;    // 0 = not known
+    const char *file; // NULL = not known; not always the function's own: code can be included
 };
 
 struct model_process {
@@ -48,6 +46,8 @@ struct model_process {
     uint64_t lost_events; // bytes on a wrong line, or nowhere
 
     // Between model_load and model_unload:
+    uint32_t *order; // the nodes in use, the root aside: each after its parent, subtrees together
+    uint32_t order_count, context_count; // contexts: without the nodes that stand for folded ones
     struct model_function *functions;
     struct model_line *lines;
     uint32_t function_count, line_count;

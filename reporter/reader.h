@@ -2,12 +2,14 @@
 //
 // Reads recordings: from files, whose bytes are not trusted, to tables in memory.
 //
-// What comes out has been checked: every index and string offset is within its table, a node's parent is
-// smaller than the node, node 1 is the only root. Numbers (bytes, times, counts) are as found: they can be
-// anything. Memory is proportional to the file. A recording of a running process is read as a snapshot.
+// What comes out has been checked: every index and string offset is within its table, node 1 is the root,
+// and from each node in use its parents lead there. Numbers (bytes, times, counts) are as found: they can be
+// anything.
+// Memory is proportional to the file. A recording of a running process is read as a snapshot.
 // Ownership: a recording owns its images and all their tables. Strings point into them and have no
-// terminator. Failure: struct reader_error says which file, where in it, and what. One damaged file does not
-// hide the others.
+// terminator.
+// Failure: struct reader_error says which file, where in it, and what. One damaged file does not hide the
+// others.
 
 #ifndef PEAKLINE_READER_H
 #define PEAKLINE_READER_H
@@ -20,11 +22,11 @@
 
 struct reader_error {
     char *file;
-    uint64_t offset; // in the file, of what was refused
+    uint64_t offset; // in the file, of what was refused; 0 = all of it
     char what[160];
 };
 
-// One file: a process image. Modules, functions, frames and nodes are there between reader_load and
+// One file: a process image. Modules, functions, frames, nodes and folded are there between reader_load and
 // reader_unload only, the rest always.
 struct reader_image {
     char *path;
@@ -32,14 +34,17 @@ struct reader_image {
     struct record_header header;
     struct record_tick *ticks;
     char *strings; // the table; offsets as in the file
-    uint64_t string_bytes;
     struct record_module *modules;
     struct record_function *functions;
     struct record_frame *frames;
     struct record_node *nodes;
     struct record_reaped *reaped;
-    // Entries, the unused entry 0 included: valid indices are below.
-    uint32_t tick_count, module_count, function_count, frame_count, node_count, reaped_count;
+    struct record_folded *folded;
+    // Entries, the unused entry 0 included: valid indices are below. Bytes for strings.
+    uint32_t tick_count, string_bytes, module_count, function_count, frame_count, node_count, reaped_count,
+        folded_count;
+    // Nodes that were being changed at the last instant: they lost their place, and hang below the root.
+    uint32_t orphan_count;
 };
 
 struct reader_recording {

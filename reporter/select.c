@@ -201,20 +201,21 @@ static bool is_system_source(const char *file) {
     return contains_any(file, parts, sizeof parts / sizeof *parts);
 }
 
-// "<stdin>", "<string>", "<ipython-input-1>": code that came from no file. Libraries make such code, too.
+// Without a file, or from "<stdin>", "<string>", "<ipython-input-1>": the user's if there is nothing better.
+// Libraries and the C library's startup code make such functions, too.
 static bool is_without_file(const struct model_function *function) {
-    return function->file && function->file[0] == '<';
+    return !function->file || function->file[0] == '<';
 }
 
 static bool is_user_function(const struct model_process *process, const struct model_function *function,
                              struct source_cache *sources) {
-    if (!function->file)
-        return false;
     if (function->language == RECORD_PYTHON)
-        return !is_installed_python(function->file);
-    if (is_system_source(function->file))
+        return function->file && !is_installed_python(function->file);
+    if (function->file && is_system_source(function->file))
         return false;
-    if (function->module && process->executable && strcmp(function->module, process->executable) == 0)
+    // The program itself, with or without debug information; but not the interpreter of a Python program.
+    if (!process->python_version && function->module && process->executable &&
+        strcmp(function->module, process->executable) == 0)
         return true;
     return source_line_count(source_open(sources, function->file, process->cwd)) > 0;
 }

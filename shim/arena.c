@@ -9,8 +9,7 @@
 
 #define ARENA_CHUNK (256u << 10) // bytes asked of the kernel at a time
 #define ARENA_REGION (16u << 20) // bytes of address space taken at a time for sparse tables
-#define ARENA_CLASS_MIN 5        // 32 bytes
-#define ARENA_CLASS_MAX 30
+#define ARENA_FINE 512u          // bytes up to which classes are multiples of 16
 
 struct arena_free_block {
     struct arena_free_block *next;
@@ -26,19 +25,25 @@ static void *arena_map(size_t size) {
     return (void *)address;
 }
 
-static unsigned arena_class(size_t size) {
-    unsigned class = ARENA_CLASS_MIN;
-    while (class <= ARENA_CLASS_MAX && (size_t)1 << class < size)
-        class ++;
+// Classes 1 to 32 are multiples of 16 bytes, those above powers of two.
+static unsigned arena_class(size_t size, size_t *rounded) {
+    if (size <= ARENA_FINE) {
+        *rounded = size ? (size + 15) & ~(size_t)15 : 16;
+        return (unsigned)(*rounded / 16);
+    }
+    unsigned class = ARENA_FINE / 16 + 1;
+    *rounded = 2 * ARENA_FINE;
+    for (; *rounded < size && class < ARENA_CLASSES; class ++)
+        *rounded *= 2;
     return class;
 }
 
 void *arena_alloc(size_t size) {
     struct arena *arena = &shim.arena;
-    unsigned class = arena_class(size);
-    if (class > ARENA_CLASS_MAX)
+    size_t rounded;
+    unsigned class = arena_class(size, &rounded);
+    if (class == ARENA_CLASSES)
         return NULL;
-    size_t rounded = (size_t)1 << class;
     void *block = NULL;
     bool reused = false;
     bool locked = lock_take(&arena->lock);
@@ -76,7 +81,8 @@ void arena_free(void *block, size_t size) {
         return;
     struct arena *arena = &shim.arena;
     struct arena_free_block *entry = block;
-    unsigned class = arena_class(size);
+    size_t rounded;
+    unsigned class = arena_class(size, &rounded);
     bool locked = lock_take(&arena->lock);
     entry->next = arena->free[class];
     arena->free[class] = entry;

@@ -4,9 +4,9 @@
 //              directory     middle table   leaf: slots    must be 0
 //
 //   slot      31      30 .............. 11 10 .......... 0
-//              object        node           slack, or size of an object
+//              object        owner          slack, or size of an object
 //
-// Slot 0 means "no block" (no block has node 0). LIVE_ASIDE in the last field: look in the side table.
+// Slot 0 means "no block" (no block has owner 0). LIVE_ASIDE in the last field: look in the side table.
 
 #include "shim/live.h"
 #include "shim/arena.h"
@@ -19,7 +19,7 @@
 #define LIVE_LEAF (1u << 16)
 #define LIVE_FIELD_BITS 11
 #define LIVE_ASIDE ((1u << LIVE_FIELD_BITS) - 1)
-#define LIVE_NODE_MAX ((1u << 20) - 1)
+#define LIVE_OWNER_MAX ((1u << 20) - 1)
 #define LIVE_OBJECT (1u << 31)
 
 struct live_side {
@@ -101,7 +101,7 @@ static inline bool live_take(uintptr_t address, uint32_t *slot, uint32_t value, 
     uint32_t field = value & LIVE_ASIDE;
     if (shim_unlikely(field == LIVE_ASIDE))
         return live_side_detach(address, block);
-    block->node = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
+    block->owner = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
     block->object = (value & LIVE_OBJECT) != 0;
     if (block->object) {
         block->size = field;
@@ -115,7 +115,7 @@ static inline bool live_take(uintptr_t address, uint32_t *slot, uint32_t value, 
 
 bool live_insert(const void *block_address, const struct live_block *block, struct live_block *stale) {
     uintptr_t address = (uintptr_t)block_address;
-    stale->node = 0;
+    stale->owner = 0;
     if (shim_unlikely(!live_fits(address)))
         return live_side_insert(address, block, stale);
     uint32_t *slot = live_slot(address, true);
@@ -123,17 +123,17 @@ bool live_insert(const void *block_address, const struct live_block *block, stru
         return false;
     uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if (shim_unlikely(present) && !live_take(address, slot, present, stale))
-        stale->node = 0;
+        stale->owner = 0;
     size_t field = block->object ? block->size : block->usable - block->size;
     uint32_t object = block->object ? LIVE_OBJECT : 0;
-    if (shim_unlikely(field >= LIVE_ASIDE || block->node > LIVE_NODE_MAX ||
+    if (shim_unlikely(field >= LIVE_ASIDE || block->owner > LIVE_OWNER_MAX ||
                       (shim.live.sizes_aside && !block->object))) {
         if (!live_side_insert(address, block, stale))
             return false;
         __atomic_store_n(slot, object | 1u << LIVE_FIELD_BITS | LIVE_ASIDE, __ATOMIC_RELAXED);
         return true;
     }
-    __atomic_store_n(slot, object | block->node << LIVE_FIELD_BITS | (uint32_t)field, __ATOMIC_RELAXED);
+    __atomic_store_n(slot, object | block->owner << LIVE_FIELD_BITS | (uint32_t)field, __ATOMIC_RELAXED);
     return true;
 }
 

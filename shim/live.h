@@ -5,7 +5,7 @@
 //
 // Lock-free for nearly all blocks: a slot is written by whoever owns the block, and the allocator hands a
 // block to one owner at a time. That holds only if a block leaves the table *before* the real free or realloc
-// sees it. A slot holds the block's node and either its slack (usable minus requested bytes; the usable size
+// sees it. A slot holds the block's owner and either its slack (usable minus requested bytes; the usable size
 // is asked of the allocator again) or, for small Python objects, its size. What does not fit a slot is kept
 // in a locked hash.
 //
@@ -19,17 +19,17 @@
 #include <stdint.h>
 
 struct live_block {
-    uint32_t node;
-    bool object;   // of Python's small-object allocator: malloc_usable_size does not know it
-    size_t size;   // requested
-    size_t usable; // >= size
+    uint32_t owner; // owner.h; never 0
+    bool object;    // of Python's small-object allocator: malloc_usable_size does not know it
+    size_t size;    // requested
+    size_t usable;  // >= size
 };
 
 // False: no memory.
 bool live_open(void);
 
 // False: the block cannot be followed, for want of memory. When the table still knew a block at this address,
-// because its free was not seen, *stale is that block; else stale->node is 0.
+// because its free was not seen, *stale is that block; else stale->owner is 0.
 bool live_insert(const void *address, const struct live_block *block, struct live_block *stale);
 
 // Takes the block out of the table. False: it is not there.

@@ -4,15 +4,16 @@
 
 #include "shim/mapped.h"
 #include "shim/arena.h"
+#include "shim/owner.h"
 #include "shim/shim.h"
 
 struct mapping {
     uintptr_t start, end;
-    uint32_t node;
+    uint32_t owner; // owner.h
 };
 
-static void mapped_account(uint32_t number, int64_t change) {
-    struct record_node *node = shim_node(number);
+static void mapped_account(uint32_t owner, int64_t change) {
+    struct record_node *node = shim_node(owner_node(owner));
     node->mapped_live += change;
     if (node->mapped_live > node->mapped_peak)
         node->mapped_peak = node->mapped_live;
@@ -64,13 +65,15 @@ size_t mapped_remove(uintptr_t start, size_t length) {
         uintptr_t from = range->start > start ? range->start : start;
         uintptr_t to = range->end < end ? range->end : end;
         removed += to - from;
-        mapped_account(range->node, -(int64_t)(to - from));
+        mapped_account(range->owner, -(int64_t)(to - from));
         if (range->start < from && range->end > to) {
-            struct mapping rest = {.start = to, .end = range->end, .node = range->node};
+            struct mapping rest = {
+                .start = to, .end = range->end, .owner = owner_take(owner_node(range->owner))};
             range->end = from;
             if (!mapped_insert(at + 1, rest)) {
                 // The rest is forgotten: it will seem to be unmapped already.
-                mapped_account(rest.node, -(int64_t)(rest.end - rest.start));
+                mapped_account(rest.owner, -(int64_t)(rest.end - rest.start));
+                owner_drop(rest.owner);
                 shim_lose(RECORD_LOST_NO_MEMORY);
             }
             return removed;
@@ -80,8 +83,9 @@ size_t mapped_remove(uintptr_t start, size_t length) {
         else if (range->end > to)
             range->start = to;
         else {
+            owner_drop(range->owner); // gone as a whole
             at++;
-            continue; // gone as a whole
+            continue;
         }
         shim.mappings[keep++] = *range;
         at++;
@@ -94,14 +98,18 @@ size_t mapped_remove(uintptr_t start, size_t length) {
 
 void mapped_add(uintptr_t start, size_t length, uint32_t node) {
     mapped_remove(start, length);
-    struct mapping range = {.start = start, .end = start + length, .node = node};
+    struct mapping range = {.start = start, .end = start + length, .owner = owner_take(node)};
     if (mapped_insert(mapped_first(start), range))
-        mapped_account(node, (int64_t)length);
-    else
+        mapped_account(range.owner, (int64_t)length);
+    else {
+        owner_drop(range.owner);
         shim_lose(RECORD_LOST_NO_MEMORY);
+    }
 }
 
 uint32_t mapped_find(uintptr_t address) {
     size_t at = mapped_first(address);
-    return at < shim.mappings_count && shim.mappings[at].start <= address ? shim.mappings[at].node : 0;
+    return at < shim.mappings_count && shim.mappings[at].start <= address
+               ? owner_node(shim.mappings[at].owner)
+               : 0;
 }

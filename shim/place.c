@@ -74,6 +74,7 @@ static uint32_t place_string(const char *bytes, size_t length) {
     entry = arena_alloc(sizeof *entry);
     uint32_t offset = entry ? recording_string(bytes, length) : 0;
     if (!offset) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
         arena_free(entry, sizeof *entry);
         return 0;
     }
@@ -99,6 +100,7 @@ static uint32_t place_function(const struct place_function_key *key) {
     entry = arena_alloc(sizeof *entry);
     uint32_t number = entry ? recording_append(RECORD_FUNCTIONS, &function) : 0;
     if (!number) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
         arena_free(entry, sizeof *entry);
         return 0;
     }
@@ -123,6 +125,7 @@ static uint32_t place_frame(const struct place_frame_key *key) {
     entry = arena_alloc(sizeof *entry);
     uint32_t number = entry ? recording_append(RECORD_FRAMES, &frame) : 0;
     if (!number) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
         arena_free(entry, sizeof *entry);
         return 0;
     }
@@ -236,6 +239,7 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     if (!entry->number)
         entry->number = recording_append(RECORD_MODULES, &module);
     if (!entry->number) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
         arena_free(entry, sizeof *entry);
         return NULL;
     }

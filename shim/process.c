@@ -75,8 +75,8 @@ static bool process_open(struct thread *thread) {
 
 void process_poll(void) {
     __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
-    // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent knew
-    // of an interpreter is still known.
+    // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent
+    // knew of an interpreter is still known.
     if (shim.pid == process_image_pid)
         python_poll();
     const char *version = python_version();
@@ -91,7 +91,8 @@ void process_poll(void) {
             shim.header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
         } else {
             shim.header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
-            shim.header->objects = config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
+            shim.header->objects =
+                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
         }
     }
     lock_drop(&shim.lock, locked);

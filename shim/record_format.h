@@ -53,6 +53,14 @@
 // Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
 // innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
 //
+// Forgetting. When the nodes reach their cap, subtrees that matter little are folded: a node's numbers go to
+// a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0), so that every
+// sum over a subtree stays exact, and to the struct record_folded of its frame and of its function, which
+// would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and used again, so numbers
+// of nodes say nothing about their order: a node's depth is its parent's plus one. Blocks that are alive when
+// their node is folded belong to the sibling from then on; for the line and the function they count as gone
+// (record_folded.unseen_bytes).
+//
 // Bump RECORD_VERSION with every change of meaning or layout; a reader refuses other versions.
 
 #ifndef PEAKLINE_RECORD_FORMAT_H
@@ -77,6 +85,7 @@ enum record_table {
     RECORD_FRAMES,      // struct record_frame
     RECORD_NODES,       // struct record_node
     RECORD_REAPED,      // struct record_reaped
+    RECORD_FOLDED,      // struct record_folded
     RECORD_TABLES       // how many there are
 };
 
@@ -174,6 +183,7 @@ struct record_header {
     uint64_t hook_ns;            // time spent in the shim, estimated by sampling
     uint64_t hook_samples;       // on how many samples hook_ns rests
     uint64_t table_bytes;        // the shim's own memory beside this file
+    uint64_t folded_nodes;       // how many nodes were folded
     uint64_t lost[RECORD_LOSSES];
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
@@ -227,7 +237,7 @@ struct record_function {
     uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
     uint32_t name;       // Python: co_qualname (co_name before 3.11)
     uint32_t first_line; // Python: co_firstlineno
-    uint32_t reserved;
+    uint32_t folded;     // what its folded nodes held; 0 = it has none
     struct record_account account;
 };
 
@@ -243,17 +253,20 @@ struct record_frame {
     uint32_t flags;  // enum record_frame_flags
     uint64_t offset; // native: the return address, less the module's bias: look up offset - 1
     struct record_account account;
-    uint64_t reserved;
+    uint32_t folded; // what its folded nodes held; 0 = it has none
+    uint32_t reserved;
 };
 
 enum record_node_flags {
     RECORD_NODE_OUTERMOST_FRAME = 1 << 0,    // no node above it has the same frame
     RECORD_NODE_OUTERMOST_FUNCTION = 1 << 1, // no node above it has a frame of the same function
+    RECORD_NODE_FOLDED = 1 << 2,             // stands for the folded children of its parent; frame 0
+    RECORD_NODE_FREE = 1 << 3,               // not in use; other fields say nothing
 };
 
 struct record_node {
-    uint32_t parent; // smaller than the node's own number; 0 for the root only
-    uint32_t frame;  // 0 for the root only
+    uint32_t parent; // 0 for the root only
+    uint32_t frame;  // 0 for the root and RECORD_NODE_FOLDED
     uint32_t depth;  // root 0
     uint32_t flags;  // enum record_node_flags
     int64_t live;
@@ -277,6 +290,23 @@ struct record_reaped {
     uint64_t time_ns;
 };
 
+// Sums over nodes that were folded, of one frame or of one function: to be added to those over the nodes that
+// are left. self: nodes with it innermost; total: nodes with it anywhere on the path.
+struct record_sums {
+    uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
+    int64_t at_peak; // live at the process's peak number at_peak_seq; 0 at any other
+};
+
+struct record_folded {
+    struct record_sums self, total;
+    uint64_t at_peak_seq;
+    int64_t heap_high; // as in nodes, of all that counts for total
+    // Live bytes of nodes that were folded while they had blocks: account.*_live lack them from then on, and
+    // account.*_peak and at_peak may be too low by as much.
+    int64_t unseen_bytes;
+    uint64_t nodes; // how many
+};
+
 #define RECORD_CHECK(condition) _Static_assert(condition, #condition)
 RECORD_CHECK(sizeof(struct record_header) <= RECORD_EXTENTS_AT);
 RECORD_CHECK(sizeof(struct record_extent) == 16);
@@ -290,6 +320,8 @@ RECORD_CHECK(sizeof(struct record_function) == 64);
 RECORD_CHECK(sizeof(struct record_frame) == 64);
 RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
+RECORD_CHECK(sizeof(struct record_sums) == 48);
+RECORD_CHECK(sizeof(struct record_folded) == 128);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
 #undef RECORD_CHECK
 

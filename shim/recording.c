@@ -23,12 +23,14 @@ static const uint32_t recording_sizes[RECORD_TABLES] = {
     [RECORD_FRAMES] = sizeof(struct record_frame),
     [RECORD_NODES] = sizeof(struct record_node),
     [RECORD_REAPED] = sizeof(struct record_reaped),
+    [RECORD_FOLDED] = sizeof(struct record_folded),
 };
 
-// Share of the cap that a table's address space may take, as a right shift.
-static const unsigned recording_shift[RECORD_TABLES] = {
-    [RECORD_STRINGS] = 1, [RECORD_MODULES] = 4, [RECORD_FUNCTIONS] = 2,
-    [RECORD_FRAMES] = 1,  [RECORD_NODES] = 0,   [RECORD_REAPED] = 4,
+// Most of the cap that a table may take, in sixteenths. Nodes can be folded, so they leave room for what
+// cannot.
+static const unsigned recording_share[RECORD_TABLES] = {
+    [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 3, [RECORD_FRAMES] = 6,
+    [RECORD_NODES] = 6,   [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 7,
 };
 
 static struct record_extent *recording_extents(void) {
@@ -128,14 +130,21 @@ static bool recording_grow(enum record_table which) {
     return true;
 }
 
+bool recording_reserve(enum record_table which, uint32_t records) {
+    struct table *table = &shim.tables[which];
+    uint64_t end = (shim.header->tables[which].count + records) * recording_sizes[which];
+    while (end > table->mapped)
+        if (!recording_grow(which))
+            return false;
+    return true;
+}
+
 uint32_t recording_append(enum record_table which, const void *entry) {
     struct table *table = &shim.tables[which];
     struct record_table_info *info = &shim.header->tables[which];
     size_t size = recording_sizes[which];
-    if (info->count >= UINT32_MAX || ((info->count + 1) * size > table->mapped && !recording_grow(which))) {
-        shim_lose(RECORD_LOST_TABLE_FULL);
+    if (info->count >= UINT32_MAX || ((info->count + 1) * size > table->mapped && !recording_grow(which)))
         return 0;
-    }
     uint32_t number = (uint32_t)info->count;
     __builtin_memcpy(table->base + number * size, entry, size);
     __atomic_store_n(&info->count, number + 1, __ATOMIC_RELEASE);
@@ -149,10 +158,8 @@ uint32_t recording_string(const char *bytes, size_t length) {
         length = UINT16_MAX; // longer than any path; a name cut here is still a name
     uint64_t need = (sizeof(struct record_string) + length + 7) & ~(uint64_t)7;
     while (info->count + need > table->mapped) {
-        if (info->count + need > UINT32_MAX || !recording_grow(RECORD_STRINGS)) {
-            shim_lose(RECORD_LOST_TABLE_FULL);
+        if (info->count + need > UINT32_MAX || !recording_grow(RECORD_STRINGS))
             return 0;
-        }
     }
     struct record_string *string = (struct record_string *)(table->base + info->count);
     uint32_t offset = (uint32_t)info->count;
@@ -292,7 +299,7 @@ static bool recording_map_all(int fd) {
     shim.file_size = RECORD_FIRST_EXTENT;
     for (uint32_t i = 0; i < RECORD_TABLES; i++) {
         struct table *table = &shim.tables[i];
-        size_t reserved = (size_t)(config.max_size >> recording_shift[i]) & ~(size_t)(RECORD_GRAIN - 1);
+        size_t reserved = (size_t)(config.max_size / 16 * recording_share[i]) & ~(size_t)(RECORD_GRAIN - 1);
         long base = sys_mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (sys_failed(base))
             return false;

@@ -20,6 +20,9 @@ bool recording_open(void);
 // Takes a file that was just opened away again: there is no memory to go on.
 void recording_abandon(void);
 
+// Room for so many records more, without adding them. False: they do not fit.
+bool recording_reserve(enum record_table table, uint32_t records);
+
 // A copy of `entry` becomes the table's next record. Its number, or 0 when the table is full.
 uint32_t recording_append(enum record_table table, const void *entry);
 

@@ -27,7 +27,7 @@
 
 // A free made while the thread's guard was taken, to be accounted when it is free again.
 struct late_free {
-    uint32_t node;
+    uint32_t owner;
     size_t size, usable;
 };
 
@@ -38,6 +38,7 @@ struct thread {
     uint32_t off_books;   // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;      // the thread's destructors have begun
     uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
+    uint32_t tree_epoch;  // shim.tree_epoch of the node that stack_node gave last
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t late_count;
     struct late_free late[THREAD_LATE_FREES];
@@ -46,11 +47,13 @@ struct thread {
 
 extern __thread struct thread thread_self;
 
+#define ARENA_CLASSES 56
+
 struct arena {
     struct lock lock;
     char *chunk, *chunk_end;
     char *region, *region_end;
-    struct arena_free_block *free[32];
+    struct arena_free_block *free[ARENA_CLASSES];
     uint64_t bytes;
 };
 
@@ -92,6 +95,14 @@ struct shim {
     struct arena arena; // has its own lock
     struct live live;   // lock-free but for its side table
 
+    uint32_t tree_epoch; // counts foldings: numbers of nodes learnt before mean nothing any more
+    bool tree_full;      // folding does not help any more
+    uint32_t nodes_free; // records that can be used again, linked by `parent`
+    uint32_t nodes_free_count;
+    uint32_t *folded_child; // by node: the child that stands for the folded ones
+    struct owner *owners;   // owner.c
+    uint32_t *owner_of;     // by node
+    uint32_t owners_used, owners_free;
     struct tree_entry *tree; // hash of all nodes by (parent, frame)
     struct tree_cached *tree_cache;
     uint64_t *blooms; // by node: which frames are on its path

@@ -22,7 +22,7 @@ struct stack {
     struct unwind_stack native;
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct stack_leaf native_leaf, python_leaf;
-    uint32_t code_epoch;
+    uint32_t code_epoch, tree_epoch;
     char text[STACK_TEXT];
 };
 
@@ -33,6 +33,7 @@ static void stack_reset(struct stack *stack) {
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
     stack->code_epoch = shim.code_epoch;
+    stack->tree_epoch = shim.tree_epoch;
 }
 
 void stack_open(struct thread *thread) {
@@ -62,6 +63,17 @@ void stack_close(struct thread *thread) {
 // The node above a frame: of the next outer frame, which is 0 for the outermost.
 static inline uint32_t stack_parent(uint32_t below) {
     return below ? below : TREE_ROOT;
+}
+
+// Room for the nodes of so many new frames and of the innermost one. True: the tree has been folded since the
+// capture, so the nodes of all `depth` frames are to be found anew.
+static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
+    tree_prepare(frames + 1);
+    if (shim_likely(stack->tree_epoch == shim.tree_epoch))
+        return false;
+    tree_prepare(depth + 1);
+    stack->tree_epoch = shim.tree_epoch;
+    return true;
 }
 
 static uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
@@ -96,6 +108,11 @@ static uint32_t stack_python(struct stack *stack) {
     if (python->cut && !unchanged)
         shim_lose(RECORD_LOST_DEEP);
     bool locked = lock_take(&shim.lock);
+    if (stack_prepare(stack, python->depth - (unsigned)unchanged, python->depth)) {
+        unwind_stack_reset(&stack->native);
+        unchanged = 0;
+        python->outer_node = 0;
+    }
     uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
     for (unsigned i = (unsigned)unchanged; i < python->depth; i++)
         python->frames[i].node = node = tree_path(node, stack_python_frame(stack, &python->frames[i]));
@@ -122,6 +139,11 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
     if (native->loss && !unchanged)
         shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
     bool locked = lock_take(&shim.lock);
+    if (stack_prepare(stack, native->depth - unchanged, native->depth)) {
+        if (stack->python)
+            python_forget(stack->python);
+        unchanged = 0;
+    }
     uint32_t node = stack_parent(unchanged ? native->frames[unchanged - 1].node : 0);
     for (unsigned i = unchanged; i < native->depth; i++) {
         uint32_t number = stack_native_frame(&native->frames[i]);
@@ -142,7 +164,7 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
 }
 
 static uint32_t stack_present(struct stack *stack, const void *frame) {
-    if (shim_unlikely(stack->code_epoch != shim.code_epoch))
+    if (shim_unlikely(stack->code_epoch != shim.code_epoch || stack->tree_epoch != shim.tree_epoch))
         stack_reset(stack);
     if (python_found()) {
         uint32_t node = stack_python(stack);
@@ -153,11 +175,15 @@ static uint32_t stack_present(struct stack *stack, const void *frame) {
 }
 
 uint32_t stack_node(struct thread *thread, const void *frame) {
-    if (shim_likely(thread->stack))
-        return stack_present(thread->stack, frame);
+    if (shim_likely(thread->stack)) {
+        uint32_t node = stack_present(thread->stack, frame);
+        thread->tree_epoch = thread->stack->tree_epoch;
+        return node;
+    }
     // The thread is ending and has given its memory back, or there was none: borrow some for this one stack.
     stack_open(thread);
     uint32_t node = thread->stack ? stack_present(thread->stack, frame) : TREE_ROOT;
+    thread->tree_epoch = thread->stack ? thread->stack->tree_epoch : shim.tree_epoch;
     stack_close(thread);
     return node;
 }

@@ -64,7 +64,8 @@ static inline void timeline_look(void) {
     shim.until_clock = TIMELINE_CLOCK_EVENTS;
     uint64_t now = clock_coarse();
     // The coarse clock lags behind the one that the start and the last tick were taken from.
-    shim.now_ns = now > header->start_monotonic_ns + header->last_ns ? now - header->start_monotonic_ns : header->last_ns;
+    shim.now_ns = now > header->start_monotonic_ns + header->last_ns ? now - header->start_monotonic_ns
+                                                                     : header->last_ns;
     if (!header->tick_ns)
         header->tick_ns = TIMELINE_FIRST_NS;
     if (shim.now_ns - header->last_ns >= header->tick_ns)

@@ -7,6 +7,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/mapped.h"
+#include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/process.h"
 #include "shim/real.h"
@@ -57,7 +58,7 @@ static void track_settle(struct thread *thread) {
         struct late_free late = thread->late[--thread->late_count];
         struct record_header *header = shim.header;
         bool locked = lock_take(&shim.lock);
-        track_event(late.node, -(int64_t)late.size, (int64_t)late.size - (int64_t)late.usable);
+        track_event(owner_drop(late.owner), -(int64_t)late.size, (int64_t)late.size - (int64_t)late.usable);
         header->frees++;
         header->freed_bytes += late.size;
         lock_drop(&shim.lock, locked);
@@ -79,9 +80,10 @@ static inline void track_allocated(uint32_t node, const struct live_block *block
 // `freeing` is the node that frees, 0 when that is not recorded.
 static inline void track_released(const struct live_block *old, uint32_t freeing, bool temporary) {
     struct record_header *header = shim.header;
-    track_event(old->node, -(int64_t)old->size, (int64_t)old->size - (int64_t)old->usable);
+    uint32_t node = owner_drop(old->owner);
+    track_event(node, -(int64_t)old->size, (int64_t)old->size - (int64_t)old->usable);
     if (temporary)
-        shim_node(old->node)->temporary++;
+        shim_node(node)->temporary++;
     if (freeing) {
         struct record_node *at = shim_node(freeing);
         at->freed_bytes += old->size;
@@ -91,25 +93,42 @@ static inline void track_released(const struct live_block *old, uint32_t freeing
     header->frees++;
 }
 
-static inline uint32_t track_freeing_node(struct thread *thread, const void *frame) {
+// The node of the present stack, with the lock taken: what is known before may be folded away by another
+// thread.
+static inline uint32_t track_node(struct thread *thread, const void *frame, bool *locked) {
+    for (;;) {
+        uint32_t node = stack_node(thread, frame);
+        *locked = lock_take(&shim.lock);
+        if (shim_likely(thread->tree_epoch == shim.tree_epoch))
+            return node;
+        lock_drop(&shim.lock, *locked);
+    }
+}
+
+// The node that frees, 0 where that is not recorded; with the lock taken.
+static inline uint32_t track_freeing_node(struct thread *thread, const void *frame, bool *locked) {
     if (config.frees || python_found())
-        return stack_node(thread, frame);
+        return track_node(thread, frame, locked);
+    *locked = lock_take(&shim.lock);
     return 0;
 }
 
 static void track_record(struct thread *thread, void *address, struct live_block *block, const void *frame) {
     uint64_t since = track_begin(thread);
-    block->node = stack_node(thread, frame);
     thread->last_block = (uintptr_t)address;
+    bool locked;
+    uint32_t node = track_node(thread, frame, &locked);
+    block->owner = owner_take(node);
     struct live_block stale;
     bool kept = live_insert(address, block, &stale);
-    bool locked = lock_take(&shim.lock);
-    if (shim_unlikely(stale.node))
+    if (shim_unlikely(stale.owner))
         track_released(&stale, 0, false); // its free was not seen
-    if (shim_likely(kept))
-        track_allocated(block->node, block);
-    else
+    if (shim_likely(kept)) {
+        track_allocated(node, block);
+    } else {
+        owner_drop(block->owner);
         shim_lose(RECORD_LOST_NO_MEMORY);
+    }
     track_finish(since);
     lock_drop(&shim.lock, locked);
     if (shim_unlikely(thread->late_count))
@@ -139,8 +158,8 @@ void track_free(struct thread *thread, void *address, const void *frame) {
     bool temporary = thread->last_block == (uintptr_t)address;
     if (temporary)
         thread->last_block = 0;
-    uint32_t freeing = track_freeing_node(thread, frame);
-    bool locked = lock_take(&shim.lock);
+    bool locked;
+    uint32_t freeing = track_freeing_node(thread, frame, &locked);
     track_released(&old, freeing, temporary);
     track_finish(since);
     lock_drop(&shim.lock, locked);
@@ -155,7 +174,7 @@ void track_free_nested(struct thread *thread, void *address) {
         !live_detach_simple(address, &old))
         return;
     thread->late[thread->late_count++] =
-        (struct late_free){.node = old.node, .size = old.size, .usable = old.usable};
+        (struct late_free){.owner = old.owner, .size = old.size, .usable = old.usable};
 }
 
 bool track_detach(void *address, struct live_block *old) {
@@ -170,16 +189,16 @@ void track_restore(void *address, const struct live_block *old) {
 
 void track_realloc(struct thread *thread, const struct live_block *old, void *address, size_t size,
                    const void *frame) {
-    uint32_t freeing = track_freeing_node(thread, frame);
-    bool locked = lock_take(&shim.lock);
+    bool locked;
+    uint32_t freeing = track_freeing_node(thread, frame, &locked);
     track_released(old, freeing, false);
     lock_drop(&shim.lock, locked);
     track_alloc(thread, address, size, frame);
 }
 
 void track_map(struct thread *thread, void *address, size_t length, const void *frame) {
-    uint32_t node = stack_node(thread, frame);
-    bool locked = lock_take(&shim.lock);
+    bool locked;
+    uint32_t node = track_node(thread, frame, &locked);
     mapped_add((uintptr_t)address, length, node);
     timeline_event(false);
     lock_drop(&shim.lock, locked);
@@ -220,8 +239,8 @@ void track_object_freed(struct thread *thread, void *address, const struct live_
     bool temporary = thread->last_block == (uintptr_t)address;
     if (temporary)
         thread->last_block = 0;
-    uint32_t freeing = track_freeing_node(thread, frame);
-    bool locked = lock_take(&shim.lock);
+    bool locked;
+    uint32_t freeing = track_freeing_node(thread, frame, &locked);
     track_released(old, freeing, temporary);
     lock_drop(&shim.lock, locked);
 }

@@ -5,10 +5,13 @@
 
 #include "shim/tree.h"
 #include "shim/arena.h"
+#include "shim/fold.h"
 #include "shim/hash.h"
+#include "shim/owner.h"
 #include "shim/recording.h"
 #include "shim/shim.h"
 
+#define TREE_PREPARED 1024
 #define TREE_CACHE 4096 // entries; a power of two
 
 struct tree_entry {
@@ -30,8 +33,48 @@ bool tree_open(void) {
     shim.blooms =
         arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint64_t));
     shim.tree_cache = arena_alloc(TREE_CACHE * sizeof *shim.tree_cache);
+    shim.folded_child =
+        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
     const struct record_node root = {.depth = 0};
-    return shim.blooms && shim.tree_cache && recording_append(RECORD_NODES, &root) == TREE_ROOT;
+    return shim.blooms && shim.tree_cache && shim.folded_child && owner_open() &&
+           recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+}
+
+void tree_prepare(uint32_t frames) {
+    if (shim_likely(shim.nodes_free_count >= frames) || shim.tree_full ||
+        recording_reserve(RECORD_NODES, frames - shim.nodes_free_count))
+        return;
+    fold_tree();
+    // Without memory for it a fold does nothing; to try again with every new context would stop the host.
+    shim.tree_full = shim.nodes_free_count < frames;
+    __builtin_memset(shim.tree_cache, 0, TREE_CACHE * sizeof *shim.tree_cache);
+}
+
+void tree_forget(uint32_t number) {
+    const struct record_node *node = shim_node(number);
+    uint64_t key = (uint64_t)node->parent << 32 | node->frame;
+    struct tree_entry *entry;
+    HASH_FIND(hh, shim.tree, &key, sizeof key, entry);
+    if (entry)
+        HASH_DEL(shim.tree, entry);
+    arena_free(entry, sizeof *entry);
+}
+
+void tree_release(uint32_t number) {
+    *shim_node(number) = (struct record_node){.parent = shim.nodes_free, .flags = RECORD_NODE_FREE};
+    shim.nodes_free = number;
+    shim.nodes_free_count++;
+}
+
+// A record for a new node; 0 = there is no room.
+static uint32_t tree_record(const struct record_node *node) {
+    uint32_t number = shim.nodes_free;
+    if (!number)
+        return recording_append(RECORD_NODES, node);
+    shim.nodes_free = shim_node(number)->parent;
+    shim.nodes_free_count--;
+    *shim_node(number) = *node;
+    return number;
 }
 
 static bool tree_on_path(uint32_t node, uint32_t frame) {
@@ -64,18 +107,22 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         node.flags |= RECORD_NODE_OUTERMOST_FRAME;
     if (!tree_function_on_path(parent, shim_frame(frame)->function))
         node.flags |= RECORD_NODE_OUTERMOST_FUNCTION;
-    uint32_t number = recording_append(RECORD_NODES, &node);
-    if (number) {
+    uint32_t number = tree_record(&node);
+    bool added = number && owner_add(number);
+    if (added) {
         entry->key = key;
         entry->node = number;
         HASH_ADD(hh, shim.tree, key, sizeof entry->key, entry);
-        if (!entry->hh.tbl)
-            number = 0; // uthash had no memory; the node stays, unused
+        added = entry->hh.tbl != NULL; // else uthash had no memory; the node stays, unused
+    } else if (number) {
+        tree_release(number);
     }
-    if (!number) {
+    if (!added) {
+        shim_lose(RECORD_LOST_TABLE_FULL);
         arena_free(entry, sizeof *entry);
         return 0;
     }
+    shim.folded_child[number] = 0;
     shim.blooms[number] = shim.blooms[parent] | tree_bit(frame);
     return number;
 }

@@ -17,10 +17,18 @@
 // Makes the root. False: no memory.
 bool tree_open(void);
 
+// Makes sure that the next `frames` steps find room, by folding what matters least where that is needed.
+// Nodes that were learnt under another shim.tree_epoch mean nothing afterwards.
+void tree_prepare(uint32_t frames);
+
 // The node of a frame that calls further: `parent` itself when the frame is on its path already.
 uint32_t tree_path(uint32_t parent, uint32_t frame);
 
 // The node of the innermost frame of a stack.
 uint32_t tree_leaf(uint32_t parent, uint32_t frame);
+
+// For fold.c: the node is not found any more; its record is free.
+void tree_forget(uint32_t node);
+void tree_release(uint32_t node);
 
 #endif

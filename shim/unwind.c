@@ -9,8 +9,15 @@
 #include "shim/unwind_walk.h"
 
 #define unwind_likely(x) __builtin_expect(!!(x), 1)
+#define unwind_unlikely(x) __builtin_expect(!!(x), 0)
 
 #define UNWIND_NO_FP 1 // no address: what depends on it fails
+
+// Bounds for what a processor can do in one tick of its time-stamp counter, generously: eight cycles, each
+// with a call or with 128 bytes copied.
+#define UNWIND_DEEP 1024 // frames that are compared in any case
+#define UNWIND_CALLS_A_TICK 8
+#define UNWIND_BYTES_A_TICK 1024
 
 // Zero state until unwind_init: rules are then made anew each time.
 static struct unwind_state unwind_unset;
@@ -29,76 +36,123 @@ void unwind_forget(uintptr_t start, uintptr_t end) {
     unwind_rule_forget(unwind);
 }
 
-// Do the first `count` words hold what they held? From the innermost outward; returns how many of them are
-// not known to, the one that has changed being the last of these: 0 if none has. Loads are independent of
-// each other.
-static inline uint32_t unwind_verify(const struct unwind_word *words, uint32_t count) {
-    while (count >= 4) {
-        const struct unwind_word *word = words + count - 4;
-        uintptr_t changed = *(const volatile uintptr_t *)word[0].address ^ word[0].value;
-        changed |= *(const volatile uintptr_t *)word[1].address ^ word[1].value;
-        changed |= *(const volatile uintptr_t *)word[2].address ^ word[2].value;
-        changed |= *(const volatile uintptr_t *)word[3].address ^ word[3].value;
-        if (changed)
-            break;
-        count -= 4;
-    }
-    while (count && *(const volatile uintptr_t *)words[count - 1].address == words[count - 1].value)
-        count--;
-    return count;
-}
-
 // Words of frames further out than `frame`.
 static inline uint32_t unwind_words_before(const struct unwind_frame *frames, uint32_t frame) {
-    return frame ? frames[frame - 1].words : 0;
+    return frame ? unwind_words_until(&frames[frame - 1]) : 0;
 }
 
 static inline bool unwind_same_fp(const struct unwind_frame *frame, uintptr_t fp) {
     return frame->fp == fp || !(frame->flags & UNWIND_NEEDS_FP);
 }
 
-// The frame that a word belongs to, which is one of the first `frames`.
+// Do words [from, until) hold what they held? Looks from the innermost outward; returns the end of those that
+// are not known to, the last of which has changed, or `from`. The loads are independent of each other.
+static inline uint32_t unwind_compare(const struct unwind_word *words, uint32_t from, uint32_t until) {
+    while (until - from >= 4) {
+        const struct unwind_word *word = words + until - 4;
+        uintptr_t changed = *(const volatile uintptr_t *)word[0].address ^ word[0].value;
+        changed |= *(const volatile uintptr_t *)word[1].address ^ word[1].value;
+        changed |= *(const volatile uintptr_t *)word[2].address ^ word[2].value;
+        changed |= *(const volatile uintptr_t *)word[3].address ^ word[3].value;
+        if (changed)
+            break;
+        until -= 4;
+    }
+    while (until > from && *(const volatile uintptr_t *)words[until - 1].address == words[until - 1].value)
+        until--;
+    return until;
+}
+
+// Deep stacks: not every word has to be looked at each time. If a frame has ended since the last capture, so
+// have all frames inside it, and each of those that is there again has been called again. A call takes a
+// cycle at least; and a program that puts back stacks by copying (as some coroutines do) moves so many bytes
+// a cycle at the most. So in the time since the last capture, no frame can have been exchanged that has more
+// than so many unchanged frames, and so many bytes of them, inside it. The time-stamp counter runs at the
+// processor's nominal frequency, of which the real one is a small multiple. Should it have been set back, all
+// words are compared.
+static __attribute__((noinline)) uint32_t unwind_verify_deep(struct unwind_stack *stack, uint32_t frame) {
+    const struct unwind_frame *frames = stack->frames;
+    uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
+    uint32_t low = 0;
+    if (ticks < UINT32_MAX && frame > UNWIND_DEEP + ticks * UNWIND_CALLS_A_TICK) {
+        uintptr_t beyond = frames[frame].slot + ticks * UNWIND_BYTES_A_TICK;
+        uint32_t high = frame - (uint32_t)(UNWIND_DEEP + ticks * UNWIND_CALLS_A_TICK);
+        // The innermost of those far enough out by both measures: slots descend.
+        while (low < high) {
+            uint32_t middle = low + (high - low + 1) / 2;
+            if (frames[middle].slot >= beyond)
+                low = middle;
+            else
+                high = middle - 1;
+        }
+    }
+    uint32_t from = unwind_words_before(frames, low);
+    uint32_t changed = unwind_compare(stack->words, from, unwind_words_before(frames, frame));
+    return changed == from ? 0 : changed;
+}
+
+// Are the callers of a frame what they were? 0 if so; otherwise the end of the words that are not known to
+// be, the last of which has changed.
+static inline uint32_t unwind_verify(struct unwind_stack *stack, uint32_t frame) {
+    if (unwind_unlikely(frame > UNWIND_DEEP))
+        return unwind_verify_deep(stack, frame);
+    return unwind_compare(stack->words, 0, unwind_words_before(stack->frames, frame));
+}
+
+// The frame that a word belongs to, which is one of the first `count`.
 static uint32_t unwind_owner(const struct unwind_frame *frames, uint32_t count, uint32_t word) {
-    while (count > 1 && frames[count - 2].words > word)
+    while (count > 1 && unwind_words_until(&frames[count - 2]) > word)
         count--;
     return count - 1;
 }
 
+// The end of a capture.
+static inline unsigned unwind_stamp(struct unwind_stack *stack, unsigned unchanged) {
+    if (unwind_unlikely(stack->depth > UNWIND_DEEP))
+        stack->time = __builtin_ia32_rdtsc();
+    return unchanged;
+}
+
 // Moves the new frames down to `base`, and completes them: what they need of their fp, and with it which of
-// the words matter, is known only from the outermost inward.
-static inline __attribute__((always_inline)) uint32_t unwind_settle(const struct unwind_walk *walk,
-                                                                    uint32_t base, uint32_t nodes_kept) {
-    struct unwind_stack *stack = walk->stack;
-    struct unwind_frame *frames = stack->frames;
+// the words matter, is known only from the outermost inward. The first `nodes_kept` frames keep their nodes.
+static inline unsigned unwind_settle(struct unwind_stack *stack, uint32_t new_frame, uint32_t new_word,
+                                     uint32_t base, uint32_t nodes_kept) {
+    struct unwind_frame *frames = stack->frames, *to = frames + base;
+    const struct unwind_frame *end = frames + stack->capacity;
     struct unwind_word *words = stack->words;
-    uint32_t next = walk->word, word = unwind_words_before(frames, base), at = base;
-    bool needs = base && (frames[base - 1].flags & UNWIND_NEEDS_FP);
-    for (uint32_t from = walk->frame; from < stack->capacity; from++, at++) {
-        struct unwind_frame frame = frames[from];
-        needs = (frame.flags & UNWIND_USES_FP) || ((frame.flags & UNWIND_KEEPS_FP) && needs);
-        for (uint32_t i = 0; i < frame.words; i++) {
-            struct unwind_word noted = words[next++];
-            if ((noted.address & UNWIND_WORD_OF_FP) && !needs)
+    const struct unwind_word *noted = words + new_word;
+    uint32_t word = unwind_words_before(frames, base);
+    bool needs = base && (to[-1].flags & UNWIND_NEEDS_FP);
+    for (const struct unwind_frame *from = frames + new_frame; from < end; from++, to++) {
+        uintptr_t slot = from->slot, value = from->value, fp = from->fp;
+        uint32_t flags = from->flags, node = to < frames + nodes_kept ? to->node : 0;
+        // Loads as wide as the stores that may have been made a moment ago; wider ones would wait for them.
+        __asm__("" : "+r"(slot), "+r"(value), "+r"(fp), "+r"(flags));
+        needs = (flags & UNWIND_USES_FP) || ((flags & UNWIND_KEEPS_FP) && needs);
+        for (uint32_t left = flags >> UNWIND_WORDS_SHIFT; left; left--, noted++) {
+            uintptr_t address = noted->address, held = noted->value;
+            __asm__("" : "+r"(address), "+r"(held));
+            if ((address & UNWIND_WORD_OF_FP) && !needs)
                 continue;
-            noted.address &= ~(uintptr_t)UNWIND_WORD_OF_FP;
-            words[word++] = noted;
+            words[word].address = address & ~(uintptr_t)UNWIND_WORD_OF_FP;
+            words[word].value = held;
+            word++;
         }
-        if (at < nodes_kept)
-            frame.node = frames[at].node;
-        frame.flags = (frame.flags & UNWIND_EXACT_PC) | (needs ? UNWIND_NEEDS_FP : 0);
-        frame.words = word & 0xffffff;
-        frames[at] = frame;
+        to->slot = slot;
+        to->value = value;
+        to->fp = fp;
+        to->node = node;
+        to->flags = (flags & UNWIND_EXACT_PC) | (needs ? UNWIND_NEEDS_FP : 0) | word << UNWIND_WORDS_SHIFT;
     }
-    stack->depth = at;
-    return at < nodes_kept ? at : nodes_kept;
+    stack->depth = (uint32_t)(to - frames);
+    return unwind_stamp(stack, nodes_kept);
 }
 
 // After a walk to the end: how many of its outermost frames are those of the last capture, wherever their
 // slots are now. A node stands for the path of values.
-static inline __attribute__((always_inline)) uint32_t unwind_common(const struct unwind_walk *walk) {
-    const struct unwind_stack *stack = walk->stack;
-    const struct unwind_frame *now = stack->frames + walk->frame, *then = stack->frames;
-    uint32_t most = stack->capacity - walk->frame, same = 0;
+static uint32_t unwind_common(const struct unwind_stack *stack, uint32_t new_frame) {
+    const struct unwind_frame *now = stack->frames + new_frame, *then = stack->frames;
+    uint32_t most = stack->capacity - new_frame, same = 0;
     if (most > stack->depth)
         most = stack->depth;
     while (same < most && now[same].value == then[same].value &&
@@ -107,124 +161,160 @@ static inline __attribute__((always_inline)) uint32_t unwind_common(const struct
     return same;
 }
 
-enum unwind_outcome { STEP_CALLER, STEP_END, STEP_LOST, STEP_ROW };
-
-// From the innermost new frame so far to its caller's; slot, value and fp change from one's to the other's.
-static inline __attribute__((always_inline)) enum unwind_outcome
-unwind_step(struct unwind_walk *walk, struct unwind_state *state, uintptr_t *slot, uintptr_t *value,
-            uintptr_t *fp) {
-    uint64_t rule = unwind_rule_find(state, *value);
-    uintptr_t cfa = 0, word = 0, place = 0;
-    uint32_t flags = 0;
-    switch (unwind_rule_cfa(rule)) {
-    case UNWIND_CFA_SP:
-        cfa = *slot + 8 + (uintptr_t)unwind_rule_cfa_offset(rule);
-        break;
-    case UNWIND_CFA_FP:
-        cfa = *fp + (uintptr_t)unwind_rule_cfa_offset(rule);
-        flags = UNWIND_USES_FP;
-        break;
-    case UNWIND_CFA_FP_WORD:
-        place = *fp + (uintptr_t)unwind_rule_inner_offset(rule);
-        if (place <= *slot || !unwind_walk_read(walk, place, &word))
-            return STEP_LOST;
-        unwind_walk_note(walk, place, word);
-        cfa = word + (uintptr_t)unwind_rule_outer_offset(rule);
-        flags = UNWIND_USES_FP;
-        break;
-    case UNWIND_CFA_END:
-        return STEP_END;
-    case UNWIND_CFA_ROW:
-        return STEP_ROW;
-    default:
-        return STEP_LOST;
-    }
-    // All that belongs to callers is further up: so a smashed stack cannot send us round in circles, and the
-    // words of a frame are readable while that frame is there.
-    if (cfa - 8 <= *slot)
-        return STEP_LOST;
-    switch (unwind_rule_fp(rule)) {
-    case UNWIND_FP_SAME:
-        flags |= UNWIND_KEEPS_FP;
-        break;
-    case UNWIND_FP_LOST:
-        *fp = UNWIND_NO_FP;
-        break;
-    case UNWIND_FP_AT_FP:
-        flags |= UNWIND_USES_FP;
-        // fall through
-    case UNWIND_FP_AT_CFA:
-        place =
-            (unwind_rule_fp(rule) == UNWIND_FP_AT_FP ? *fp : cfa) + (uintptr_t)unwind_rule_fp_offset(rule);
-        if (place <= *slot || !unwind_walk_read(walk, place, fp))
-            return STEP_LOST;
-        unwind_walk_note(walk, place | UNWIND_WORD_OF_FP, *fp);
-        break;
-    }
-    *slot = cfa - 8;
-    if (!unwind_walk_read(walk, *slot, value))
-        return STEP_LOST;
-    unwind_walk_note(walk, *slot, *value);
-    walk->stack->frames[walk->frame].flags |= flags & 0xff;
-    return *value ? STEP_CALLER : STEP_END;
+static unsigned unwind_finish(struct unwind_walk *walk, bool end) {
+    struct unwind_stack *stack = walk->stack;
+    unwind_walk_close(walk, end);
+    stack->loss = walk->loss;
+    stack->direct = walk->direct;
+    return unwind_settle(stack, walk->frame, walk->word, 0, unwind_common(stack, walk->frame));
 }
 
-// Everything but a stack that has not changed at all.
+// Reads a word of the caller of the frame whose slot is `slot`. All that belongs to callers is further up: so
+// a smashed stack cannot send us round in circles, and the words of a frame are readable as long as it
+// exists.
+static inline bool unwind_read(struct unwind_walk *walk, uintptr_t *readable, uintptr_t slot,
+                               uintptr_t address, uintptr_t *out) {
+    uintptr_t low = slot + 8;
+    if (address & 7)
+        return false;
+    if (unwind_unlikely(address - low >= *readable - low)) {
+        if (address < low || !unwind_walk_extend(walk, address))
+            return false;
+        *readable = walk->readable;
+    }
+    *out = *(const volatile uintptr_t *)address;
+    return true;
+}
+
+// Everything but a stack that has not changed at all. What changes with each frame is kept in local
+// variables: `walk` is for what is out of line, and brought up to date for it.
 static __attribute__((noinline)) unsigned unwind_update(struct unwind_stack *stack,
                                                         struct unwind_state *state, uint64_t generation,
                                                         uintptr_t pc, uintptr_t sp, uintptr_t fp) {
-    if (stack->generation != generation) {
+    if (unwind_unlikely(stack->generation != generation)) {
         stack->generation = generation;
         stack->depth = 0;
     }
     struct unwind_walk walk;
     unwind_walk_begin(&walk, stack);
     unwind_walk_enter(&walk, sp, true);
-    uintptr_t slot = sp - 8, value = pc;
+    const struct unwind_rules rules = unwind_rule_open(state, generation);
+    struct unwind_frame *frames = stack->frames;
+    struct unwind_word *words = stack->words;
+    uint32_t frame = walk.frame, word = walk.word, mark = word; // words up to `mark` belong to frames
+    uint32_t frame_floor = walk.frames_kept, word_floor = walk.words_kept + UNWIND_FRAME_WORDS;
+    uintptr_t slot = sp - 8, value = pc, readable = walk.readable;
     // Frames of the last capture that can still turn out to be current, if they can be looked at.
     uint32_t candidates = walk.direct && stack->direct ? stack->depth : 0;
-    enum unwind_outcome step = STEP_CALLER;
-    while (step == STEP_CALLER && unwind_walk_room(&walk)) {
-        const struct unwind_frame *frames = stack->frames;
-        if (unwind_likely(candidates <= stack->depth))
-            while (candidates && frames[candidates - 1].slot < slot)
-                candidates--;
-        else
-            candidates = 0;
-        if (candidates && frames[candidates - 1].slot == slot) {
-            const struct unwind_frame *old = &frames[candidates - 1];
-            if (old->value == value && unwind_same_fp(old, fp) && !(old->flags & UNWIND_EXACT_PC)) {
-                uint32_t changed = unwind_verify(stack->words, unwind_words_before(frames, candidates - 1));
-                if (!changed) {
-                    // Its own words have changed, if it was reached from other callees; so it counts as
-                    // walked to.
-                    unwind_walk_push(&walk, slot, value, fp,
-                                     old->flags & UNWIND_NEEDS_FP ? UNWIND_USES_FP : 0);
-                    return unwind_settle(&walk, candidates - 1, candidates);
-                }
-                // The frames between here and there are as they were, but not their callers: their nodes are
-                // others.
-                candidates = unwind_owner(frames, candidates - 1, changed - 1);
-            } else {
-                candidates--;
+    bool ended = false;
+
+    for (;;) {
+        if (unwind_unlikely(frame <= frame_floor || word < word_floor)) {
+            walk.frame = frame;
+            walk.word = word;
+            bool grown = unwind_walk_grow(&walk);
+            frames = stack->frames;
+            words = stack->words;
+            mark = walk.word + (mark - word);
+            frame = walk.frame;
+            word = walk.word;
+            frame_floor = walk.frames_kept;
+            word_floor = walk.words_kept + UNWIND_FRAME_WORDS;
+            if (candidates > stack->depth)
+                candidates = 0;
+            if (!grown) {
+                word = mark;
+                break;
             }
         }
-        unwind_walk_push(&walk, slot, value, fp, 0);
-        step = unwind_step(&walk, state, &slot, &value, &fp);
+
+        struct unwind_frame *new = &frames[--frame];
+        new->slot = slot;
+        new->value = value;
+        new->fp = fp;
+        uint32_t flags = (mark - word) << UNWIND_WORDS_SHIFT;
+        mark = word;
+
+        while (candidates && frames[candidates - 1].slot < slot)
+            candidates--;
+        if (candidates && frames[candidates - 1].slot == slot) {
+            const struct unwind_frame *old = &frames[--candidates];
+            if (old->value == value && unwind_same_fp(old, fp) && !(old->flags & UNWIND_EXACT_PC)) {
+                uint32_t changed = unwind_verify(stack, candidates);
+                if (!changed) {
+                    // Its own words are others, if it was reached from other callees; so it counts as walked
+                    // to.
+                    new->flags = flags | (old->flags & UNWIND_NEEDS_FP ? UNWIND_USES_FP : 0);
+                    return unwind_settle(stack, frame, word, candidates, candidates + 1);
+                }
+                // Frames between here and there are as they were, but not their callers: they get other
+                // nodes.
+                candidates = unwind_owner(frames, candidates, changed - 1);
+            }
+        }
+
+        uint64_t rule = unwind_rule_find(&rules, value);
+        enum unwind_cfa kind = unwind_rule_cfa(rule);
+        uintptr_t cfa, held, place;
+        if (unwind_likely(kind <= UNWIND_CFA_FP)) {
+            cfa = (kind == UNWIND_CFA_FP ? fp : slot + 8) + (uintptr_t)unwind_rule_cfa_offset(rule);
+            flags |= kind == UNWIND_CFA_FP ? UNWIND_USES_FP : 0;
+        } else if (kind == UNWIND_CFA_FP_WORD) {
+            place = fp + (uintptr_t)unwind_rule_inner_offset(rule);
+            flags |= UNWIND_USES_FP;
+            if (!unwind_read(&walk, &readable, slot, place, &held))
+                goto lost;
+            words[--word] = (struct unwind_word){place, held};
+            cfa = held + (uintptr_t)unwind_rule_outer_offset(rule);
+        } else if (kind == UNWIND_CFA_END) {
+            new->flags = flags;
+            ended = true;
+            break;
+        } else if (kind == UNWIND_CFA_ROW) {
+            unwind_walk_begin(&walk, stack);
+            return unwind_finish(&walk, unwind_row_walk(&walk, pc, sp));
+        } else {
+            goto lost;
+        }
+        switch (unwind_rule_fp(rule)) {
+        case UNWIND_FP_SAME:
+            flags |= UNWIND_KEEPS_FP;
+            break;
+        case UNWIND_FP_LOST:
+            fp = UNWIND_NO_FP;
+            break;
+        case UNWIND_FP_AT_FP:
+            flags |= UNWIND_USES_FP;
+            // fall through
+        case UNWIND_FP_AT_CFA:
+            place =
+                (unwind_rule_fp(rule) == UNWIND_FP_AT_FP ? fp : cfa) + (uintptr_t)unwind_rule_fp_offset(rule);
+            if (!unwind_read(&walk, &readable, slot, place, &fp))
+                goto lost;
+            words[--word] = (struct unwind_word){place | UNWIND_WORD_OF_FP, fp};
+            break;
+        }
+        new->flags = flags;
+        place = cfa - 8;
+        if (!unwind_read(&walk, &readable, slot, place, &value))
+            goto lost;
+        words[--word] = (struct unwind_word){place, value};
+        slot = place;
+        if (!value) {
+            ended = true;
+            break;
+        }
+        continue;
+
+    lost:
+        new->flags = flags;
+        walk.loss |= UNWIND_LOST;
+        break;
     }
-    if (step == STEP_ROW) {
-        struct unwind_walk copy;
-        unwind_walk_begin(&copy, stack);
-        unwind_row_walk(&copy, pc, sp);
-        walk = copy;
-    } else {
-        if (step == STEP_LOST)
-            walk.loss |= UNWIND_LOST;
-        unwind_walk_close(&walk, step == STEP_END);
-    }
-    stack->loss = walk.loss;
-    stack->direct = walk.direct;
-    return unwind_settle(&walk, 0, unwind_common(&walk));
+    walk.frame = frame;
+    walk.word = word;
+    walk.noted = mark - word;
+    return unwind_finish(&walk, ended);
 }
 
 unsigned unwind_capture_at(struct unwind_stack *stack, uintptr_t pc, uintptr_t sp, uintptr_t fp) {
@@ -234,8 +324,8 @@ unsigned unwind_capture_at(struct unwind_stack *stack, uintptr_t pc, uintptr_t s
                       sp - stack->home_low < stack->home_size && stack->depth)) {
         const struct unwind_frame *frames = stack->frames, *top = &frames[stack->depth - 1];
         if (top->slot == sp - 8 && top->value == pc && unwind_same_fp(top, fp) &&
-            !unwind_verify(stack->words, unwind_words_before(frames, stack->depth - 1)))
-            return stack->depth;
+            !unwind_verify(stack, stack->depth - 1))
+            return unwind_stamp(stack, stack->depth);
     }
     return unwind_update(stack, state, generation, pc, sp, fp);
 }

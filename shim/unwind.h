@@ -51,12 +51,12 @@ enum unwind_loss {
 };
 
 struct unwind_frame {
-    uintptr_t slot;      // address of the word that holds `value`
-    uintptr_t value;     // return address, unless UNWIND_EXACT_PC
-    uintptr_t fp;        // rbp in the code that `value` points to
-    uint32_t node;       // the caller's; 0 in a frame that is new
-    uint32_t flags : 8;  // enum unwind_flags
-    uint32_t words : 24; // how many of unwind_stack.words belong to this frame and those further out
+    uintptr_t slot;  // address of the word that holds `value`
+    uintptr_t value; // return address, unless UNWIND_EXACT_PC
+    uintptr_t fp;    // rbp in the code that `value` points to
+    uint32_t node;   // the caller's; 0 in a frame that is new
+    uint32_t flags;  // enum unwind_flags in the low 8 bits; above, how many of unwind_stack.words belong to
+                     // this frame and those further out
 };
 
 // A word of memory and what it held.

@@ -165,31 +165,40 @@ static bool find_search(const struct unwind_object *object, const uint8_t *table
     return find_parse(object, object->frame_header + (uintptr_t)(intptr_t)entry.record, address, out);
 }
 
-enum unwind_found unwind_find_fde(uintptr_t address, struct unwind_fde *out) {
-    struct unwind_object object;
-    if (!unwind_find(address, &object))
-        return UNWIND_NO_MODULE;
+enum unwind_found unwind_find_in(const struct unwind_object *object, uintptr_t address,
+                                 struct unwind_fde *out) {
     const uint8_t *low, *high;
-    if (!object.frame_header || !find_segment(&object, object.frame_header, &low, &high))
+    if (!object->frame_header || !find_segment(object, object->frame_header, &low, &high))
         return UNWIND_NO_FDE;
-    struct unwind_cursor cursor = {(const uint8_t *)object.frame_header, high, false};
+    struct unwind_cursor cursor = {(const uint8_t *)object->frame_header, high, false};
     uint8_t version = unwind_read_byte(&cursor);
     uint8_t frames_encoding = unwind_read_byte(&cursor);
     uint8_t count_encoding = unwind_read_byte(&cursor);
     uint8_t table_encoding = unwind_read_byte(&cursor);
-    uint64_t frames = unwind_read_pointer(&cursor, frames_encoding, object.frame_header);
+    uint64_t frames = unwind_read_pointer(&cursor, frames_encoding, object->frame_header);
     if (cursor.bad || version != 1)
         return UNWIND_NO_FDE;
     bool found;
     if (count_encoding == UNWIND_ENCODE_OMIT || table_encoding != FIND_TABLE) {
-        found = find_scan(&object, frames, address, out);
+        found = find_scan(object, frames, address, out);
     } else {
-        uint64_t count = unwind_read_pointer(&cursor, count_encoding, object.frame_header);
+        uint64_t count = unwind_read_pointer(&cursor, count_encoding, object->frame_header);
         if (cursor.bad || count > (uint64_t)(high - cursor.at) / 8)
             return UNWIND_NO_FDE;
-        found = find_search(&object, cursor.at, count, address, out);
+        found = find_search(object, cursor.at, count, address, out);
     }
     return found ? UNWIND_FOUND : UNWIND_NO_FDE;
+}
+
+enum unwind_found unwind_find_fde(uintptr_t address, struct unwind_fde *out) {
+    struct unwind_object object;
+    return unwind_find(address, &object) ? unwind_find_in(&object, address, out) : UNWIND_NO_MODULE;
+}
+
+bool unwind_find_origin(uintptr_t address) {
+    struct unwind_fde fde;
+    return unwind_find_fde(address - 1, &fde) != UNWIND_FOUND &&
+           unwind_find_fde(address, &fde) == UNWIND_FOUND && fde.start == address;
 }
 
 uintptr_t unwind_function_start(uintptr_t address) {

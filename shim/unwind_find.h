@@ -36,6 +36,15 @@ enum unwind_found {
 // The FDE that covers `address`. Its bytes stay in place until the module is unloaded.
 enum unwind_found unwind_find_fde(uintptr_t address, struct unwind_fde *out);
 
+// The same in a module that is known already.
+enum unwind_found unwind_find_in(const struct unwind_object *object, uintptr_t address,
+                                 struct unwind_fde *out);
+
+// Is `address`, which follows no instruction of a function, the first one of another? A return address like
+// that was put there by hand (makecontext does): nothing called the frames above it, and the stack begins
+// there.
+bool unwind_find_origin(uintptr_t address);
+
 // Start of the function (to be exact: of the FDE) that covers `address`; 0 = not known.
 uintptr_t unwind_function_start(uintptr_t address);
 

@@ -9,6 +9,7 @@
 #define ROW_OWN_FRAMES 64 // of the shim, between here and the hook's caller, at the most
 #define ROW_SIGNALS 64    // handlers interrupted by handlers, likewise
 
+#define ROW_RED_ZONE 128
 #define ROW_NO_FP 1 // no address: what depends on it fails
 
 // Registers that a function hands back as it got them, unless its row says more.
@@ -135,7 +136,7 @@ static enum row_step row_step(struct unwind_walk *walk, struct row_state *state,
     struct unwind_row row;
     uintptr_t pc = state->value[UNWIND_RIP] - !state->exact;
     if (unwind_find_fde(pc, &fde) != UNWIND_FOUND || !unwind_cfi_row(&fde, pc, &row))
-        return ROW_LOST;
+        return !state->exact && unwind_find_origin(pc + 1) ? ROW_END : ROW_LOST;
     if (row.how[UNWIND_RIP] == UNWIND_UNDEFINED)
         return ROW_END;
     struct row_context context = {walk, state, true, noting, 0};
@@ -185,39 +186,44 @@ static inline __attribute__((always_inline)) void row_here(struct row_state *sta
     state->exact = true;
 }
 
+// The lowest address that a row may refer to. Between the end of its frame and its return, a function's saved
+// registers may be in what is below the stack pointer, which signal handlers leave alone.
+static uintptr_t row_low(const struct row_state *state) {
+    return state->value[UNWIND_RSP] - (state->exact ? ROW_RED_ZONE : 0);
+}
+
 // Beyond a signal frame may be another stack. Frames whose addresses do not go up are nothing to look for
 // later.
 static void row_interrupted(struct unwind_walk *walk, const struct row_state *state, uintptr_t before) {
     uintptr_t sp = state->value[UNWIND_RSP];
     if (sp <= before)
         walk->direct = false;
-    unwind_walk_enter(walk, sp, false);
+    unwind_walk_enter(walk, row_low(state), false);
 }
 
-__attribute__((noinline, cold)) void unwind_row_walk(struct unwind_walk *walk, uintptr_t pc, uintptr_t sp) {
+__attribute__((noinline, cold)) bool unwind_row_walk(struct unwind_walk *walk, uintptr_t pc, uintptr_t sp) {
     struct row_state state = {0};
     row_here(&state);
     unwind_walk_enter(walk, state.value[UNWIND_RSP], true);
     uint32_t flags = 0;
-    for (unsigned own = 0; state.slot != sp - 8; own++)
-        if (own == ROW_OWN_FRAMES || row_step(walk, &state, false, &flags) != ROW_CALLER ||
-            state.slot > sp - 8)
-            break;
+    enum row_step step = ROW_CALLER;
+    for (unsigned own = 0; own < ROW_OWN_FRAMES && step == ROW_CALLER && state.slot < sp - 8; own++)
+        step = row_step(walk, &state, false, &flags);
     if (state.slot != sp - 8 || state.value[UNWIND_RIP] != pc) {
         walk->loss |= UNWIND_LOST;
         if (unwind_walk_room(walk))
             unwind_walk_push(walk, sp - 8, pc, ROW_NO_FP, 0);
-        return;
+        return false;
     }
     for (unsigned signals = 0; unwind_walk_room(walk);) {
         bool has_fp = state.known >> UNWIND_RBP & 1;
         unwind_walk_push(walk, state.slot, state.value[UNWIND_RIP],
                          has_fp ? state.value[UNWIND_RBP] : ROW_NO_FP, state.exact ? UNWIND_EXACT_PC : 0);
         uintptr_t before = state.value[UNWIND_RSP];
-        walk->low = before; // all that belongs to callers is further up
-        enum row_step step = row_step(walk, &state, true, &flags);
+        walk->low = row_low(&state); // all that belongs to callers is further up
+        step = row_step(walk, &state, true, &flags);
         if (step == ROW_CALLER) {
-            walk->stack->frames[walk->frame].flags |= flags & 0xff;
+            walk->stack->frames[walk->frame].flags |= flags;
             if (!state.exact)
                 step = state.value[UNWIND_RSP] > before ? ROW_CALLER : ROW_LOST;
             else if (++signals > ROW_SIGNALS)
@@ -225,11 +231,10 @@ __attribute__((noinline, cold)) void unwind_row_walk(struct unwind_walk *walk, u
             else
                 row_interrupted(walk, &state, before);
         }
-        if (step != ROW_CALLER) {
-            if (step == ROW_LOST)
-                walk->loss |= UNWIND_LOST;
-            unwind_walk_close(walk, step == ROW_END);
-            return;
-        }
+        if (step == ROW_LOST)
+            walk->loss |= UNWIND_LOST;
+        if (step != ROW_CALLER)
+            return step == ROW_END;
     }
+    return false;
 }

@@ -10,6 +10,7 @@
 
 // Pushes every frame of the stack from the one whose return address `pc` lies at sp - 8. It starts in its own
 // frame, where all registers are known, and walks out of the shim first.
-void unwind_row_walk(struct unwind_walk *walk, uintptr_t pc, uintptr_t sp);
+// True: to the stack's first frame.
+bool unwind_row_walk(struct unwind_walk *walk, uintptr_t pc, uintptr_t sp);
 
 #endif

@@ -159,6 +159,8 @@ __attribute__((noinline, cold)) uint64_t unwind_rule_learn(struct unwind_state *
     enum unwind_found found = address >> 47 ? UNWIND_NO_MODULE : unwind_find_fde(pc, &fde);
     if (found == UNWIND_FOUND && unwind_cfi_row(&fde, pc, &row))
         rule = unwind_rule_compile(&fde, &row, pc);
+    else if (found == UNWIND_NO_FDE && unwind_find_origin(address))
+        rule = UNWIND_CFA_END;
     // Where no module is, one may come.
     if (found != UNWIND_NO_MODULE)
         rule_keep(state, generation, address, rule);

@@ -93,19 +93,32 @@ static inline uint64_t unwind_rule_bucket(uintptr_t address, uint32_t mask) {
     return unwind_rule_mix(address) >> 40 & mask;
 }
 
-static inline uint64_t unwind_rule_find(struct unwind_state *state, uintptr_t address) {
-    struct unwind_entry *rules = __atomic_load_n(&state->rules, __ATOMIC_ACQUIRE);
-    if (__builtin_expect(!rules || address >> 47, 0)) // beyond user space, keys could be confused
-        return unwind_rule_learn(state, address);
-    uint64_t key = unwind_rule_key(__atomic_load_n(&state->generation, __ATOMIC_RELAXED), address);
-    uint32_t mask = __atomic_load_n(&state->mask, __ATOMIC_RELAXED);
-    const struct unwind_entry *entry = rules + UNWIND_BUCKET * unwind_rule_bucket(address, mask);
+// What a walk needs of the state, loaded once.
+struct unwind_rules {
+    struct unwind_state *state;
+    const struct unwind_entry *entries;
+    uint32_t mask;
+    uint64_t generation;
+};
+
+static inline struct unwind_rules unwind_rule_open(struct unwind_state *state, uint64_t generation) {
+    const struct unwind_entry *entries = __atomic_load_n(&state->rules, __ATOMIC_ACQUIRE);
+    return (struct unwind_rules){state, entries, __atomic_load_n(&state->mask, __ATOMIC_RELAXED), generation};
+}
+
+static inline uint64_t unwind_rule_find(const struct unwind_rules *rules, uintptr_t address) {
+    // Beyond user space, keys could be confused.
+    if (__builtin_expect(!rules->entries || address >> 47, 0))
+        return unwind_rule_learn(rules->state, address);
+    uint64_t key = unwind_rule_key(rules->generation, address);
+    const struct unwind_entry *entry =
+        rules->entries + UNWIND_BUCKET * unwind_rule_bucket(address, rules->mask);
     for (int i = 0; i < UNWIND_BUCKET; i++) {
         uint64_t rule = __atomic_load_n(&entry[i].rule, __ATOMIC_RELAXED);
         if ((__atomic_load_n(&entry[i].check, __ATOMIC_RELAXED) ^ unwind_rule_mix(rule)) == key && rule)
             return rule;
     }
-    return unwind_rule_learn(state, address);
+    return unwind_rule_learn(rules->state, address);
 }
 
 // Nothing that was learnt before counts from now on.

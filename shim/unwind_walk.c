@@ -60,7 +60,7 @@ void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp) {
     stack->home_size = high - page;
 }
 
-void unwind_walk_enter_foreign(struct unwind_walk *walk, uintptr_t sp, bool running) {
+void unwind_walk_abroad(struct unwind_walk *walk, uintptr_t sp, bool running) {
     walk->direct = false;
     walk->low = sp;
     walk->readable = running ? ((sp - 8) | (WALK_PAGE - 1)) + 1 : sp;

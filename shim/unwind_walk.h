@@ -28,6 +28,14 @@ enum unwind_walk_flags {
 
 #define UNWIND_FRAME_WORDS 8 // noted for one frame at the most
 
+// In `flags` of a frame: how many words it has; of a frame that is kept, with those of all frames further
+// out.
+#define UNWIND_WORDS_SHIFT 8
+
+static inline uint32_t unwind_words_until(const struct unwind_frame *frame) {
+    return frame->flags >> UNWIND_WORDS_SHIFT;
+}
+
 struct unwind_walk {
     struct unwind_stack *stack;
     uintptr_t low, readable, high; // words in [low, readable) may be read; up to `high` after a probe
@@ -49,37 +57,34 @@ static inline uint32_t unwind_walk_words(uint32_t capacity) {
 
 static inline void unwind_walk_begin(struct unwind_walk *walk, struct unwind_stack *stack) {
     walk->stack = stack;
-    walk->low = walk->readable = walk->high = 0;
     walk->frame = stack->capacity;
     walk->word = stack->capacity ? unwind_walk_words(stack->capacity) : 0;
     walk->noted = 0;
     walk->frames_kept = stack->depth;
-    walk->words_kept = stack->depth ? stack->frames[stack->depth - 1].words : 0;
+    walk->words_kept = stack->depth ? unwind_words_until(&stack->frames[stack->depth - 1]) : 0;
     walk->probes = UNWIND_PROBES;
     walk->loss = 0;
     walk->direct = true;
 }
 
-// `sp` is not on the known part of the thread's own stack: sees whether it is on the unknown one.
+// `sp` is not on the known part of the thread's own stack: finds out whether it is on the unknown one.
 void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp);
 
-// Bounds for a stack other than the thread's own.
-void unwind_walk_enter_foreign(struct unwind_walk *walk, uintptr_t sp, bool running);
+// Bounds for any other stack.
+void unwind_walk_abroad(struct unwind_walk *walk, uintptr_t sp, bool running);
 
 // Bounds for the stack that `sp` points into. `running`: we are on it, so the word below sp is known to
 // exist; otherwise sp may be anything.
 static inline void unwind_walk_enter(struct unwind_walk *walk, uintptr_t sp, bool running) {
     struct unwind_stack *stack = walk->stack;
-    if (__builtin_expect(sp - stack->home_low >= stack->home_size, 0) && running)
+    if (__builtin_expect(running && sp - stack->home_low >= stack->home_size, 0))
         unwind_walk_learn(stack, sp);
-    if (__builtin_expect(sp - stack->home_low < stack->home_size, 1)) {
-        walk->low = sp;
-        walk->readable = walk->high = stack->home_low + stack->home_size;
+    if (__builtin_expect(sp - stack->home_low >= stack->home_size, 0)) {
+        unwind_walk_abroad(walk, sp, running);
         return;
     }
-    struct unwind_walk copy = *walk;
-    unwind_walk_enter_foreign(&copy, sp, running);
-    *walk = copy;
+    walk->low = sp;
+    walk->readable = walk->high = stack->home_low + stack->home_size;
 }
 
 // Before each push, for it and the notes that follow it: room for a frame and UNWIND_FRAME_WORDS words.
@@ -99,13 +104,9 @@ bool unwind_walk_extend(struct unwind_walk *walk, uintptr_t address);
 static inline bool unwind_walk_read(struct unwind_walk *walk, uintptr_t address, uintptr_t *out) {
     if (__builtin_expect(address & 7, 0))
         return false;
-    if (__builtin_expect(address - walk->low >= walk->readable - walk->low, 0)) {
-        struct unwind_walk copy = *walk;
-        bool extended = unwind_walk_extend(&copy, address);
-        *walk = copy;
-        if (!extended)
-            return false;
-    }
+    if (__builtin_expect(address - walk->low >= walk->readable - walk->low, 0) &&
+        !unwind_walk_extend(walk, address))
+        return false;
     *out = *(const volatile uintptr_t *)address;
     return true;
 }
@@ -124,8 +125,7 @@ static inline struct unwind_frame *unwind_walk_push(struct unwind_walk *walk, ui
     frame->value = value;
     frame->fp = fp;
     frame->node = 0;
-    frame->flags = flags & 0xff;
-    frame->words = walk->noted & 0xffffff;
+    frame->flags = flags | walk->noted << UNWIND_WORDS_SHIFT;
     walk->noted = 0;
     return frame;
 }
@@ -134,8 +134,7 @@ static inline struct unwind_frame *unwind_walk_push(struct unwind_walk *walk, ui
 // outermost frame is what it is because of them.
 static inline void unwind_walk_close(struct unwind_walk *walk, bool belong) {
     if (belong)
-        walk->stack->frames[walk->frame].words =
-            (walk->stack->frames[walk->frame].words + walk->noted) & 0xffffff;
+        walk->stack->frames[walk->frame].flags += walk->noted << UNWIND_WORDS_SHIFT;
     else
         walk->word += walk->noted;
     walk->noted = 0;

@@ -19,7 +19,7 @@
 #include "reporter/program.h"
 #include "reporter/render/render.h"
 
-enum { MIB = 1024 * 1024, NAME_LENGTH = 200, WHY_SIZE = 8192 };
+enum { NAME_LENGTH = 200, WHY_SIZE = 8192 };
 
 enum { OUTPUT, OBJECTS, NATIVE, FREES, NO_FOLLOW, MAX_SIZE, QUIET, FORCE };
 
@@ -27,7 +27,7 @@ static const struct options_spec run_specs[] = {
     [OUTPUT] = {"output", 'o', "DIR", "PEAKLINE_RECORDING",
                 "where the recording goes; default peakline-PROGRAM-PID"},
     [OBJECTS] = {"python-objects", 0, "MODE", "PEAKLINE_PYTHON_OBJECTS",
-                 "small Python objects: exact (default), sampled or off"},
+                 "small Python objects: exact, sampled or off (default)"},
     [NATIVE] = {"native", 0, NULL, "PEAKLINE_NATIVE", "native frames in Python stacks"},
     [FREES] = {"frees", 0, NULL, "PEAKLINE_FREES", "attribute frees in native programs too"},
     [NO_FOLLOW] = {"no-follow", 0, NULL, "PEAKLINE_NO_FOLLOW", "record this process only, not its children"},
@@ -161,7 +161,7 @@ static int run_run(int argc, char **argv) {
                               .about = run_about,
                               .specs = run_specs,
                               .program = true};
-    struct run run = {.objects = objects[0], .follow = true, .max_size = 16 * MIB};
+    struct run run = {.objects = objects[2], .follow = true, .max_size = 16ull << 20};
     size_t choice;
     int option;
     options_start(&options, argc, argv);
@@ -185,7 +185,7 @@ static int run_run(int argc, char **argv) {
             run.follow = !options.on;
             break;
         case MAX_SIZE:
-            if (!options_size(&options, MIB, 1ull << 30, &run.max_size))
+            if (!options_size(&options, 1ull << 20, 1ull << 30, &run.max_size))
                 return PROGRAM_FAILED;
             break;
         case QUIET:

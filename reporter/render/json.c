@@ -1,297 +1,329 @@
 // SPDX-License-Identifier: MIT
 //
-// The report as JSON: schema peakline-report/1, see report-schema.json.
+// The report as JSON: schema peakline-report/1, see report-schema.json. Unknown is null, never 0.
 //
-// Small objects are built with jansson and written one per line as they come, so that a report of a hundred
-// thousand contexts needs no memory of its own and can be compared with line-based tools. Unknown is null,
-// never 0.
+// Lines, functions, contexts and ticks stand on a line each, so that line-based tools can compare reports.
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "reporter/render/emit.h"
 #include "reporter/render/render.h"
-#include "reporter/text.h"
 
-static void set(json_t *object, const char *key, json_t *value) {
-    json_object_set_new_nocheck(object, key, value);
+struct json {
+    struct emit emit;
+    const struct render_input *input;
+    const struct model_process *process;
+    const struct metrics *metrics;
+};
+
+// Bytes that disorder between threads can leave below zero for an instant.
+static void put_bytes(struct emit *e, const char *key, int64_t value) {
+    emit_key(e, key);
+    emit_integer(e, value > 0 ? value : 0);
 }
 
-static json_t *unsigned_number(uint64_t value) {
-    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+static void put_count(struct emit *e, const char *key, uint64_t value) {
+    emit_key(e, key);
+    emit_count(e, value);
 }
 
-// Bytes or counts that disorder between threads can leave below zero for an instant.
-static json_t *number(int64_t value) {
-    return json_integer(value > 0 ? value : 0);
+static void put_string(struct emit *e, const char *key, const char *value) {
+    emit_key(e, key);
+    emit_string(e, value);
 }
 
-static json_t *string(const char *bytes) {
-    if (!bytes)
-        return json_null();
-    char *utf8 = text_utf8(bytes, strlen(bytes));
-    json_t *value = json_string_nocheck(utf8);
-    free(utf8);
-    return value;
-}
-
-static json_t *or_null(bool known, json_t *value) {
+static void put_count_if(struct emit *e, const char *key, bool known, uint64_t value) {
+    emit_key(e, key);
     if (known)
-        return value;
-    json_decref(value);
-    return json_null();
+        emit_count(e, value);
+    else
+        emit_null(e);
 }
 
-// Writes an object on one line, without the brace that ends it when more is to come.
-static void write_object(FILE *out, json_t *object, bool open) {
-    char *text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
-    if (!text)
-        return;
-    size_t length = strlen(text);
-    fwrite(text, 1, length - open, out);
-    free(text);
+static void put_seconds_if(struct emit *e, const char *key, bool known, double value) {
+    emit_key(e, key);
+    if (known)
+        emit_seconds(e, value);
+    else
+        emit_null(e);
 }
 
-static json_t *measure_object(const struct model_process *process, const struct metrics_measure *m,
-                              bool frees_known) {
-    json_t *o = json_object();
-    int64_t freed = m->freed_bytes > INT64_MAX ? INT64_MAX : (int64_t)m->freed_bytes;
-    int64_t allocated = m->allocated_bytes > INT64_MAX ? INT64_MAX : (int64_t)m->allocated_bytes;
-    set(o, "allocated_bytes", json_integer(allocated));
-    set(o, "allocations", unsigned_number(m->allocations));
-    set(o, "peak_bytes", number(m->peak));
-    set(o, "peak_exact", json_boolean(m->peak_exact && !process->image->header.peak_error_bytes));
-    set(o, "at_peak_bytes", number(m->at_peak));
-    set(o, "live_at_exit_bytes", number(m->live));
-    set(o, "freed_bytes", or_null(frees_known, json_integer(freed)));
-    set(o, "frees", or_null(frees_known, unsigned_number(m->frees)));
-    set(o, "net_bytes", or_null(frees_known, json_integer(allocated - freed)));
-    set(o, "temporary_allocations", unsigned_number(m->temporary));
-    return o;
+static void put_measure(struct json *j, const char *key, const struct metrics_measure *m) {
+    struct emit *e = &j->emit;
+    bool frees = j->metrics->frees_known;
+    uint64_t allocated = m->allocated_bytes < INT64_MAX ? m->allocated_bytes : INT64_MAX;
+    uint64_t freed = m->freed_bytes < INT64_MAX ? m->freed_bytes : INT64_MAX;
+    emit_key(e, key);
+    emit_open(e, '{');
+    put_count(e, "allocated_bytes", allocated);
+    put_count(e, "allocations", m->allocations);
+    put_bytes(e, "peak_bytes", m->peak);
+    emit_key(e, "peak_exact");
+    emit_bool(e, m->peak_exact && !j->process->image->header.peak_error_bytes);
+    put_bytes(e, "at_peak_bytes", m->at_peak);
+    put_bytes(e, "live_at_exit_bytes", m->live);
+    put_count_if(e, "freed_bytes", frees, freed);
+    put_count_if(e, "frees", frees, m->frees);
+    emit_key(e, "net_bytes");
+    if (frees)
+        emit_integer(e, (int64_t)allocated - (int64_t)freed);
+    else
+        emit_null(e);
+    put_count(e, "temporary_allocations", m->temporary);
+    emit_close(e, '}');
 }
 
-static const char *language_name(uint32_t language) {
-    return language == RECORD_PYTHON ? "python" : "native";
-}
-
-static void set_entry(json_t *o, const struct model_process *process, const struct model_function *function,
-                      const struct metrics_entry *entry, bool frees_known) {
-    set(o, "function", string(function->name));
-    set(o, "language", json_string(language_name(function->language)));
-    set(o, "self", measure_object(process, &entry->self, frees_known));
-    set(o, "total", measure_object(process, &entry->total, frees_known));
-    set(o, "mem_usage_bytes", or_null(entry->mem_usage > 0, number(entry->mem_usage)));
+static void put_entry(struct json *j, const struct model_function *function,
+                      const struct metrics_entry *entry) {
+    struct emit *e = &j->emit;
+    put_string(e, "function", function->name);
+    put_string(e, "language", function->language == RECORD_PYTHON ? "python" : "native");
+    put_measure(j, "self", &entry->self);
+    put_measure(j, "total", &entry->total);
+    put_count_if(e, "mem_usage_bytes", entry->mem_usage > 0, (uint64_t)entry->mem_usage);
     if (function->language == RECORD_NATIVE)
-        set(o, "module", string(function->module));
+        put_string(e, "module", function->module);
 }
 
-static void write_lines(const struct render_input *input, const struct model_process *process,
-                        const struct metrics *metrics, FILE *out) {
+static void write_lines(struct json *j) {
     size_t count;
-    uint32_t *lines = select_lines(process, metrics, &input->options.select, &count);
-    fputs(",\n    \"lines\": [", out);
+    uint32_t *lines = select_lines(j->process, j->metrics, &j->input->options.select, &count);
+    emit_new_line(&j->emit, 4);
+    emit_key(&j->emit, "lines");
+    emit_open(&j->emit, '[');
     for (size_t i = 0; i < count; i++) {
-        const struct model_line *line = &process->lines[lines[i]];
-        json_t *o = json_object();
-        set(o, "file", string(line->file));
-        set(o, "line", or_null(line->line, json_integer(line->line)));
-        set_entry(o, process, &process->functions[line->function], &metrics->lines[lines[i]],
-                  metrics->frees_known);
-        fputs(i ? ",\n      " : "\n      ", out);
-        write_object(out, o, false);
+        const struct model_line *line = &j->process->lines[lines[i]];
+        emit_new_line(&j->emit, 6);
+        emit_open(&j->emit, '{');
+        put_string(&j->emit, "file", line->file);
+        put_count_if(&j->emit, "line", line->line, line->line);
+        put_entry(j, &j->process->functions[line->function], &j->metrics->lines[lines[i]]);
+        emit_close(&j->emit, '}');
     }
-    fputs("]", out);
+    emit_close(&j->emit, ']');
     free(lines);
 }
 
-static void write_functions(const struct render_input *input, const struct model_process *process,
-                            const struct metrics *metrics, FILE *out) {
+static void write_functions(struct json *j) {
     size_t count;
-    uint32_t *functions = select_functions(process, metrics, &input->options.select, &count);
-    fputs(",\n    \"functions\": [", out);
+    uint32_t *functions = select_functions(j->process, j->metrics, &j->input->options.select, &count);
+    emit_new_line(&j->emit, 4);
+    emit_key(&j->emit, "functions");
+    emit_open(&j->emit, '[');
     for (size_t i = 0; i < count; i++) {
-        const struct model_function *function = &process->functions[functions[i]];
-        json_t *o = json_object();
-        set(o, "file", string(function->file));
-        set(o, "first_line", or_null(function->first_line, json_integer(function->first_line)));
-        set_entry(o, process, function, &metrics->functions[functions[i]], metrics->frees_known);
-        fputs(i ? ",\n      " : "\n      ", out);
-        write_object(out, o, false);
+        const struct model_function *function = &j->process->functions[functions[i]];
+        emit_new_line(&j->emit, 6);
+        emit_open(&j->emit, '{');
+        put_string(&j->emit, "file", function->file);
+        put_count_if(&j->emit, "first_line", function->first_line, function->first_line);
+        put_entry(j, function, &j->metrics->functions[functions[i]]);
+        emit_close(&j->emit, '}');
     }
-    fputs("]", out);
+    emit_close(&j->emit, ']');
     free(functions);
 }
 
-static void write_context(const struct model_process *process, uint64_t id, uint64_t parent, uint32_t level,
-                          const struct metrics_measure *self, bool frees_known, FILE *out) {
-    const struct model_line *line = &process->lines[level];
-    json_t *o = json_object();
-    set(o, "id", unsigned_number(id));
-    set(o, "parent", or_null(parent, unsigned_number(parent)));
-    set(o, "file", string(line->file));
-    set(o, "line", or_null(line->line, json_integer(line->line)));
-    set(o, "function", string(process->functions[line->function].name));
-    set(o, "self", measure_object(process, self, frees_known));
-    write_object(out, o, false);
+// `line` NULL: what was folded beneath the parent.
+static void write_context(struct json *j, uint64_t id, uint64_t parent, const struct model_line *line,
+                          const struct metrics_measure *self) {
+    struct emit *e = &j->emit;
+    emit_new_line(e, 6);
+    emit_open(e, '{');
+    put_count(e, "id", id);
+    put_count_if(e, "parent", parent, parent);
+    put_string(e, "file", line ? line->file : NULL);
+    put_count_if(e, "line", line && line->line, line ? line->line : 0);
+    put_string(e, "function", line ? j->process->functions[line->function].name : "(folded contexts)");
+    put_measure(j, "self", self);
+    emit_close(e, '}');
 }
 
 // A node's id is its number; the callers that were inlined at it get numbers behind those of all nodes.
-static void write_contexts(const struct model_process *process, bool frees_known, FILE *out) {
+static void write_contexts(struct json *j) {
+    const struct model_process *process = j->process;
     const struct reader_image *image = process->image;
     const struct metrics_measure nothing = {.peak_exact = true};
     uint64_t next_id = image->node_count;
-    fputs(",\n    \"contexts\": [", out);
-    for (uint32_t i = 2; i < image->node_count; i++) {
-        const struct record_node *node = &image->nodes[i];
+    emit_new_line(&j->emit, 4);
+    emit_key(&j->emit, "contexts");
+    emit_open(&j->emit, '[');
+    for (uint32_t i = 0; i < process->order_count; i++) {
+        uint32_t number = process->order[i];
+        const struct record_node *node = &image->nodes[number];
         uint64_t parent = node->parent == 1 ? 0 : node->parent;
-        uint32_t last = process->first_level[node->frame + 1] - 1;
-        fputs(i > 2 ? ",\n      " : "\n      ", out);
-        for (uint32_t at = process->first_level[node->frame]; at < last; at++) {
-            write_context(process, next_id, parent, process->levels[at], &nothing, frees_known, out);
-            parent = next_id++;
-            fputs(",\n      ", out);
+        const struct model_line *line = NULL;
+        if (node->frame) {
+            uint32_t last = process->first_level[node->frame + 1] - 1;
+            for (uint32_t at = process->first_level[node->frame]; at < last; at++) {
+                write_context(j, next_id, parent, &process->lines[process->levels[at]], &nothing);
+                parent = next_id++;
+            }
+            line = &process->lines[process->levels[last]];
         }
-        struct metrics_measure self = metrics_of_node(process, i);
-        write_context(process, i, parent, process->levels[last], &self, frees_known, out);
+        struct metrics_measure self = metrics_of_node(process, number);
+        write_context(j, number, parent, line, &self);
     }
-    fputs("]", out);
+    emit_close(&j->emit, ']');
 }
 
-static void write_timeline(const struct model_process *process, FILE *out) {
-    fputs(",\n    \"timeline\": [", out);
-    for (uint32_t i = 0; i < process->image->tick_count; i++) {
-        const struct record_tick *tick = &process->image->ticks[i];
-        json_t *o = json_array();
-        json_array_append_new(o, json_real((double)tick->time_ns / 1e9));
-        json_array_append_new(o, number(tick->heap_bytes));
-        json_array_append_new(o, number(tick->mapped_bytes));
-        json_array_append_new(o, or_null(tick->rss_bytes, unsigned_number(tick->rss_bytes)));
-        fputs(i ? ",\n      " : "\n      ", out);
-        write_object(out, o, false);
+static void write_timeline(struct json *j) {
+    struct emit *e = &j->emit;
+    emit_new_line(e, 4);
+    emit_key(e, "timeline");
+    emit_open(e, '[');
+    for (uint32_t i = 0; i < j->process->image->tick_count; i++) {
+        const struct record_tick *tick = &j->process->image->ticks[i];
+        emit_new_line(e, 6);
+        emit_open(e, '[');
+        emit_seconds(e, (double)tick->time_ns / 1e9);
+        emit_integer(e, tick->heap_bytes > 0 ? tick->heap_bytes : 0);
+        emit_integer(e, tick->mapped_bytes > 0 ? tick->mapped_bytes : 0);
+        if (tick->rss_bytes)
+            emit_count(e, tick->rss_bytes);
+        else
+            emit_null(e);
+        emit_close(e, ']');
     }
-    fputs("]", out);
+    emit_close(e, ']');
 }
 
-static json_t *losses_object(const struct record_header *h) {
-    json_t *o = json_object();
-    set(o, "reentrant", unsigned_number(h->lost[RECORD_LOST_REENTRANT]));
-    set(o, "table_full", unsigned_number(h->lost[RECORD_LOST_TABLE_FULL]));
-    set(o, "no_memory", unsigned_number(h->lost[RECORD_LOST_NO_MEMORY]));
-    set(o, "no_space", unsigned_number(h->lost[RECORD_LOST_NO_SPACE]));
-    set(o, "deep_stacks", unsigned_number(h->lost[RECORD_LOST_DEEP]));
-    set(o, "cut_stacks", unsigned_number(h->lost[RECORD_LOST_UNWIND]));
-    set(o, "unknown_frees", unsigned_number(h->unknown_frees));
-    return o;
+static void write_losses(struct emit *e, const struct record_header *h) {
+    emit_key(e, "losses");
+    emit_open(e, '{');
+    put_count(e, "reentrant", h->lost[RECORD_LOST_REENTRANT]);
+    put_count(e, "table_full", h->lost[RECORD_LOST_TABLE_FULL]);
+    put_count(e, "no_memory", h->lost[RECORD_LOST_NO_MEMORY]);
+    put_count(e, "no_space", h->lost[RECORD_LOST_NO_SPACE]);
+    put_count(e, "deep_stacks", h->lost[RECORD_LOST_DEEP]);
+    put_count(e, "cut_stacks", h->lost[RECORD_LOST_UNWIND]);
+    put_count(e, "unknown_frees", h->unknown_frees);
+    emit_close(e, '}');
 }
 
-static json_t *totals_object(const struct model_process *process) {
+static void write_totals(struct emit *e, const struct model_process *process) {
     const struct record_header *h = &process->image->header;
-    json_t *o = json_object();
-    set(o, "peak_bytes", number(h->heap_peak));
-    set(o, "peak_time", or_null(h->peak_seq, json_real((double)h->peak_ns / 1e9)));
-    set(o, "live_at_exit_bytes", number(h->heap_live));
-    set(o, "allocated_bytes", unsigned_number(h->allocated_bytes));
-    set(o, "allocations", unsigned_number(h->allocations));
-    set(o, "frees", unsigned_number(h->frees));
-    set(o, "mapped_peak_bytes", number(h->mapped_peak));
-    set(o, "usable_at_peak_bytes", number(model_add(h->heap_peak, h->slack_at_peak)));
-    set(o, "rss_peak_bytes", or_null(h->rss_peak_bytes, unsigned_number(h->rss_peak_bytes)));
-    set(o, "peak_error_bytes", unsigned_number(h->peak_error_bytes));
-    set(o, "lost_events", unsigned_number(process->lost_events));
-    set(o, "contexts", json_integer(process->image->node_count > 2 ? process->image->node_count - 2 : 0));
-    set(o, "hook_seconds", or_null(h->hook_samples, json_real((double)h->hook_ns / 1e9)));
-    set(o, "table_bytes", unsigned_number(h->table_bytes));
-    return o;
+    emit_key(e, "totals");
+    emit_open(e, '{');
+    put_bytes(e, "peak_bytes", h->heap_peak);
+    put_seconds_if(e, "peak_time", h->peak_seq, (double)h->peak_ns / 1e9);
+    put_bytes(e, "live_at_exit_bytes", h->heap_live);
+    put_count(e, "allocated_bytes", h->allocated_bytes);
+    put_count(e, "allocations", h->allocations);
+    put_count(e, "frees", h->frees);
+    put_bytes(e, "mapped_peak_bytes", h->mapped_peak);
+    put_bytes(e, "usable_at_peak_bytes", model_add(h->heap_peak, h->slack_at_peak));
+    put_count_if(e, "rss_peak_bytes", h->rss_peak_bytes, h->rss_peak_bytes);
+    put_count(e, "peak_error_bytes", h->peak_error_bytes);
+    put_count(e, "lost_events", process->lost_events);
+    put_count(e, "contexts", process->context_count);
+    put_count(e, "folded_contexts", h->folded_nodes);
+    put_seconds_if(e, "hook_seconds", h->hook_samples, (double)h->hook_ns / 1e9);
+    put_count(e, "table_bytes", h->table_bytes);
+    emit_close(e, '}');
 }
 
-static json_t *notes_array(const struct model_process *process) {
-    json_t *array = json_array();
+static void write_command(struct emit *e, const struct model_process *process) {
+    emit_key(e, "command");
+    emit_open(e, '[');
+    for (size_t i = 0; i < process->command_count; i++)
+        emit_string(e, process->command[i]);
+    emit_close(e, ']');
+}
+
+static void write_notes(struct emit *e, const struct model_process *process) {
     size_t count;
     char **notes = notes_collect(process, &count);
+    emit_key(e, "notes");
+    emit_open(e, '[');
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(array, string(notes[i]));
+        emit_string(e, notes[i]);
         free(notes[i]);
     }
+    emit_close(e, ']');
     free(notes);
-    return array;
 }
 
-static json_t *process_object(const struct model_process *process) {
+static void write_head(struct emit *e, const struct model_process *process) {
     static const char *const objects[] = {"off", "exact", "sampled"};
     const struct record_header *h = &process->image->header;
-    json_t *o = json_object(), *command = json_array();
-    for (size_t i = 0; i < process->command_count; i++)
-        json_array_append_new(command, string(process->command[i]));
-    set(o, "pid", json_integer(h->pid));
-    set(o, "parent_pid", json_integer(h->parent_pid));
-    set(o, "image", json_integer(h->image));
-    set(o, "command", command);
-    set(o, "cwd", string(process->cwd));
-    set(o, "executable", string(process->executable));
-    set(o, "start_time", json_real(process->start_time));
-    set(o, "duration", json_real(process->duration));
-    set(o, "end", json_string(model_end_name(process->end)));
-    set(o, "exit_code", or_null(process->end == MODEL_EXITED, json_integer(process->exit_code)));
-    set(o, "signal", or_null(process->end == MODEL_SIGNALLED, json_integer(process->signal)));
-    set(o, "python_version", string(process->python_version));
-    set(o, "objects", json_string(h->objects < 3 ? objects[h->objects] : objects[0]));
-    set(o, "totals", totals_object(process));
-    set(o, "losses", losses_object(h));
-    set(o, "notes", notes_array(process));
-    set(o, "scopes", json_array());
-    return o;
+    put_count(e, "pid", h->pid);
+    put_count(e, "parent_pid", h->parent_pid);
+    put_count(e, "image", h->image);
+    write_command(e, process);
+    put_string(e, "cwd", process->cwd);
+    put_string(e, "executable", process->executable);
+    put_seconds_if(e, "start_time", true, process->start_time);
+    put_seconds_if(e, "duration", true, process->duration);
+    put_string(e, "end", model_end_name(process->end));
+    put_count_if(e, "exit_code", process->end == MODEL_EXITED, (uint32_t)process->exit_code);
+    put_count_if(e, "signal", process->end == MODEL_SIGNALLED, (uint32_t)process->signal);
+    put_string(e, "python_version", process->python_version);
+    put_string(e, "objects", objects[h->objects < 3 ? h->objects : 0]);
+    emit_new_line(e, 4);
+    write_totals(e, process);
+    emit_new_line(e, 4);
+    write_losses(e, h);
+    write_notes(e, process);
+    emit_key(e, "scopes");
+    emit_open(e, '[');
+    emit_close(e, ']');
 }
 
-static bool write_process(const struct render_input *input, struct model_process *process, FILE *out,
-                          struct reader_error *error) {
-    if (!render_load(input, process, error))
+static bool write_process(struct json *j, struct model_process *process, struct reader_error *error) {
+    if (!render_load(j->input, process, error))
         return false;
     struct metrics *metrics = metrics_compute(process);
-    write_object(out, process_object(process), true);
-    write_lines(input, process, metrics, out);
-    write_functions(input, process, metrics, out);
-    if (input->options.contexts)
-        write_contexts(process, metrics->frees_known, out);
-    write_timeline(process, out);
-    fputs("}", out);
+    j->process = process;
+    j->metrics = metrics;
+    emit_new_line(&j->emit, 2);
+    emit_open(&j->emit, '{');
+    write_head(&j->emit, process);
+    write_lines(j);
+    write_functions(j);
+    if (j->input->options.contexts)
+        write_contexts(j);
+    write_timeline(j);
+    emit_close(&j->emit, '}');
     metrics_free(metrics);
     model_unload(process);
     return true;
 }
 
-static json_t *damaged_array(const struct model *model) {
-    json_t *array = json_array();
-    for (size_t i = 0; i < model->recording->error_count; i++) {
-        const struct reader_error *damage = &model->recording->errors[i];
-        json_t *o = json_object();
-        set(o, "file", string(damage->file));
-        set(o, "offset", unsigned_number(damage->offset));
-        set(o, "what", string(damage->what));
-        json_array_append_new(array, o);
+static void write_damaged(struct emit *e, const struct reader_recording *recording) {
+    emit_key(e, "damaged");
+    emit_open(e, '[');
+    for (size_t i = 0; i < recording->error_count; i++) {
+        const struct reader_error *damage = &recording->errors[i];
+        emit_open(e, '{');
+        put_string(e, "file", damage->file);
+        put_count(e, "offset", damage->offset);
+        put_string(e, "what", damage->what);
+        emit_close(e, '}');
     }
-    return array;
+    emit_close(e, ']');
 }
 
 bool render_json(const struct render_input *input, FILE *out, struct reader_error *error) {
-    json_t *o = json_object();
-    set(o, "schema", json_string("peakline-report/1"));
-    set(o, "version", json_string(PEAKLINE_VERSION));
-    set(o, "complete", json_boolean(input->model->complete));
-    set(o, "recording", string(input->model->recording->path));
-    set(o, "damaged", damaged_array(input->model));
-    write_object(out, o, true);
-    fputs(",\n  \"processes\": [", out);
-    bool first = true;
+    struct json j = {.emit = {.out = out}, .input = input};
+    struct emit *e = &j.emit;
+    emit_open(e, '{');
+    put_string(e, "schema", "peakline-report/1");
+    put_string(e, "version", PEAKLINE_VERSION);
+    emit_key(e, "complete");
+    emit_bool(e, input->model->complete);
+    put_string(e, "recording", input->model->recording->path);
+    write_damaged(e, input->model->recording);
+    emit_key(e, "processes");
+    emit_open(e, '[');
     for (size_t i = 0; i < input->model->process_count; i++) {
         struct model_process *process = &input->model->processes[i];
-        if (input->options.select.pid && process->image->header.pid != input->options.select.pid)
-            continue;
-        fputs(first ? "\n    " : ",\n    ", out);
-        first = false;
-        if (!write_process(input, process, out, error))
+        uint32_t pid = input->options.select.pid;
+        if ((!pid || process->image->header.pid == pid) && !write_process(&j, process, error))
             return false;
     }
-    fputs("]}\n", out);
+    emit_close(e, ']');
+    emit_close(e, '}');
+    fputc('\n', out);
     return true;
 }

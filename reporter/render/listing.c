@@ -79,33 +79,42 @@ static void add_row(struct rows *rows, uint32_t line, uint32_t entry, bool gap) 
     rows->list[rows->count++] = (struct row){.line = line, .entry = entry, .gap = gap};
 }
 
-// Rows from the source: each line of the function, or, of a long one and of a whole file, those near an
-// event.
+static bool is_module_code(const struct model_function *function) {
+    return function->language == RECORD_PYTHON && strcmp(function->name, "<module>") == 0;
+}
+
+// A file's own code, when nobody asked for it: only the lines that matter. Imports and definitions are many,
+// and each of them allocates a little.
+static void add_main_rows(struct rows *rows, const struct listing *listing, uint32_t begin, uint32_t end) {
+    int64_t least = listing->process->image->header.heap_peak / 1000;
+    for (uint32_t i = begin; i < end; i++) {
+        const struct metrics_measure *total = &listing->metrics->lines[listing->lines[i]].total;
+        if (total->peak >= least || total->freed_bytes > total->allocated_bytes + (uint64_t)least)
+            add_row(rows, listing->process->lines[listing->lines[i]].line, listing->lines[i], false);
+    }
+}
+
+// Each line of the function; of a long one, and of a whole file, those near an event.
 static void add_source_rows(struct rows *rows, const struct listing *listing,
                             const struct model_function *function, uint32_t begin, uint32_t end) {
     const struct model_line *lines = listing->process->lines;
-    bool whole_file = function->language == RECORD_PYTHON && strcmp(function->name, "<module>") == 0;
-    uint32_t first = function->first_line, last;
-    if (whole_file)
-        last = source_line_count(rows->source);
-    else if (function->language == RECORD_PYTHON)
-        last = source_python_end(rows->source, first);
-    else
+    uint32_t first = function->first_line, last = 0;
+    if (function->language == RECORD_NATIVE)
         last = source_braces_end(rows->source, first);
+    else if (!is_module_code(function))
+        last = source_python_end(rows->source, first);
     if (begin < end) { // the events are certain, the extent is not
         uint32_t low = lines[listing->lines[begin]].line, high = lines[listing->lines[end - 1]].line;
-        first = !first || low < first ? low : first;
+        first = !first || low < first || is_module_code(function) ? low : first;
         last = high > last ? high : last;
     }
-    if (!first)
-        return;
-    bool sparse = whole_file || (last > first && last - first >= LONG_FUNCTION);
+    bool sparse = is_module_code(function) || (last > first && last - first >= LONG_FUNCTION);
     uint32_t shown = 0;
-    for (uint32_t line = first, at = begin; line <= last || line == first; line++) {
+    for (uint32_t line = first, at = begin; line && (line <= last || line == first); line++) {
         bool event = at < end && lines[listing->lines[at]].line == line;
         bool near = event || (at < end && lines[listing->lines[at]].line <= line + NEAR) ||
                     (at > begin && lines[listing->lines[at - 1]].line + NEAR >= line);
-        if (!sparse || near || (line == first && !whole_file)) {
+        if (!sparse || near || line == first) {
             add_row(rows, line, event ? listing->lines[at] : NOTHING, shown && line > shown + 1);
             shown = line;
         }
@@ -126,7 +135,10 @@ static struct rows collect_rows(const struct listing *listing, uint32_t number) 
         from++;
     for (to = from; to < end && p->lines[listing->lines[to]].file == function->file && function->file;)
         to++;
-    if (rows.state == SOURCE_GOOD)
+    const struct select_options *select = &listing->options->select;
+    if (is_module_code(function) && !select->function && !select->file && rows.state == SOURCE_GOOD)
+        add_main_rows(&rows, listing, from, to);
+    else if (rows.state == SOURCE_GOOD)
         add_source_rows(&rows, listing, function, from, to);
     else
         for (uint32_t i = from; i < to; i++)
@@ -149,6 +161,13 @@ size_t listing_rows(const struct listing *listing, uint32_t function) {
 
 // ---- printing ----
 
+// Whether to say that a peak is an upper bound; not when the doubt is smaller than what the digits show.
+static bool is_bound(const struct metrics_measure *measure) {
+    if (measure->peak_exact)
+        return false;
+    return !measure->unseen || measure->unseen > measure->peak / 500;
+}
+
 static void print_cell(const char *text, size_t columns, FILE *out) {
     size_t width = text_width(text);
     fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 0), "", text);
@@ -161,7 +180,7 @@ static void print_numbers(const struct listing *listing, const struct metrics_en
         text_size(usage, entry->mem_usage);
     if (listing->metrics->frees_known)
         text_size(increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
-    char *bound = memory_print("%s%s", total->peak_exact ? "" : "≤", text_size(peak, total->peak));
+    char *bound = memory_print("%s%s", is_bound(total) ? "≤" : "", text_size(peak, total->peak));
     print_cell(usage, 12, out);
     print_cell(increment, 12, out);
     print_cell(bound, 12, out);
@@ -237,9 +256,10 @@ static void print_title(const struct listing *listing, uint32_t number, const st
     text_count(count, entry->contexts);
     size_t width = text_width(file) + 2 + text_width(name);
     bool color = listing->options->color;
-    fprintf(out, "%s%s: %s%s%*s  peak %s%s in %s context%s", color ? "\033[1m" : "", file, name,
+    fprintf(out, "%s%s: %s%s%*s  peak %s%s in %s%s context%s", color ? "\033[1m" : "", file, name,
             color ? "\033[0m" : "", width < CONTENTS_COLUMN ? (int)(CONTENTS_COLUMN - width) : 0, "",
-            entry->total.peak_exact ? "" : "≤", size, count, entry->contexts == 1 ? "" : "s");
+            is_bound(&entry->total) ? "≤" : "", size, count, entry->folded ? "+" : "",
+            entry->contexts == 1 && !entry->folded ? "" : "s");
     if (rows->state == SOURCE_MISSING && function->file)
         fputs("; its source was not found", out);
     if (rows->state == SOURCE_NEWER)

@@ -45,25 +45,41 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
 static void add_losses(struct notes *notes, const struct model_process *process) {
     static const struct {
         enum record_loss loss;
-        const char *what;
+        const char *one, *many, *what;
     } losses[] = {
-        {RECORD_LOST_REENTRANT,
-         "allocations inside the profiler or in a signal handler that interrupted it are not "
-         "counted."},
-        {RECORD_LOST_TABLE_FULL,
-         "contexts no longer fitted into the recording: their bytes are counted at the nearest "
-         "caller that had room (--max-size gives more)."},
-        {RECORD_LOST_NO_MEMORY, "blocks could not be followed, for want of memory."},
-        {RECORD_LOST_NO_SPACE, "times the file system had no room for the recording to grow."},
-        {RECORD_LOST_DEEP, "stacks were cut at the depth limit: their outermost callers are missing."},
-        {RECORD_LOST_UNWIND, "native stacks ended early: their outermost callers are missing."},
+        {RECORD_LOST_REENTRANT, "allocation is", "allocations are",
+         "not counted: made inside the profiler, or by a signal handler that interrupted it."},
+        {RECORD_LOST_TABLE_FULL, "time", "times",
+         "there was no room for a new context: the bytes are counted at the nearest caller that had room; "
+         "--max-size gives more."},
+        {RECORD_LOST_NO_MEMORY, "block", "blocks", "could not be followed, for want of memory."},
+        {RECORD_LOST_NO_SPACE, "time", "times", "the file system had no room for the recording to grow."},
+        {RECORD_LOST_DEEP, "stack was", "stacks were",
+         "cut at the depth limit: the outermost callers are missing there."},
+        {RECORD_LOST_UNWIND, "native stack", "native stacks",
+         "could not be followed to the end: the outermost callers are missing there."},
     };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
         uint64_t lost = process->image->header.lost[losses[i].loss];
         char number[TEXT_SIZE_MAX];
         if (lost)
-            add(notes, memory_print("%s %s", text_count(number, lost), losses[i].what));
+            add(notes, memory_print("%s %s %s", text_count(number, lost),
+                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what));
     }
+}
+
+static void add_folded(struct notes *notes, const struct model_process *process) {
+    uint64_t folded = process->image->header.folded_nodes;
+    char number[TEXT_SIZE_MAX];
+    if (folded)
+        add(notes,
+            memory_print("%s small contexts were folded into their callers to keep the recording small; "
+                         "lines and functions kept their numbers.",
+                         text_count(number, folded)));
+    if (process->image->orphan_count)
+        add(notes,
+            memory_print("%s contexts were being changed at the last moment: their callers are missing.",
+                         text_count(number, process->image->orphan_count)));
 }
 
 char **notes_collect(const struct model_process *process, size_t *count) {
@@ -78,6 +94,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     if (error)
         add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
                                  text_size(size, error > INT64_MAX ? INT64_MAX : (int64_t)error)));
+    add_folded(&notes, process);
     add_losses(&notes, process);
     *count = notes.count;
     return notes.list;

@@ -76,10 +76,8 @@ static void print_totals(const struct table *t, const struct model_process *proc
         print_total(t, "RSS",
                     text_size(value, h->rss_peak_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->rss_peak_bytes),
                     "at most, as the kernel counts");
-    meaning = memory_print(
-        "in %s contexts; %s frees",
-        text_count(contexts, process->image->node_count > 2 ? process->image->node_count - 2 : 0),
-        text_count(frees, h->frees));
+    meaning = memory_print("in %s contexts; %s frees", text_count(contexts, process->context_count),
+                           text_count(frees, h->frees));
     print_total(t, "Allocations", text_count(value, h->allocations), meaning);
     free(meaning);
 }

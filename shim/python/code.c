@@ -29,33 +29,38 @@ struct python_slots {
 
 static struct python_state *code_state;
 
-void code_init(struct python_state *state)
-{
+void code_init(struct python_state *state) {
     code_state = state;
 }
 
+static bool code_is_of(const void *code, const struct detect_runtime *runtime) {
+    return runtime && runtime->code_type &&
+           runtime->code_type == code_load(code, runtime->layout.object_type);
+}
+
 // Runs in the interpreter, not in a hook: a count, and on.
-static void code_dies(void *code)
-{
+static void code_dies(void *code) {
     uintptr_t address = (uintptr_t)code;
     __atomic_fetch_add(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], 1, __ATOMIC_ACQ_REL);
     __atomic_fetch_add(&code_epoch, 1, __ATOMIC_ACQ_REL);
-    for (size_t i = DETECT_RUNTIMES; i-- > 0;) {
-        const struct detect_runtime *runtime = &detect_runtimes[i];
-        if (runtime->code_type && runtime->code_type == code_load(code, runtime->layout.object_type)) {
-            runtime->code_dealloc(code);
-            return;
-        }
-    }
+    const struct detect_runtime *runtime = detect_get();
+    if (!code_is_of(code, runtime))
+        for (runtime = detect_runtimes; !code_is_of(code, runtime); runtime++)
+            ;
+    runtime->code_dealloc(code);
 }
 
-bool code_watches(const struct detect_runtime *runtime)
-{
+bool code_watches(const struct detect_runtime *runtime) {
     return runtime->code_dealloc == code_dies;
 }
 
-void code_watch(struct detect_runtime *runtime)
-{
+bool code_watched(const struct detect_runtime *runtime) {
+    void (*now)(void *);
+    __builtin_memcpy(&now, (const char *)runtime->code_type + runtime->layout.type_dealloc, sizeof now);
+    return now == code_dies;
+}
+
+void code_watch(struct detect_runtime *runtime) {
     if (code_watches(runtime)) {
         // The module is one that was found before.
         for (size_t i = 0; i < DETECT_RUNTIMES; i++)
@@ -70,8 +75,7 @@ void code_watch(struct detect_runtime *runtime)
     __atomic_store_n(slot, word, __ATOMIC_RELEASE);
 }
 
-int code_offset(const struct detect_runtime *runtime, const void *frame, const void *code, uintptr_t instr)
-{
+int code_offset(const struct detect_runtime *runtime, const void *frame, const void *code, uintptr_t instr) {
     const struct python_layout *layout = &runtime->layout;
     intptr_t offset;
     size_t units; // of 2 bytes
@@ -94,15 +98,13 @@ int code_offset(const struct detect_runtime *runtime, const void *frame, const v
     return offset >= 0 && (size_t)offset / 2 < units && offset < INT32_MAX ? (int)offset : -1;
 }
 
-static int code_first_line(const struct detect_runtime *runtime, const void *code)
-{
+static int code_first_line(const struct detect_runtime *runtime, const void *code) {
     int first;
     __builtin_memcpy(&first, (const char *)code + runtime->layout.code_firstlineno, sizeof first);
     return first;
 }
 
-int code_line(const struct detect_runtime *runtime, const void *code, int offset, int *near)
-{
+int code_line(const struct detect_runtime *runtime, const void *code, int offset, int *near) {
     const struct python_layout *layout = &runtime->layout;
     int first = code_first_line(runtime, code);
     const char *bytes = code_load(code, layout->code_linetable);
@@ -118,8 +120,8 @@ int code_line(const struct detect_runtime *runtime, const void *code, int offset
     return lines_locations(table, size, first, offset, near);
 }
 
-bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer, size_t size)
-{
+bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
+                   size_t size) {
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !python_found() || size < 64)
         return false;
@@ -134,16 +136,17 @@ bool python_locate(const struct python_frame *frame, struct python_location *loc
     location->file_length = text_copy(layout, code_load(code, layout->code_filename), buffer, half);
     location->name = buffer + location->file_length;
     uint16_t name = layout->code_qualname != LAYOUT_NONE ? layout->code_qualname : layout->code_name;
-    location->name_length =
-        text_copy(layout, code_load(code, name), buffer + location->file_length, size - location->file_length);
+    location->name_length = text_copy(layout, code_load(code, name), buffer + location->file_length,
+                                      size - location->file_length);
     location->first_line = first > 0 ? (uint32_t)first : 0;
     location->line = line > 0 ? (uint32_t)line : 0;
     return true;
 }
 
-static struct code_slot *code_probe(struct python_slots *table, const void *code, uintptr_t instr, uint32_t life)
-{
-    uint64_t hash = ((uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47) * 0x9e3779b97f4a7c15u;
+static struct code_slot *code_probe(struct python_slots *table, const void *code, uintptr_t instr,
+                                    uint32_t life) {
+    uint64_t hash =
+        ((uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47) * 0x9e3779b97f4a7c15u;
     for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
         struct code_slot *slot = &table->slots[at & table->mask];
         if (!slot->code || (slot->instr == instr && slot->code == code && slot->life == life))
@@ -151,13 +154,11 @@ static struct code_slot *code_probe(struct python_slots *table, const void *code
     }
 }
 
-static size_t code_table_size(uint32_t entries)
-{
+static size_t code_table_size(uint32_t entries) {
     return sizeof(struct python_slots) + entries * sizeof(struct code_slot);
 }
 
-static struct python_slots *code_grow(struct python_slots *old)
-{
+static struct python_slots *code_grow(struct python_slots *old) {
     uint32_t entries = old ? (old->mask + 1) * 2 : CODE_SLOTS_FIRST;
     if (entries > CODE_SLOTS_MOST) {
         __builtin_memset(old->slots, 0, (size_t)(old->mask + 1) * sizeof(struct code_slot));
@@ -180,8 +181,7 @@ static struct python_slots *code_grow(struct python_slots *old)
     return code_state->slots = table;
 }
 
-uint32_t *python_slot(const struct python_frame *frame)
-{
+uint32_t *python_slot(const struct python_frame *frame) {
     struct python_slots *table = code_state ? code_state->slots : NULL;
     if (table) {
         struct code_slot *slot = code_probe(table, frame->code, frame->instr, frame->life);

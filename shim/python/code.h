@@ -2,11 +2,11 @@
 //
 // Code objects: where an instruction is, and which code object is which.
 //
-// An address alone does not name a code object: `exec` in a loop gets the same address again and again, with the
-// same everything but the lines. So the death of every code object is watched, by standing in front of its type's
-// tp_dealloc: each address (in fact each of CODE_LIVES groups of addresses) has a count of deaths, its
-// `life`, and (address, life) is what names a code object. code_epoch counts them all: as long as it stands still,
-// every address means what it meant.
+// An address alone does not name a code object: `exec` in a loop gets the same address again and again, with
+// the same everything but the lines. So the death of every code object is watched, by standing in front of
+// its type's tp_dealloc: each address (in fact each of CODE_LIVES groups of addresses) has a count of deaths,
+// its `life`, and (address, life) is what names a code object. code_epoch counts them all: as long as it
+// stands still, every address means what it meant.
 
 #ifndef PEAKLINE_PYTHON_CODE_H
 #define PEAKLINE_PYTHON_CODE_H
@@ -19,15 +19,13 @@
 extern uint32_t code_epoch;
 extern uint32_t code_lives[CODE_LIVES];
 
-static inline const void *code_load(const void *base, size_t offset)
-{
+static inline const void *code_load(const void *base, size_t offset) {
     const void *value;
     __builtin_memcpy(&value, (const char *)base + offset, sizeof value);
     return value;
 }
 
-static inline uint32_t code_life(const void *code)
-{
+static inline uint32_t code_life(const void *code) {
     uintptr_t address = (uintptr_t)code;
     return __atomic_load_n(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], __ATOMIC_ACQUIRE);
 }
@@ -37,8 +35,11 @@ void code_init(struct python_state *state);
 // From now on deaths are seen. Before the runtime is published.
 void code_watch(struct detect_runtime *runtime);
 
-// Whether its type is one that is watched already.
+// Whether what its type had (code_dealloc) is our own watch.
 bool code_watches(const struct detect_runtime *runtime);
+
+// Whether its type has our watch now. The module must be there.
+bool code_watched(const struct detect_runtime *runtime);
 
 // Offset in the bytecode, in bytes: -1 when the function has not begun, or where the frame is being changed.
 int code_offset(const struct detect_runtime *runtime, const void *frame, const void *code, uintptr_t instr);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Finds the interpreter: in the program itself (Debian, conda), in a libpython it is linked to, or in one that was
-// opened later, visibly or not.
+// Finds the interpreter: in the program itself (Debian, conda), in a libpython it is linked to, or in one
+// that was opened later, visibly or not.
 //
-// One thread at a time looks (python_phase says BUSY); the others go on as if there were no Python, and nobody waits.
+// One thread at a time looks (python_phase says BUSY); the others go on as if there were no Python, and
+// nobody waits.
 
 #include "shim/python/detect.h"
 #include "shim/python/code.h"
@@ -13,7 +14,8 @@
 
 #include <dlfcn.h>
 
-// Not in every C library; where it is, it knows a module only once that has been relocated, and takes no lock.
+// Not in every C library; where it is, it knows a module only once that has been relocated, and takes no
+// lock.
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 #define DETECT_TEXT 160
@@ -22,40 +24,35 @@ uint32_t python_phase;
 struct detect_runtime *detect_current;
 
 struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
-static unsigned detect_runtimes_used; // by the thread that looks
-static bool detect_looked; // python_poll has run before: modules found now may be unloaded one day
+static unsigned detect_runtimes_used; // by the thread that looks; where it goes on
+static bool detect_looked;            // python_poll has run before: modules found now may be unloaded one day
 static unsigned long long detect_adds, detect_subs;
 static char detect_version[32], detect_note[DETECT_TEXT];
 static bool detect_has_version, detect_has_note;
 
-void python_init(struct python_state *state)
-{
+void python_init(struct python_state *state) {
     code_init(state);
     // A fork may have come while another thread was looking; that thread is not here.
     uint32_t busy = PYTHON_BUSY;
     __atomic_compare_exchange_n(&python_phase, &busy, PYTHON_NONE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-const char *python_version(void)
-{
+const char *python_version(void) {
     return __atomic_load_n(&detect_has_version, __ATOMIC_ACQUIRE) ? detect_version : NULL;
 }
 
-const char *python_note(void)
-{
+const char *python_note(void) {
     return __atomic_load_n(&detect_has_note, __ATOMIC_ACQUIRE) ? detect_note : NULL;
 }
 
-static char *detect_append(char *at, const char *end, const char *text)
-{
+static char *detect_append(char *at, const char *end, const char *text) {
     while (*text && at + 1 < end)
         *at++ = *text++;
     *at = 0;
     return at;
 }
 
-static char *detect_append_number(char *at, const char *end, unsigned number)
-{
+static char *detect_append_number(char *at, const char *end, unsigned number) {
     char digits[12], *digit = digits + sizeof digits;
     *--digit = 0;
     do {
@@ -65,8 +62,7 @@ static char *detect_append_number(char *at, const char *end, unsigned number)
     return detect_append(at, end, digit);
 }
 
-static void detect_say(const char *subject, const char *version, const char *reason)
-{
+static void detect_say(const char *subject, const char *version, const char *reason) {
     if (python_note())
         return; // the first reason stays
     const char *end = detect_note + sizeof detect_note;
@@ -77,8 +73,7 @@ static void detect_say(const char *subject, const char *version, const char *rea
     __atomic_store_n(&detect_has_note, true, __ATOMIC_RELEASE);
 }
 
-static void detect_name_version(uint64_t hex)
-{
+static void detect_name_version(uint64_t hex) {
     const char *end = detect_version + sizeof detect_version;
     char *at = detect_append_number(detect_version, end, hex >> 24 & 0xff);
     at = detect_append(at, end, ".");
@@ -93,15 +88,13 @@ static void detect_name_version(uint64_t hex)
     __atomic_store_n(&detect_has_version, true, __ATOMIC_RELEASE);
 }
 
-void detect_refuse(const char *reason)
-{
+void detect_refuse(const char *reason) {
     detect_say("CPython ", detect_version, reason);
     __atomic_store_n(&python_phase, PYTHON_REFUSED, __ATOMIC_RELEASE);
 }
 
 // "3.8.18 (default, ...": interpreters before 3.11 have no Py_Version.
-static uint64_t detect_parse_version(const char *text)
-{
+static uint64_t detect_parse_version(const char *text) {
     unsigned part[3] = {0}, level = 0xf;
     for (int i = 0; i < 3; i++) {
         while (*text >= '0' && *text <= '9')
@@ -114,23 +107,22 @@ static uint64_t detect_parse_version(const char *text)
     return (uint64_t)part[0] << 24 | part[1] << 16 | part[2] << 8 | level << 4;
 }
 
-static void *detect_either(const struct elf_module *module, const char *name, const char *older)
-{
+static void *detect_either(const struct elf_module *module, const char *name, const char *older) {
     void *address = elf_symbol(module, name);
     return address ? address : elf_symbol(module, older);
 }
 
 // A function's address as a function pointer: what ISO C has no cast for.
-#define DETECT_BIND(target, address)                                                                                   \
-    do {                                                                                                               \
-        void *address_ = (address);                                                                                    \
-        __builtin_memcpy(&(target), &address_, sizeof address_);                                                       \
+#define DETECT_BIND(target, address)                                                                         \
+    do {                                                                                                     \
+        void *address_ = (address);                                                                          \
+        __builtin_memcpy(&(target), &address_, sizeof address_);                                             \
     } while (0)
 
-static void detect_bind(struct detect_functions *call, const struct elf_module *module)
-{
+static void detect_bind(struct detect_functions *call, const struct elf_module *module) {
     DETECT_BIND(call->own_state, elf_symbol(module, "PyGILState_GetThisThreadState"));
-    DETECT_BIND(call->current_state, detect_either(module, "PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"));
+    DETECT_BIND(call->current_state,
+                detect_either(module, "PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"));
     DETECT_BIND(call->is_initialized, elf_symbol(module, "Py_IsInitialized"));
     DETECT_BIND(call->is_finalizing, detect_either(module, "Py_IsFinalizing", "_Py_IsFinalizing"));
     DETECT_BIND(call->interpreters_head, elf_symbol(module, "PyInterpreterState_Head"));
@@ -145,8 +137,7 @@ static void detect_bind(struct detect_functions *call, const struct elf_module *
     DETECT_BIND(call->set_arenas, elf_symbol(module, "PyObject_SetArenaAllocator"));
 }
 
-static uint64_t detect_version_of(const struct elf_module *module, const struct detect_functions *call)
-{
+static uint64_t detect_version_of(const struct elf_module *module, const struct detect_functions *call) {
     const unsigned long *number = elf_symbol(module, "Py_Version");
     if (number && elf_holds(module, number, sizeof *number, false))
         return *number;
@@ -154,8 +145,7 @@ static uint64_t detect_version_of(const struct elf_module *module, const struct 
 }
 
 // Whether PyCode_Type is what the layout says a type looks like.
-static bool detect_code_type(struct detect_runtime *runtime, const struct elf_module *module)
-{
+static bool detect_code_type(struct detect_runtime *runtime, const struct elf_module *module) {
     const struct python_layout *layout = &runtime->layout;
     const char *type = runtime->code_type, *name;
     if (!elf_holds(module, type, 256, true))
@@ -169,8 +159,7 @@ static bool detect_code_type(struct detect_runtime *runtime, const struct elf_mo
 }
 
 // NULL: all is well; else why this interpreter cannot be read.
-static const char *detect_describe(struct detect_runtime *runtime, const struct elf_module *module)
-{
+static const char *detect_describe(struct detect_runtime *runtime, const struct elf_module *module) {
     static const char unknown[] = " is not known to this peakline";
     static const char strange[] = " does not look like that version inside";
     struct detect_functions *call = &runtime->call;
@@ -193,7 +182,8 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
     if (!layout_choose(layout, minor, free_threaded) || (offsets && !layout_refine(layout, offsets)))
         return unknown;
     runtime->code_type = elf_symbol(module, "PyCode_Type");
-    if (!call->current_state || !call->is_finalizing || !runtime->code_type || !detect_code_type(runtime, module))
+    if (!call->current_state || !call->is_finalizing || !runtime->code_type ||
+        !detect_code_type(runtime, module))
         return strange;
     if (minor <= 11 && (!call->interpreters_head || !call->interpreters_main))
         return strange;
@@ -213,8 +203,7 @@ struct detect_search {
     bool any, initialized;
 };
 
-static int detect_module(struct dl_phdr_info *info, size_t size, void *data)
-{
+static int detect_module(struct dl_phdr_info *info, size_t size, void *data) {
     struct detect_search *search = data;
     (void)size;
     struct elf_module module;
@@ -230,7 +219,7 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data)
     // In a module that another thread is just opening, functions cannot run yet.
     struct dl_find_object object;
     if (detect_looked && _dl_find_object && _dl_find_object((void *)module.symbols, &object) != 0) {
-        detect_adds = 0; // look again
+        __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // look again
         return 0;
     }
     detect_bind(&runtime.call, &module);
@@ -248,8 +237,7 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data)
 }
 
 // Whether modules have come or gone since the last look.
-static int detect_changes(struct dl_phdr_info *info, size_t size, void *data)
-{
+static int detect_changes(struct dl_phdr_info *info, size_t size, void *data) {
     bool *changed = data;
     if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
         *changed = info->dlpi_adds != detect_adds || info->dlpi_subs != detect_subs;
@@ -259,9 +247,18 @@ static int detect_changes(struct dl_phdr_info *info, size_t size, void *data)
     return 1;
 }
 
+// A new one, or the one whose module has gone first: nobody has any more business with that.
+static struct detect_runtime *detect_free_runtime(void) {
+    for (unsigned i = 0; i < DETECT_RUNTIMES; i++) {
+        struct detect_runtime *runtime = &detect_runtimes[detect_runtimes_used++ % DETECT_RUNTIMES];
+        if (!runtime->code_type || (runtime != detect_current && !detect_loaded(runtime)))
+            return runtime;
+    }
+    return NULL;
+}
+
 // `current` is an interpreter that is still there but idle, or NULL.
-static uint32_t detect_look(const struct detect_runtime *current)
-{
+static uint32_t detect_look(const struct detect_runtime *current) {
     struct detect_search search = {.any = false};
     dl_iterate_phdr(detect_module, &search);
     bool first = !detect_looked;
@@ -270,11 +267,11 @@ static uint32_t detect_look(const struct detect_runtime *current)
         return PYTHON_FOUND;
     if (!search.any)
         return PYTHON_NONE;
-    if (search.refusal || detect_runtimes_used == DETECT_RUNTIMES) {
-        detect_say("CPython ", detect_version, search.refusal ? search.refusal : " was loaded anew too often");
+    struct detect_runtime *runtime = detect_free_runtime();
+    if (search.refusal || !runtime) {
+        detect_say("CPython ", detect_version, search.refusal ? search.refusal : " is loaded too often");
         return PYTHON_REFUSED;
     }
-    struct detect_runtime *runtime = &detect_runtimes[detect_runtimes_used++];
     *runtime = search.found;
     code_watch(runtime);
     objects_prepare(runtime, first && !search.initialized);
@@ -282,8 +279,7 @@ static uint32_t detect_look(const struct detect_runtime *current)
     return PYTHON_FOUND;
 }
 
-void python_poll(void)
-{
+void python_poll(void) {
     uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE);
     const struct detect_runtime *current = NULL;
     if (phase == PYTHON_FOUND) {
@@ -294,7 +290,8 @@ void python_poll(void)
     } else if (phase != PYTHON_NONE) {
         return;
     }
-    if (!__atomic_compare_exchange_n(&python_phase, &phase, PYTHON_BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&python_phase, &phase, PYTHON_BUSY, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
         return;
     bool changed = true;
     dl_iterate_phdr(detect_changes, &changed);
@@ -304,16 +301,22 @@ void python_poll(void)
     __atomic_store_n(&python_phase, next, __ATOMIC_RELEASE);
 }
 
-__attribute__((noinline)) bool detect_still_there(const struct detect_runtime *runtime)
-{
+__attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtime) {
     if (!runtime->may_unload || !_dl_find_object)
         return true;
     struct dl_find_object object;
     void *function;
     __builtin_memcpy(&function, &runtime->call.own_state, sizeof function);
-    if (_dl_find_object(function, &object) == 0)
+    // It may have been loaded again, at the same place: then its data are as in the file.
+    return _dl_find_object(function, &object) == 0 && code_watched(runtime);
+}
+
+bool detect_still_there(const struct detect_runtime *runtime) {
+    if (detect_loaded(runtime))
         return true;
     uint32_t found = PYTHON_FOUND;
-    __atomic_compare_exchange_n(&python_phase, &found, PYTHON_NONE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // there may be another one already
+    __atomic_compare_exchange_n(&python_phase, &found, PYTHON_NONE, false, __ATOMIC_ACQ_REL,
+                                __ATOMIC_RELAXED);
     return false;
 }

@@ -2,8 +2,8 @@
 //
 // The interpreter that was found: its functions, its layout, and what is still to be done about it.
 //
-// A struct detect_runtime is written once, then published; a program that unloads libpython and loads it again gets
-// another one.
+// A struct detect_runtime is written once, then published; a program that unloads libpython and loads it
+// again gets another one.
 
 #ifndef PEAKLINE_PYTHON_DETECT_H
 #define PEAKLINE_PYTHON_DETECT_H
@@ -31,7 +31,7 @@ struct python_arenas {
 
 // Functions of the interpreter. All but the allocators only read.
 struct detect_functions {
-    void *(*own_state)(void);    // PyGILState_GetThisThreadState
+    void *(*own_state)(void);     // PyGILState_GetThisThreadState
     void *(*current_state)(void); // PyThreadState_GetUnchecked; up to 3.11 that of whoever holds the GIL
     int (*is_initialized)(void);
     int (*is_finalizing)(void);
@@ -52,7 +52,8 @@ struct detect_functions {
 
 enum detect_pending {
     DETECT_UNTESTED = 1 << 0, // no capture before a self-test has passed
-    DETECT_OBJECTS = 1 << 1,  // the object allocators are to be wrapped, or looked at, by a thread with the GIL
+    DETECT_OBJECTS =
+        1 << 1, // the object allocators are to be wrapped, or looked at, by a thread with the GIL
 };
 
 struct detect_runtime {
@@ -77,12 +78,15 @@ extern struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
 // NULL unless python_found() was ever true.
 extern struct detect_runtime *detect_current;
 
-static inline struct detect_runtime *detect_get(void)
-{
+static inline struct detect_runtime *detect_get(void) {
     return __atomic_load_n(&detect_current, __ATOMIC_ACQUIRE);
 }
 
-// False: libpython was unloaded; python_found() is false from now on, until another is found.
+// Whether its module is still there.
+bool detect_loaded(const struct detect_runtime *runtime);
+
+// The same for the current one. False: libpython was unloaded; python_found() is false from now on, until
+// another is found.
 bool detect_still_there(const struct detect_runtime *runtime);
 
 // Python stacks are given up, for this reason: "CPython 3.11.2" + reason is a sentence's beginning.

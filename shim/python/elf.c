@@ -4,8 +4,7 @@
 
 #include "shim/python/elf.h"
 
-bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable)
-{
+bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable) {
     uintptr_t start = (uintptr_t)address, bias = module->info->dlpi_addr;
     bool held = false;
     for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
@@ -21,14 +20,12 @@ bool elf_holds(const struct elf_module *module, const void *address, size_t size
 }
 
 // The loader has added the bias to these pointers in most modules (not in the vDSO).
-static const void *elf_pointer(const struct elf_module *module, Elf64_Addr value)
-{
+static const void *elf_pointer(const struct elf_module *module, Elf64_Addr value) {
     uintptr_t address = value < module->low ? value + module->info->dlpi_addr : value;
     return address >= module->low && address < module->high ? (const void *)address : NULL;
 }
 
-bool elf_open(struct elf_module *module, const struct dl_phdr_info *info)
-{
+bool elf_open(struct elf_module *module, const struct dl_phdr_info *info) {
     *module = (struct elf_module){.info = info, .low = UINTPTR_MAX};
     const Elf64_Dyn *dynamic = NULL;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
@@ -68,8 +65,7 @@ bool elf_open(struct elf_module *module, const struct dl_phdr_info *info)
            elf_holds(module, module->strings, module->strings_size, false);
 }
 
-static void *elf_match(const struct elf_module *module, uint32_t index, const char *name)
-{
+static void *elf_match(const struct elf_module *module, uint32_t index, const char *name) {
     const Elf64_Sym *symbol = &module->symbols[index];
     if (symbol->st_shndx == SHN_UNDEF || symbol->st_name >= module->strings_size ||
         __builtin_strcmp(module->strings + symbol->st_name, name) != 0)
@@ -81,9 +77,9 @@ static void *elf_match(const struct elf_module *module, uint32_t index, const ch
     return elf_holds(module, address, 1, false) ? address : NULL;
 }
 
-// The table: counts of buckets, first symbol, words of the Bloom filter and its shift; filter; buckets; hashes.
-static void *elf_gnu_symbol(const struct elf_module *module, const char *name)
-{
+// The table: counts of buckets, first symbol, words of the Bloom filter and its shift; filter; buckets;
+// hashes.
+static void *elf_gnu_symbol(const struct elf_module *module, const char *name) {
     uint32_t hash = 5381;
     for (const unsigned char *at = (const unsigned char *)name; *at; at++)
         hash = hash * 33 + *at;
@@ -111,8 +107,7 @@ static void *elf_gnu_symbol(const struct elf_module *module, const char *name)
     }
 }
 
-void *elf_symbol(const struct elf_module *module, const char *name)
-{
+void *elf_symbol(const struct elf_module *module, const char *name) {
     if (module->gnu_hash)
         return elf_gnu_symbol(module, name);
     uint32_t hash = 0;

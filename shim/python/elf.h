@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Dynamic symbols of a module that is loaded in this process, found without dlsym: that would take the loader's
-// lock, which may be held by a thread that waits for ours, and disturb what the host's dlerror() says.
+// Dynamic symbols of a module that is loaded in this process, found without dlsym: that would take the
+// loader's lock, which may be held by a thread that waits for ours, and disturb what the host's dlerror()
+// says.
 //
 // To be used inside a callback of dl_iterate_phdr, which keeps the module there.
 

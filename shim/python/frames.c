@@ -2,16 +2,16 @@
 //
 // The stack of the calling thread, from its previous one.
 //
-// A capture walks from the innermost frame outward until it meets a frame that the previous stack holds too; then
-// the frames further out need only be compared with what they were. That is not a matter of luck: a frame is where
-// it was if its interpreter frame, its code object and its instruction are the same, and all of that is
-// checked up to the outermost frame. Two comparisons a frame, whose loads do not wait for each other: the
-// processor runs ahead along the remembered addresses.
+// A capture walks from the innermost frame outward until it meets a frame that the previous stack holds too;
+// then the frames further out need only be compared with what they were. That is not a matter of luck: a
+// frame is where it was if its interpreter frame, its code object and its instruction are the same, and all
+// of that is checked up to the outermost frame. Two comparisons a frame, whose loads do not wait for each
+// other: the processor runs ahead along the remembered addresses.
 //
-// Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address is
-// followed only after it was read from the live chain in this very capture, or found equal to one that was. The
-// chain of the calling thread is changed by no other thread, whether this one holds the GIL or not, and each
-// frame in it owns its code object.
+// Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
+// is followed only after it was read from the live chain in this very capture, or found equal to one that
+// was. The chain of the calling thread is changed by no other thread, whether this one holds the GIL or not,
+// and each frame in it owns its code object.
 
 #include "shim/python/frames.h"
 #include "shim/python/objects.h"
@@ -27,8 +27,7 @@
 #define frames_unlikely(x) __builtin_expect(!!(x), 0)
 
 // A word of another thread's memory, which may be gone.
-static uintptr_t frames_read_far(const char *address)
-{
+static uintptr_t frames_read_far(const char *address) {
     uintptr_t word = 0;
     struct iovec to = {&word, sizeof word}, from = {(void *)(uintptr_t)address, sizeof word};
     long done = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
@@ -37,17 +36,17 @@ static uintptr_t frames_read_far(const char *address)
 
 // Up to 3.11: PyGILState_GetThisThreadState knows only the first state that a thread ever had. With several
 // interpreters another one may be running, that of whoever holds the GIL, if that is us.
-__attribute__((noinline)) static const void *frames_foreign_state(const struct detect_runtime *runtime, const char *held)
-{
+__attribute__((noinline)) static const void *frames_foreign_state(const struct detect_runtime *runtime,
+                                                                  const char *held) {
     if (!held || runtime->call.interpreters_head() == runtime->call.interpreters_main())
         return NULL;
     uintptr_t self = (uintptr_t)__builtin_thread_pointer();
     return frames_read_far(held + runtime->layout.tstate_thread_id) == self ? held : NULL;
 }
 
-// The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the GIL.
-static inline const void *frames_state(const struct detect_runtime *runtime, bool *attached)
-{
+// The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the
+// GIL.
+static inline const void *frames_state(const struct detect_runtime *runtime, bool *attached) {
     const void *current = runtime->call.current_state(), *own;
     *attached = true;
     if (runtime->layout.minor >= 12) {
@@ -68,8 +67,7 @@ static inline const void *frames_state(const struct detect_runtime *runtime, boo
 }
 
 // `frame`, or the first one further out that is a function's.
-static inline const void *frames_visible(const struct detect_runtime *runtime, const void *frame)
-{
+static inline const void *frames_visible(const struct detect_runtime *runtime, const void *frame) {
     for (unsigned i = 0; frame && frames_hidden(runtime, frame); i++) {
         if (i == FRAMES_HIDDEN_MOST)
             return NULL;
@@ -78,14 +76,13 @@ static inline const void *frames_visible(const struct detect_runtime *runtime, c
     return frame;
 }
 
-static inline uint16_t *frames_index(struct python_stack *stack, const void *frame)
-{
+static inline uint16_t *frames_index(struct python_stack *stack, const void *frame) {
     uint32_t hash = (uint32_t)((uintptr_t)frame >> 3) * 0x9e3779b1u;
     return &stack->index[hash >> 16 & (PYTHON_INDEX - 1)];
 }
 
-static inline void frames_fill(const struct detect_runtime *runtime, struct python_frame *entry, const void *frame)
-{
+static inline void frames_fill(const struct detect_runtime *runtime, struct python_frame *entry,
+                               const void *frame) {
     entry->frame = frame;
     entry->code = frames_code(runtime, frame);
     entry->instr = frames_instr(runtime, frame);
@@ -100,19 +97,49 @@ struct frames_join {
     uint32_t unchanged; // outermost frames that are what they were, if the join is complete
 };
 
-// frames[at].frame is live. Compares it and all further out; where only the instruction differs, the frame is
+// What is compared of a frame beside its place in the chain.
+enum frames_depth {
+    FRAMES_INSTR, // its instruction, which says everything as long as no code object has died since
+    FRAMES_CODE,  // its code object, too
+    FRAMES_LIFE   // and that it is not another one at the same address
+};
+
+// frames[at].frame is live. From there outward, the first frame that differs, or whose outer frame is not the
+// next one remembered; 0 when there is none. Reads the same words of every frame and does not wait for the
+// outcome.
+static inline uint32_t frames_same(const struct detect_runtime *runtime, const struct python_stack *stack,
+                                   uint32_t at, enum frames_depth depth) {
+    const size_t instr_at = runtime->layout.frame_instr, previous_at = runtime->layout.frame_previous;
+    const size_t code_at = runtime->layout.frame_code;
+    const uintptr_t instr_mask = runtime->instr_mask, code_mask = runtime->code_mask;
+    const struct python_frame *entry = &stack->frames[at];
+    for (; entry > stack->frames; entry--) {
+        const char *frame = entry->frame;
+        // The compiler knows that this equals the word loaded last, and would have the next load wait for it.
+        __asm__("" : "+r"(frame));
+        uintptr_t differs = ((uintptr_t)code_load(frame, instr_at) & instr_mask) ^ entry->instr;
+        differs |= (uintptr_t)code_load(frame, previous_at) ^ (uintptr_t)entry[-1].frame;
+        if (depth >= FRAMES_CODE)
+            differs |= ((uintptr_t)code_load(frame, code_at) & code_mask) ^ (uintptr_t)entry->code;
+        if (depth == FRAMES_LIFE)
+            differs |= code_life(entry->code) ^ entry->life;
+        if (differs)
+            break;
+    }
+    return (uint32_t)(entry - stack->frames);
+}
+
+// frames[at].frame is live. Compares it and all further out; a frame in which something else runs is
 // refreshed in place. True: the chains are the same from there to the end.
-static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack, uint32_t at,
-                                  bool codes_too, struct frames_join *join)
-{
-    const void *frame = stack->frames[at].frame;
+static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack,
+                                  uint32_t at, enum frames_depth depth, struct frames_join *join) {
     join->unchanged = at + 1;
     for (uint32_t i = at;; i--) {
+        i = frames_same(runtime, stack, i, depth);
         struct python_frame *entry = &stack->frames[i];
-        bool same = frames_instr(runtime, frame) == entry->instr;
-        if (codes_too)
-            same = same && frames_code(runtime, frame) == entry->code && code_life(entry->code) == entry->life;
-        if (!same) {
+        const void *frame = entry->frame, *previous = frames_previous(runtime, frame);
+        if (frames_instr(runtime, frame) != entry->instr || frames_code(runtime, frame) != entry->code ||
+            code_life(entry->code) != entry->life) {
             if (frames_unlikely(frames_hidden(runtime, frame))) {
                 join->stop = i + 1;
                 join->next = frames_visible(runtime, frame);
@@ -122,26 +149,20 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             join->unchanged = i;
         }
         const void *expected = i ? stack->frames[i - 1].frame : stack->outer;
-        const void *previous = frames_previous(runtime, frame);
-        if (previous != expected) {
-            previous = frames_visible(runtime, previous);
-            if (previous != expected) {
-                join->stop = i;
-                join->next = previous;
-                return false;
-            }
+        if (previous != expected && (previous = frames_visible(runtime, previous)) != expected) {
+            join->stop = i;
+            join->next = previous;
+            return false;
         }
         if (i == 0)
             return true;
-        frame = expected;
     }
 }
 
-// Makes room for `fresh` frames after the first `kept`: the outermost ones go, but the node of the last of them stays
-// known. Returns how many went.
-__attribute__((noinline)) static uint32_t frames_slide(struct python_stack *stack, uint32_t kept, uint32_t fresh,
-                                                       uint32_t unchanged)
-{
+// Makes room for `fresh` frames after the first `kept`: the outermost ones go, but the node of the last of
+// them stays known. Returns how many went.
+__attribute__((noinline)) static uint32_t frames_slide(struct python_stack *stack, uint32_t kept,
+                                                       uint32_t fresh, uint32_t unchanged) {
     uint32_t stay = fresh < FRAMES_SLID ? FRAMES_SLID - fresh : 0;
     uint32_t gone = kept > stay ? kept - stay : 0;
     if (!gone)
@@ -159,18 +180,23 @@ __attribute__((noinline)) static uint32_t frames_slide(struct python_stack *stac
     return gone;
 }
 
-static inline int frames_update(const struct detect_runtime *runtime, struct python_stack *stack, const void *frame)
-{
+static inline int frames_update(const struct detect_runtime *runtime, struct python_stack *stack,
+                                const void *frame) {
     uint32_t epoch = __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE);
-    bool codes_too = !runtime->instr_is_code || stack->epoch != epoch;
+    bool died = stack->epoch != epoch;
     uint32_t kept = 0, unchanged = 0, fresh = 0;
     const void *outer = NULL;
     for (;;) {
         uint32_t at = *frames_index(stack, frame);
         if (at < stack->depth && stack->frames[at].frame == frame) {
             struct frames_join join;
-            bool complete = codes_too ? frames_compare(runtime, stack, at, true, &join)
-                                      : frames_compare(runtime, stack, at, false, &join);
+            bool complete;
+            if (died)
+                complete = frames_compare(runtime, stack, at, FRAMES_LIFE, &join);
+            else if (runtime->instr_is_code)
+                complete = frames_compare(runtime, stack, at, FRAMES_INSTR, &join);
+            else
+                complete = frames_compare(runtime, stack, at, FRAMES_CODE, &join);
             if (frames_likely(complete)) {
                 kept = at + 1;
                 unchanged = join.unchanged;
@@ -221,15 +247,13 @@ static inline int frames_update(const struct detect_runtime *runtime, struct pyt
 
 // What remains to be done once, or now and then. False: this stack must not be read.
 __attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime *runtime, const void *state,
-                                                          bool attached, bool test)
-{
+                                                          bool attached, bool test) {
     if (attached && (runtime->pending & DETECT_OBJECTS))
         objects_attend(runtime);
     return !(test || (runtime->pending & DETECT_UNTESTED)) || selftest_run(runtime, state, attached);
 }
 
-int python_capture(struct python_stack *stack)
-{
+int python_capture(struct python_stack *stack) {
     struct detect_runtime *runtime = detect_get();
     if (!runtime || (frames_unlikely(runtime->may_unload) && !detect_still_there(runtime)))
         return -1;
@@ -248,8 +272,7 @@ int python_capture(struct python_stack *stack)
     return frames_update(runtime, stack, frame);
 }
 
-void python_forget(struct python_stack *stack)
-{
+void python_forget(struct python_stack *stack) {
     stack->depth = 0;
     stack->outer = NULL;
     stack->outer_node = 0;

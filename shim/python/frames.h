@@ -8,25 +8,21 @@
 #include "shim/python/code.h"
 #include "shim/python/detect.h"
 
-static inline uintptr_t frames_instr(const struct detect_runtime *runtime, const void *frame)
-{
+static inline uintptr_t frames_instr(const struct detect_runtime *runtime, const void *frame) {
     return (uintptr_t)code_load(frame, runtime->layout.frame_instr) & runtime->instr_mask;
 }
 
-static inline const void *frames_code(const struct detect_runtime *runtime, const void *frame)
-{
+static inline const void *frames_code(const struct detect_runtime *runtime, const void *frame) {
     return (const void *)((uintptr_t)code_load(frame, runtime->layout.frame_code) & runtime->code_mask);
 }
 
-static inline const void *frames_previous(const struct detect_runtime *runtime, const void *frame)
-{
+static inline const void *frames_previous(const struct detect_runtime *runtime, const void *frame) {
     return code_load(frame, runtime->layout.frame_previous);
 }
 
 // Whether the interpreter put the frame there for itself: at an entry of the evaluation loop, or around
 // __init__; or whether it is being torn down.
-static inline bool frames_hidden(const struct detect_runtime *runtime, const void *frame)
-{
+static inline bool frames_hidden(const struct detect_runtime *runtime, const void *frame) {
     const struct python_layout *layout = &runtime->layout;
     if (layout->frame_owner != LAYOUT_NONE &&
         *((const unsigned char *)frame + layout->frame_owner) >= layout->owner_hidden)
@@ -41,8 +37,7 @@ static inline bool frames_hidden(const struct detect_runtime *runtime, const voi
 }
 
 // The frames of a thread state: the innermost one, which may be hidden. NULL: none.
-static inline const void *frames_first(const struct detect_runtime *runtime, const void *state)
-{
+static inline const void *frames_first(const struct detect_runtime *runtime, const void *state) {
     const void *first = code_load(state, runtime->layout.tstate_frame);
     if (runtime->layout.tstate_frame2 != LAYOUT_NONE && first)
         first = code_load(first, runtime->layout.tstate_frame2);

@@ -19,7 +19,8 @@ static const struct python_layout layout_rows[] = {
 struct layout_debug {
     uint16_t minor, zero;
     uint16_t tstate_frame, frame_previous, frame_code, frame_instr, frame_owner, frame_tlbc;
-    uint16_t code_filename, code_name, code_qualname, code_firstlineno, code_linetable, code_bytecode, code_tlbc;
+    uint16_t code_filename, code_name, code_qualname, code_firstlineno, code_linetable, code_bytecode,
+        code_tlbc;
     uint16_t object_type, object_size, bytes_data, text_length, text_state, text_ascii;
 };
 
@@ -32,8 +33,7 @@ static const struct layout_debug layout_debugs[] = {
 #undef DEBUG
 #undef NO
 
-bool layout_choose(struct python_layout *layout, unsigned minor, bool free_threaded)
-{
+bool layout_choose(struct python_layout *layout, unsigned minor, bool free_threaded) {
     for (size_t i = 0; i < sizeof layout_rows / sizeof *layout_rows; i++) {
         const struct python_layout *row = &layout_rows[i];
         if (row->minor == minor && row->free_threaded == free_threaded) {
@@ -44,15 +44,13 @@ bool layout_choose(struct python_layout *layout, unsigned minor, bool free_threa
     return false;
 }
 
-static uint64_t layout_word(const void *offsets, unsigned index)
-{
+static uint64_t layout_word(const void *offsets, unsigned index) {
     uint64_t word;
     __builtin_memcpy(&word, (const char *)offsets + 8 * (size_t)index, sizeof word);
     return word;
 }
 
-bool layout_identify(const void *offsets, uint64_t version, bool *free_threaded)
-{
+bool layout_identify(const void *offsets, uint64_t version, bool *free_threaded) {
     if (__builtin_memcmp(offsets, "xdebugpy", 8) != 0 || layout_word(offsets, 1) != version ||
         layout_word(offsets, 2) > 1)
         return false;
@@ -60,8 +58,7 @@ bool layout_identify(const void *offsets, uint64_t version, bool *free_threaded)
     return true;
 }
 
-bool layout_refine(struct python_layout *layout, const void *offsets)
-{
+bool layout_refine(struct python_layout *layout, const void *offsets) {
     const struct layout_debug *debug = NULL;
     for (size_t i = 0; i < sizeof layout_debugs / sizeof *layout_debugs; i++)
         if (layout_debugs[i].minor == layout->minor)

@@ -2,9 +2,9 @@
 //
 // Where the fields that we read lie in CPython's structures, per minor version and build.
 //
-// The numbers are facts about the interpreters' headers: scripts/python-layouts.py writes and checks them. From 3.13 on
-// the interpreter carries most of them itself (_Py_DebugOffsets), which then count. Debug builds have the same.
-// Offsets in bytes. LAYOUT_NONE: that version has no such field.
+// The numbers are facts about the interpreters' headers: scripts/python-layouts.py writes and checks them.
+// From 3.13 on the interpreter carries most of them itself (_Py_DebugOffsets), which then count. Debug builds
+// have the same. Offsets in bytes. LAYOUT_NONE: that version has no such field.
 
 #ifndef PEAKLINE_PYTHON_LAYOUT_H
 #define PEAKLINE_PYTHON_LAYOUT_H
@@ -52,8 +52,8 @@ struct python_layout {
 // False: not a version that is known.
 bool layout_choose(struct python_layout *layout, unsigned minor, bool free_threaded);
 
-// What the interpreter at `offsets` (_PyRuntime) says about itself replaces what the row says. False: it is not
-// what `version` (PY_VERSION_HEX) leads to expect. `*free_threaded` tells the build.
+// What the interpreter at `offsets` (_PyRuntime) says about itself replaces what the row says. False: it is
+// not what `version` (PY_VERSION_HEX) leads to expect. `*free_threaded` tells the build.
 bool layout_identify(const void *offsets, uint64_t version, bool *free_threaded);
 bool layout_refine(struct python_layout *layout, const void *offsets);
 

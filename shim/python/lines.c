@@ -6,14 +6,12 @@
 
 #include <stdbool.h>
 
-static int lines_add(int line, int change)
-{
+static int lines_add(int line, int change) {
     return (int)((unsigned)line + (unsigned)change);
 }
 
 // Pairs: bytes of code that follow, change of the line after them.
-int lines_lnotab(const unsigned char *table, size_t size, int first, int offset)
-{
+int lines_lnotab(const unsigned char *table, size_t size, int first, int offset) {
     int line = first, address = 0;
     for (size_t i = 0; i + 1 < size; i += 2) {
         address += table[i];
@@ -25,8 +23,7 @@ int lines_lnotab(const unsigned char *table, size_t size, int first, int offset)
 }
 
 // Pairs: bytes of code covered, change of the line before them; -128 = no line.
-int lines_ranges(const unsigned char *table, size_t size, int first, int offset, int *near)
-{
+int lines_ranges(const unsigned char *table, size_t size, int first, int offset, int *near) {
     int line = first, end = 0;
     bool none = false;
     for (size_t i = 0; i + 1 < size; i += 2) {
@@ -44,8 +41,7 @@ int lines_ranges(const unsigned char *table, size_t size, int first, int offset,
 }
 
 // 6 bits a byte, the lowest first; bit 6: more follow.
-static unsigned lines_varint(const unsigned char *table, size_t size, size_t *at)
-{
+static unsigned lines_varint(const unsigned char *table, size_t size, size_t *at) {
     unsigned value = 0;
     for (unsigned shift = 0; *at < size; shift += 6) {
         unsigned byte = table[(*at)++];
@@ -58,8 +54,7 @@ static unsigned lines_varint(const unsigned char *table, size_t size, size_t *at
 }
 
 // The sign is the lowest bit.
-static int lines_signed_varint(const unsigned char *table, size_t size, size_t *at)
-{
+static int lines_signed_varint(const unsigned char *table, size_t size, size_t *at) {
     unsigned value = lines_varint(table, size, at);
     return (int)(value & 1 ? 0u - (value >> 1) : value >> 1);
 }
@@ -67,8 +62,7 @@ static int lines_signed_varint(const unsigned char *table, size_t size, size_t *
 // Entries: 0x80 | kind << 3 | (units of 2 bytes of code covered - 1), then what the kind says:
 //   0-9 columns (1 byte), same line; 10-12 columns (2 bytes), line + kind - 10; 13 change of the line (signed
 //   varint); 14 change of the line and three more varints; 15 no line.
-int lines_locations(const unsigned char *table, size_t size, int first, int offset, int *near)
-{
+int lines_locations(const unsigned char *table, size_t size, int first, int offset, int *near) {
     int line = first, end = 0;
     bool none = false;
     for (size_t at = 0; at < size;) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
 // Small objects: Python's allocator for them stands between the program and malloc, and takes its memory in
-// arenas. So its two domains (MEM, OBJ) are wrapped, as PyMem_SetAllocator lets anybody do: each call goes on to what
-// was there before, nothing is put before a block, and what was allocated earlier is simply not known.
+// arenas. So its two domains (MEM, OBJ) are wrapped, as PyMem_SetAllocator lets anybody do: each call goes on
+// to what was there before, nothing is put before a block, and what was allocated earlier is simply not
+// known.
 //
-// Blocks that reach malloc (more than 512 bytes) are recorded there, the others here; an arena is no memory of
-// the program's.
+// Blocks that reach malloc (more than 512 bytes) are recorded there, the others here; an arena is no memory
+// of the program's.
 
 #ifndef PEAKLINE_PYTHON_OBJECTS_H
 #define PEAKLINE_PYTHON_OBJECTS_H

@@ -3,14 +3,14 @@
 // Python's part of "who is allocating": the frames of a running CPython (3.8 to 3.15), read in place.
 //
 // Nothing here calls into the interpreter but for a handful of functions that only read (detect.h), takes a
-// reference, allocates in the host or runs bytecode; so all of it is safe inside a hook, with or without the GIL. All
-// functions are called with the guard held. errno is preserved.
+// reference, allocates in the host or runs bytecode; so all of it is safe inside a hook, with or without the
+// GIL. All functions are called with the guard held. errno is preserved.
 //
-// Threads: any number at once, each with a struct python_stack of its own; python_slot under the caller's lock.
-// No lock of the loader is taken but, in python_poll, the one of dl_iterate_phdr: call it without holding a lock.
-// Fork: what was learnt about the interpreter stays valid in a child and is kept; what hangs from struct
-// python_state is private memory of the parent, so the child hands in a zeroed one.
-// Failure: a stack that cannot be read is "no Python stack", and python_note says why.
+// Threads: any number at once, each with a struct python_stack of its own; python_slot under the caller's
+// lock. No lock of the loader is taken but, in python_poll, the one of dl_iterate_phdr: call it without
+// holding a lock. Fork: what was learnt about the interpreter stays valid in a child and is kept; what hangs
+// from struct python_state is private memory of the parent, so the child hands in a zeroed one. Failure: a
+// stack that cannot be read is "no Python stack", and python_note says why.
 
 #ifndef PEAKLINE_PYTHON_H
 #define PEAKLINE_PYTHON_H
@@ -26,17 +26,19 @@
 struct python_frame {
     const void *frame; // the interpreter's frame
     const void *code;  // its code object, alive as long as the frame is
-    uintptr_t instr;   // where it is: 3.11+ address of the instruction, before that the offset in the bytecode
-    uint32_t node;     // the caller's; 0 in a frame that is new
-    uint32_t life;     // tells code objects apart that follow each other at one address (code.h)
+    uintptr_t instr; // where it is: 3.11+ address of the instruction, before that the offset in the bytecode
+    uint32_t node;   // the caller's; 0 in a frame that is new
+    uint32_t life;   // tells code objects apart that follow each other at one address (code.h)
 };
 
 // The stack of a thread at its last capture, outermost frame first. All zero is the empty one.
-// The caller reads frames, depth, outer_node, cut, and writes `node` of the new frames; the rest is frames.c's own.
+// The caller reads frames, depth, outer_node, cut, and writes `node` of the new frames; the rest is
+// frames.c's own.
 struct python_stack {
     uint32_t depth;
-    uint32_t outer_node; // the node above frames[0]: 0 = it is the stack's first, or what is above is not known
-    bool cut;            // the stack was deeper than PYTHON_DEPTH, its outermost frames were not seen
+    uint32_t
+        outer_node; // the node above frames[0]: 0 = it is the stack's first, or what is above is not known
+    bool cut;       // the stack was deeper than PYTHON_DEPTH, its outermost frames were not seen
     uint32_t epoch;
     uint32_t captures;
     const void *outer; // the interpreter's frame above frames[0]
@@ -53,34 +55,37 @@ struct python_state {
 // At start, and in a forked child. Keeps the pointer. Cheap; does not look for an interpreter yet.
 void python_init(struct python_state *state);
 
-// Looks for an interpreter among the modules that are loaded now. Once at start, before any thread but the first;
-// later whenever modules may have been added: where there are none, it costs about 100 ns, else some 50 ns a module.
+// Looks for an interpreter among the modules that are loaded now. Once at start, before any thread but the
+// first; later whenever modules may have been added: where there are none, it costs about 100 ns, else some
+// 50 ns a module.
 void python_poll(void);
 
 enum python_phase { PYTHON_NONE = 0, PYTHON_BUSY, PYTHON_FOUND, PYTHON_REFUSED };
 extern uint32_t python_phase; // enum python_phase; atomic
 
 // Whether python_capture is worth a call.
-static inline bool python_found(void)
-{
+static inline bool python_found(void) {
     return __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE) == PYTHON_FOUND;
 }
 
 // "3.11.2"; NULL as long as no interpreter was seen. Static storage; stays once it is there.
 const char *python_version(void);
 
-// One sentence on why an interpreter's frames are not read; NULL when there is nothing to say. Static storage.
+// One sentence on why an interpreter's frames are not read; NULL when there is nothing to say. Static
+// storage.
 const char *python_note(void);
 
 // Brings `stack` up to date. -1: the thread has no Python stack now; `stack` is as it was. Else how many of
-// the outermost frames are what they were in the previous capture, `node` included; the others are new and have
-// node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or outer_node.
+// the outermost frames are what they were in the previous capture, `node` included; the others are new and
+// have node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or
+// outer_node.
 int python_capture(struct python_stack *stack);
 
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);
 
-// Text is UTF-8, with surrogateescape's bytes as they were and U+FFFD for other lone surrogates; not terminated.
+// Text is UTF-8, with surrogateescape's bytes as they were and U+FFFD for other lone surrogates; not
+// terminated.
 struct python_location {
     const char *file; // co_filename
     size_t file_length;
@@ -90,12 +95,13 @@ struct python_location {
     uint32_t line;
 };
 
-// Where a frame of the latest capture of the calling thread is. `buffer` receives the text; what does not fit is
-// cut between characters, so give it 1 KiB at least. False: not readable.
-bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer, size_t size);
+// Where a frame of the latest capture of the calling thread is. `buffer` receives the text; what does not fit
+// is cut between characters, so give it 1 KiB at least. False: not readable.
+bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
+                   size_t size);
 
-// A word of the caller's for this place in the code: 0 at first, and again when it had to be forgotten. Valid until
-// the next call, under the caller's lock. NULL: no memory.
+// A word of the caller's for this place in the code: 0 at first, and again when it had to be forgotten. Valid
+// until the next call, under the caller's lock. NULL: no memory.
 uint32_t *python_slot(const struct python_frame *frame);
 
 // Objects of Python's own allocator are to be tracked (objects.c), as soon as that can be arranged safely.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// See selftest.h. An interpreter whose structures are not what we think sends us to any address, so here every
-// address is tried by a system call before it is read.
+// See selftest.h. An interpreter whose structures are not what we think sends us to any address, so here
+// every address is tried by a system call before it is read.
 
 #include "shim/python/selftest.h"
 #include "shim/python/code.h"
@@ -16,13 +16,11 @@
 #define SELFTEST_TABLE 1048576 // bytes; more is not a line table
 
 // Whether the kernel can read 8 bytes there: it looks at the mask before it rejects the first argument.
-static bool selftest_word(uintptr_t address)
-{
+static bool selftest_word(uintptr_t address) {
     return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) != -EFAULT;
 }
 
-static bool selftest_readable(const void *start, size_t size)
-{
+static bool selftest_readable(const void *start, size_t size) {
     uintptr_t from = (uintptr_t)start, to = from + size;
     if (from < 4096 || from % 8 || to < from || to >= (uintptr_t)1 << 47)
         return false;
@@ -32,8 +30,7 @@ static bool selftest_readable(const void *start, size_t size)
     return selftest_word(to - 8);
 }
 
-static bool selftest_bytes(const struct detect_runtime *runtime, const char *bytes, size_t least)
-{
+static bool selftest_bytes(const struct detect_runtime *runtime, const char *bytes, size_t least) {
     const struct python_layout *layout = &runtime->layout;
     if (!selftest_readable(bytes, layout->bytes_data))
         return false;
@@ -41,8 +38,7 @@ static bool selftest_bytes(const struct detect_runtime *runtime, const char *byt
     return size >= least && size < SELFTEST_TABLE && selftest_readable(bytes, layout->bytes_data + size);
 }
 
-static bool selftest_text(const struct detect_runtime *runtime, const char *text)
-{
+static bool selftest_text(const struct detect_runtime *runtime, const char *text) {
     const struct python_layout *layout = &runtime->layout;
     if (!selftest_readable(text, layout->text_compact))
         return false;
@@ -51,13 +47,13 @@ static bool selftest_text(const struct detect_runtime *runtime, const char *text
     return length < SELFTEST_TABLE && (kind == 1 || kind == 2 || kind == 4);
 }
 
-static bool selftest_code(const struct detect_runtime *runtime, const void *frame, const char *code)
-{
+static bool selftest_code(const struct detect_runtime *runtime, const void *frame, const char *code) {
     const struct python_layout *layout = &runtime->layout;
     int offset = code_offset(runtime, frame, code, frames_instr(runtime, frame)), near;
     if (!selftest_text(runtime, code_load(code, layout->code_filename)) ||
         !selftest_text(runtime, code_load(code, layout->code_name)) ||
-        (layout->code_qualname != LAYOUT_NONE && !selftest_text(runtime, code_load(code, layout->code_qualname))) ||
+        (layout->code_qualname != LAYOUT_NONE &&
+         !selftest_text(runtime, code_load(code, layout->code_qualname))) ||
         !selftest_bytes(runtime, code_load(code, layout->code_linetable), 0))
         return false;
     int line = code_line(runtime, code, offset, &near), theirs = line;
@@ -69,13 +65,13 @@ static bool selftest_code(const struct detect_runtime *runtime, const void *fram
 }
 
 // One frame: 0 = wrong, 1 = a function's, 2 = the interpreter's own.
-static int selftest_frame(const struct detect_runtime *runtime, const char *frame)
-{
+static int selftest_frame(const struct detect_runtime *runtime, const char *frame) {
     const struct python_layout *layout = &runtime->layout;
     // No further than the fields that are read: a frame may lie at the end of its memory.
     if (!selftest_readable(frame, (layout->minor <= 10 ? layout->frame_instr : 72) + 8u))
         return 0;
-    if (layout->frame_owner != LAYOUT_NONE && (unsigned char)frame[layout->frame_owner] >= layout->owner_hidden)
+    if (layout->frame_owner != LAYOUT_NONE &&
+        (unsigned char)frame[layout->frame_owner] >= layout->owner_hidden)
         return (unsigned char)frame[layout->frame_owner] <= 4 ? 2 : 0;
     const char *code = frames_code(runtime, frame);
     if (!selftest_readable(code, layout->code_bytecode + 8))
@@ -88,8 +84,7 @@ static int selftest_frame(const struct detect_runtime *runtime, const char *fram
 }
 
 // How many functions of the stack were found to be right; -1: something was wrong.
-static int selftest_stack(const struct detect_runtime *runtime, const char *state, bool attached)
-{
+static int selftest_stack(const struct detect_runtime *runtime, const char *state, bool attached) {
     const struct python_layout *layout = &runtime->layout;
     if (!selftest_readable(state, 256))
         return -1;
@@ -113,8 +108,7 @@ static int selftest_stack(const struct detect_runtime *runtime, const char *stat
     return right;
 }
 
-bool selftest_run(struct detect_runtime *runtime, const void *state, bool attached)
-{
+bool selftest_run(struct detect_runtime *runtime, const void *state, bool attached) {
     if (!python_found())
         return false;
     if (__atomic_load_n(&runtime->tests, __ATOMIC_RELAXED) >= SELFTEST_MOST)

@@ -6,8 +6,7 @@
 
 #define TEXT_REPLACEMENT 0xfffdu
 
-static size_t text_encode(uint32_t character, char out[4])
-{
+static size_t text_encode(uint32_t character, char out[4]) {
     if (character >= 0xdc80 && character <= 0xdcff) {
         out[0] = (char)(character & 0xff);
         return 1;
@@ -27,8 +26,7 @@ static size_t text_encode(uint32_t character, char out[4])
     return length;
 }
 
-static uint32_t text_character(const char *data, size_t index, unsigned kind)
-{
+static uint32_t text_character(const char *data, size_t index, unsigned kind) {
     if (kind == 1)
         return (unsigned char)data[index];
     uint16_t half;
@@ -41,8 +39,7 @@ static uint32_t text_character(const char *data, size_t index, unsigned kind)
     return whole;
 }
 
-size_t text_copy(const struct python_layout *layout, const void *text, char *buffer, size_t size)
-{
+size_t text_copy(const struct python_layout *layout, const void *text, char *buffer, size_t size) {
     const char *object = text, *data;
     size_t length, used = 0;
     uint32_t state;

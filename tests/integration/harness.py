@@ -164,8 +164,8 @@ def validate(report):
         process = dict(process)
         for key in ("lines", "functions", "contexts", "timeline"):
             entries = process.get(key)
-            if entries and len(entries) > 400:
-                process[key] = entries[:100] + entries[100:-100 : len(entries) // 200] + entries[-100:]
+            if entries and len(entries) > 100:
+                process[key] = entries[:25] + entries[25:-25 : len(entries) // 25] + entries[-25:]
         thinned["processes"].append(process)
     errors = [
         "%s: %s" % ("/".join(str(part) for part in error.absolute_path), error.message[:300])
@@ -363,7 +363,7 @@ def record(*command, options=(), env=None, output="recording", compare=True, sta
     """Runs a command under `peakline run --quiet`.
 
     Unless compare is off, it runs plainly first, and what it prints and its exit status must be the same both times. A status, when
-    given, is what is expected.
+    given, is what is expected. Python's small objects are recorded unless an option says otherwise.
     """
     keywords.setdefault("stdin", subprocess.DEVNULL)
     keywords.setdefault("timeout", 50)
@@ -371,7 +371,7 @@ def record(*command, options=(), env=None, output="recording", compare=True, sta
     plain = None
     if compare:
         plain = subprocess.run(command, **keywords)
-    done = subprocess.run([PEAKLINE, "run", "--quiet", "-o", output, *options, "--", *command], **keywords)
+    done = subprocess.run([PEAKLINE, "run", "--quiet", "-o", output, "--python-objects=exact", *options, "--", *command], **keywords)
     if status is not None:
         assert done.returncode == status, "exit status %d, not %d\n%s" % (
             done.returncode, status, done.stderr.decode(errors="replace"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The Python part of the shim, preloaded by itself: writes what it makes of each fingerprinted allocation, and
-// compares every incremental capture with a whole walk.
+// The Python part of the shim, preloaded by itself: writes what it makes of each fingerprinted allocation,
+// and compares every incremental capture with a whole walk.
 //
 // Environment:
 //   PROBE_OUTPUT   file to append to
@@ -16,6 +16,7 @@
 #include "shim/track.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,7 @@ static unsigned long probe_captures, probe_differences, probe_objects, probe_fre
 static uintptr_t *probe_blocks;
 static int probe_output = -1;
 
-static void probe_write(const char *text, size_t length)
-{
+static void probe_write(const char *text, size_t length) {
     while (length) {
         ssize_t done = write(probe_output, text, length);
         if (done <= 0)
@@ -55,8 +55,14 @@ static void probe_write(const char *text, size_t length)
     }
 }
 
-static void probe_start(void)
-{
+// As the pages of struct shim are in a real child.
+static void probe_forked(void) {
+    memset(&shim, 0, sizeof shim);
+    shim.generation = 2;
+    python_init(&shim.python);
+}
+
+static void probe_start(void) {
     probe_started = true;
     const char *path = getenv("PROBE_OUTPUT");
     if (path)
@@ -69,10 +75,10 @@ static void probe_start(void)
     if (getenv("PROBE_OBJECTS"))
         python_objects_start();
     python_poll();
+    pthread_atfork(NULL, NULL, probe_forked);
 }
 
-bool process_enter(struct thread *thread)
-{
+bool process_enter(struct thread *thread) {
     if (!environ)
         return false;
     if (!probe_started) {
@@ -89,15 +95,13 @@ bool process_enter(struct thread *thread)
 }
 
 // A number for a path of (function, line), by its text.
-static uint32_t probe_hash(uint32_t hash, const void *bytes, size_t length)
-{
+static uint32_t probe_hash(uint32_t hash, const void *bytes, size_t length) {
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ ((const unsigned char *)bytes)[i]) * 16777619u;
     return hash;
 }
 
-static uint32_t probe_frame(const struct python_frame *frame, char *text, size_t size)
-{
+static uint32_t probe_frame(const struct python_frame *frame, char *text, size_t size) {
     struct python_location at;
     if (!python_locate(frame, &at, text, size))
         return 1;
@@ -107,18 +111,18 @@ static uint32_t probe_frame(const struct python_frame *frame, char *text, size_t
     return probe_hash(hash, &at.first_line, sizeof at.first_line) | 1;
 }
 
-static uint32_t probe_node(uint32_t parent, uint32_t frame)
-{
+static uint32_t probe_node(uint32_t parent, uint32_t frame) {
     return probe_hash(parent ^ 0x9e3779b9u, &frame, sizeof frame) | 1;
 }
 
 static struct lock probe_lock;
 
 // Every word of the incremental capture against a whole walk.
-static void probe_compare(struct stack *stack)
-{
+static void probe_compare(struct stack *stack) {
     python_forget(&stack->whole);
     int none = python_capture(&stack->whole);
+    if (none < 0)
+        return; // the interpreter has begun to end in between
     bool same = none == 0 && stack->whole.depth == stack->live.depth;
     uint32_t node = 0, i = 0;
     if (stack->live.cut || stack->live.outer_node || stack->whole.cut)
@@ -131,15 +135,14 @@ static void probe_compare(struct stack *stack)
         }
     if (!same && probe_differences++ < 20) {
         char line[256];
-        int length = snprintf(line, sizeof line, "differs at %u: depth %u whole %u (%d)\n", i, stack->live.depth,
-                              stack->whole.depth, none);
+        int length = snprintf(line, sizeof line, "differs at %u: depth %u whole %u (%d)\n", i,
+                              stack->live.depth, stack->whole.depth, none);
         probe_write(line, (size_t)length);
     }
 }
 
 // Takes the stack; the nodes are hashes of the path.
-static int probe_capture(struct stack *stack)
-{
+static int probe_capture(struct stack *stack) {
     int unchanged = python_capture(&stack->live);
     if (unchanged < 0)
         return unchanged;
@@ -166,25 +169,25 @@ static int probe_capture(struct stack *stack)
     return unchanged;
 }
 
-static void probe_site(struct stack *stack, size_t size, bool python)
-{
+static void probe_site(struct stack *stack, size_t size, bool python) {
     static __thread char line[16384];
     struct python_stack *live = &stack->live;
     struct python_location at = {.file = "-", .file_length = 1, .name = "-", .name_length = 1};
     if (python)
         python_locate(&live->frames[live->depth - 1], &at, stack->text, sizeof stack->text);
     int length = snprintf(line, 12000, "%zu\t%u\t%u\t%u\t%d\t%.*s\t%.*s\t", size, at.line, at.first_line,
-                          python ? live->depth : 0, gettid(), (int)at.file_length, at.file, (int)at.name_length, at.name);
+                          python ? live->depth : 0, gettid(), (int)at.file_length, at.file,
+                          (int)at.name_length, at.name);
     for (uint32_t i = python ? live->depth - 1 : 0; i-- > 0 && length < 15000;) {
         python_locate(&live->frames[i], &at, stack->text, sizeof stack->text);
-        length += snprintf(line + length, 512, "%.*s:%u ", (int)(at.name_length < 300 ? at.name_length : 300), at.name, at.line);
+        length += snprintf(line + length, 512, "%.*s:%u ", (int)(at.name_length < 300 ? at.name_length : 300),
+                           at.name, at.line);
     }
     line[length++] = '\n';
     probe_write(line, (size_t)length);
 }
 
-static void probe_allocated(struct thread *thread, size_t size)
-{
+static void probe_allocated(struct thread *thread, size_t size) {
     int saved = errno;
     if (thread->stack && python_found()) {
         bool site = probe_sites && size >= 7000000 && size < 7100000;
@@ -193,7 +196,7 @@ static void probe_allocated(struct thread *thread, size_t size)
             if (site)
                 probe_site(thread->stack, size, unchanged >= 0);
         }
-    } else if (!python_found() && probe_captures == 0) {
+    } else if (!python_found()) {
         static uint32_t polls;
         if ((++polls & 255) == 0)
             python_poll();
@@ -201,8 +204,7 @@ static void probe_allocated(struct thread *thread, size_t size)
     errno = saved;
 }
 
-EXPORT void *malloc(size_t size)
-{
+EXPORT void *malloc(size_t size) {
     void *block = __libc_malloc(size);
     struct thread *thread = guard_enter();
     if (thread) {
@@ -212,8 +214,7 @@ EXPORT void *malloc(size_t size)
     return block;
 }
 
-EXPORT void *calloc(size_t count, size_t size)
-{
+EXPORT void *calloc(size_t count, size_t size) {
     void *block = __libc_calloc(count, size);
     struct thread *thread = guard_enter();
     if (thread) {
@@ -223,8 +224,7 @@ EXPORT void *calloc(size_t count, size_t size)
     return block;
 }
 
-EXPORT void *realloc(void *block, size_t size)
-{
+EXPORT void *realloc(void *block, size_t size) {
     void *moved = __libc_realloc(block, size);
     struct thread *thread = guard_enter();
     if (thread) {
@@ -234,8 +234,7 @@ EXPORT void *realloc(void *block, size_t size)
     return moved;
 }
 
-EXPORT void free(void *block)
-{
+EXPORT void free(void *block) {
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
         if (probe_verify)
@@ -246,8 +245,7 @@ EXPORT void free(void *block)
 }
 
 // The live table: a hash of addresses, no more. Under the GIL, or the guard's owner alone.
-static uintptr_t *probe_find(const void *block)
-{
+static uintptr_t *probe_find(const void *block) {
     uint32_t at = (uint32_t)(((uintptr_t)block >> 4) * 0x9e3779b97f4a7c15u >> 40);
     for (;; at++) {
         uintptr_t *slot = &probe_blocks[at & (OBJECTS - 1)];
@@ -256,9 +254,8 @@ static uintptr_t *probe_find(const void *block)
     }
 }
 
-void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame)
-{
-    (void)frame;
+void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
+    (void)frame, (void)size;
     bool locked = lock_take(&probe_lock);
     if (probe_objects - probe_freed < OBJECTS / 2) {
         *probe_find(block) = (uintptr_t)block;
@@ -266,11 +263,10 @@ void track_object_alloc(struct thread *thread, void *block, size_t size, const v
     }
     lock_drop(&probe_lock, locked);
     if (probe_verify)
-        probe_allocated(thread, size);
+        probe_allocated(thread, 0);
 }
 
-bool track_object_detach(void *block, struct live_block *old)
-{
+bool track_object_detach(void *block, struct live_block *old) {
     old->size = 1;
     bool locked = lock_take(&probe_lock);
     uintptr_t *slot = probe_find(block);
@@ -291,29 +287,27 @@ bool track_object_detach(void *block, struct live_block *old)
     return known;
 }
 
-void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame)
-{
+void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame) {
     (void)block, (void)old, (void)frame;
     probe_freed++;
     if (probe_verify)
         probe_allocated(thread, 0);
 }
 
-void track_restore(void *block, const struct live_block *old)
-{
+void track_restore(void *block, const struct live_block *old) {
     (void)old;
     *probe_find(block) = (uintptr_t)block;
 }
 
-__attribute__((destructor)) static void probe_end(void)
-{
+__attribute__((destructor)) static void probe_end(void) {
     char line[1024];
     struct thread *thread = guard_enter();
-    int length = snprintf(line, sizeof line,
-                          "end captures=%lu differences=%lu objects=%lu freed=%lu deepest=%lu cut=%lu new=%lu version=%s "
-                          "note=%s\n",
-                          probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut, probe_new,
-                          python_version() ? python_version() : "-", python_note() ? python_note() : "-");
+    int length = snprintf(
+        line, sizeof line,
+        "end captures=%lu differences=%lu objects=%lu freed=%lu deepest=%lu cut=%lu new=%lu version=%s "
+        "note=%s\n",
+        probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut, probe_new,
+        python_version() ? python_version() : "-", python_note() ? python_note() : "-");
     if (probe_output >= 0)
         probe_write(line, (size_t)length);
     if (thread)

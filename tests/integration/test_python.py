@@ -46,7 +46,8 @@ def test_techniques(version):
     large, small = 2000003 + 1 + base, 40009 + 1 + base
     early = process.function("early_peak")["total"]
     expect(early, peak_bytes=(large + small, large + small + SMALL), at_peak_bytes=(small, small + SMALL))
-    expect(process.line("early_large")["self"], peak_bytes=large, at_peak_bytes=0)
+    # gc.collect() has emptied the free lists: the call's argument tuple is new, and stays for the next call.
+    expect(process.line("early_large")["self"], peak_bytes=(large, large + 64), at_peak_bytes=(0, 64))
     expect(process.line("early_del")["self"], net_bytes=-large)
     expect(process.line("early_small")["self"], peak_bytes=small, at_peak_bytes=small)
     expect(process.line("call_early")["total"], peak_bytes=(large + small, large + small + SMALL))
@@ -90,10 +91,12 @@ def test_shapes(version):
         assert sum(line["self"]["allocations"] for line in lines) >= 2 * count, lines
     expect(process.line("yield_from")["total"], live_at_exit_bytes=(10068 + 10070 + 2 * base, 10068 + 10070 + 2 * base + 4096))
     expect(process.line("raising")["self"], live_at_exit_bytes=(0, 4096), peak_bytes=(6 * 10170, 6 * (10170 + base) + 8192))
+    # Until 3.10 each call has a frame object, which is kept for the next one.
+    frames = 100 * 512 if minor(version) < (3, 11) else 8192
     call = process.line("recursive_call")["total"]
-    expect(call, live_at_exit_bytes=(99 * (1014 + base), 99 * (1014 + base) + 8192))
+    expect(call, live_at_exit_bytes=(99 * (1014 + base), 99 * (1014 + base) + frames))
     recursive = process.function("recursive")["total"]
-    expect(recursive, live_at_exit_bytes=(100 * (1014 + base), 100 * (1014 + base) + 8192))
+    expect(recursive, live_at_exit_bytes=(100 * (1014 + base), 100 * (1014 + base) + frames))
 
     # Code that has no file.
     strings = [line for line in process["lines"] if line["file"] == "<string>"]
@@ -127,7 +130,7 @@ def test_against_tracemalloc(version):
         lines = [line for line in process["lines"] if line["line"] == number and line["file"] == program("py_oracle.py")]
         got = sum(line["self"]["live_at_exit_bytes"] for line in lines)
         compared += 1
-        if abs(got - size) > 512 + size // 100:
+        if abs(got - size) > 256:
             wrong.append("line %d: %d, tracemalloc %d in %d: %s" % (number, got, size, count, text[number - 1].strip()))
     assert compared >= 12 and not wrong, "\n".join(wrong)
 
@@ -137,7 +140,7 @@ def test_against_tracemalloc(version):
 def test_families(version):
     interpreter = python(version)
     child_size = 3000018 + objects(interpreter)
-    for how in ("fork", "spawn", "forkserver", "subprocess", "shell", "fork_exit", "fork_exec", "spawn"):
+    for how in ("fork", "spawn", "forkserver", "subprocess", "shell", "fork_exit", "fork_exec", "posix_spawn"):
         recording = record(interpreter, program("py_family.py"), how, output="recording-" + how, compare=False)
         (parent,) = [p for p in recording.processes if p["command"][-1] == how and p.lines("after", "py_family.py")]
         expect(parent.line("parent")["self"], live_at_exit_bytes=(0, 1100000), peak_bytes=(1000004, 1000004 + 4096))

@@ -6,29 +6,25 @@
 
 #include <sys/mman.h>
 
-static void *arena_map(size_t size)
-{
-    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+static void *arena_map(size_t size) {
+    void *block =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return block == MAP_FAILED ? NULL : block;
 }
 
-void *arena_alloc(size_t size)
-{
+void *arena_alloc(size_t size) {
     return arena_map(size);
 }
 
-void arena_free(void *block, size_t size)
-{
+void arena_free(void *block, size_t size) {
     if (block)
         munmap(block, size);
 }
 
-void *arena_reserve(size_t size)
-{
+void *arena_reserve(size_t size) {
     return arena_map(size);
 }
 
-uint64_t arena_bytes(void)
-{
+uint64_t arena_bytes(void) {
     return 0;
 }

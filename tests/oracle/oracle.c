@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// The oracle: preloaded into a program, it captures the stack at every k-th allocation with the shim's unwinder and with
-// libunwind's, and counts where they differ. A summary goes to file descriptor 2 when the program ends.
+// The oracle: preloaded into a program, it captures the stack at every k-th allocation with the shim's
+// unwinder and with libunwind's, and counts where they differ. A summary goes to file descriptor 2 when the
+// program ends.
 //
 //   ORACLE_EVERY=k     compare every k-th allocation (default 1); the others are captured, but not compared
 //   ORACLE_SHOW=n      print the first n differences (default 0)
 //   ORACLE_OUT=file    append the summary there instead
 //
 // Each capture is also checked against itself: a frame said to be unchanged must be what it was.
-// libunwind is loaded into a namespace of its own scope (RTLD_LOCAL), as the program may have an unwinder too.
+// libunwind is loaded into a namespace of its own scope (RTLD_LOCAL), as the program may have an unwinder
+// too.
 
 #define UNW_LOCAL_ONLY
 
@@ -27,7 +29,7 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define DEPTH 16384
+#define DEPTH 131072
 #define BOOT 65536
 
 static struct {
@@ -38,12 +40,16 @@ static struct {
     int (*step)(unw_cursor_t *);
     int (*get_reg)(unw_cursor_t *, unw_regnum_t, unw_word_t *);
     int (*getcontext)(unw_context_t *);
+    void (*flush_cache)(unw_addr_space_t, unw_word_t, unw_word_t);
+    unw_addr_space_t space;
+    pid_t process;
     unsigned every, show;
     bool ready;
 } oracle;
 
 static struct {
-    uint64_t captures, compared, frames, fresh, lost, deep, different, unchanged_wrong, shorter, theirs_shorter, kinds[8];
+    uint64_t captures, compared, frames, fresh, lost, deep, different, unchanged_wrong, shorter,
+        theirs_shorter, kinds[8];
 } counts;
 
 static __thread struct {
@@ -62,8 +68,7 @@ static size_t boot_used;
 
 static void oracle_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static void oracle_print(const char *format, ...)
-{
+static void oracle_print(const char *format, ...) {
     char text[1024];
     va_list arguments;
     va_start(arguments, format);
@@ -77,8 +82,7 @@ static void oracle_print(const char *format, ...)
         close(file);
 }
 
-static void oracle_place(uintptr_t address, char *out, size_t size)
-{
+static void oracle_place(uintptr_t address, char *out, size_t size) {
     struct unwind_object object;
     if (unwind_find(address, &object))
         snprintf(out, size, "%s+%#zx", object.path, address - object.bias);
@@ -86,8 +90,7 @@ static void oracle_place(uintptr_t address, char *out, size_t size)
         snprintf(out, size, "%#zx", address);
 }
 
-static unsigned oracle_theirs(uintptr_t pc)
-{
+static unsigned oracle_theirs(uintptr_t pc) {
     unw_context_t context;
     unw_cursor_t cursor;
     unsigned count = 0;
@@ -106,8 +109,7 @@ static unsigned oracle_theirs(uintptr_t pc)
     return count;
 }
 
-static void oracle_difference(unsigned mine, unsigned theirs, unsigned at)
-{
+static void oracle_difference(unsigned mine, unsigned theirs, unsigned at) {
     uint64_t number = __atomic_add_fetch(&counts.different, 1, __ATOMIC_RELAXED);
     if (at == mine)
         __atomic_add_fetch(&counts.shorter, 1, __ATOMIC_RELAXED);
@@ -115,8 +117,8 @@ static void oracle_difference(unsigned mine, unsigned theirs, unsigned at)
         __atomic_add_fetch(&counts.theirs_shorter, 1, __ATOMIC_RELAXED);
     if (number > oracle.show)
         return;
-    oracle_print("oracle: difference %lu at frame %u; depth %u, libunwind %u, loss %u\n", number, at, mine, theirs,
-                 own.stack.loss);
+    oracle_print("oracle: difference %lu at frame %u; depth %u, libunwind %u, loss %u\n", number, at, mine,
+                 theirs, own.stack.loss);
     for (unsigned i = 0; i < at + 3 && (i < mine || i < theirs); i++) {
         char a[512] = "-", b[512] = "-";
         if (i < mine)
@@ -128,8 +130,7 @@ static void oracle_difference(unsigned mine, unsigned theirs, unsigned at)
     }
 }
 
-static void oracle_compare(uintptr_t pc)
-{
+static void oracle_compare(uintptr_t pc) {
     unsigned theirs = oracle_theirs(pc), mine = own.stack.depth, i = 0;
     __atomic_add_fetch(&counts.compared, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&counts.frames, mine, __ATOMIC_RELAXED);
@@ -140,8 +141,7 @@ static void oracle_compare(uintptr_t pc)
 }
 
 // Nodes count up with each new frame, so a node that comes back with another path below it shows.
-static void oracle_nodes(unsigned unchanged)
-{
+static void oracle_nodes(unsigned unchanged) {
     static uint32_t next = 1;
     struct unwind_stack *stack = &own.stack;
     bool wrong = unchanged > own.depth;
@@ -161,8 +161,7 @@ static void oracle_nodes(unsigned unchanged)
         __atomic_add_fetch(&counts.unchanged_wrong, 1, __ATOMIC_RELAXED);
 }
 
-static void oracle_event(const void *hook_frame)
-{
+static void oracle_event(const void *hook_frame) {
     if (!oracle.ready || own.busy)
         return;
     int saved = errno;
@@ -188,8 +187,7 @@ static void oracle_event(const void *hook_frame)
     errno = saved;
 }
 
-static void oracle_resolve(void)
-{
+static void oracle_resolve(void) {
     own.busy = true;
     oracle.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
     oracle.calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
@@ -197,8 +195,7 @@ static void oracle_resolve(void)
     own.busy = false;
 }
 
-static void *oracle_boot(size_t size)
-{
+static void *oracle_boot(size_t size) {
     size = (size + 15) & ~(size_t)15;
     if (size > BOOT - boot_used)
         return NULL;
@@ -207,8 +204,7 @@ static void *oracle_boot(size_t size)
     return block;
 }
 
-EXPORT void *malloc(size_t size)
-{
+EXPORT void *malloc(size_t size) {
     if (!oracle.malloc) {
         if (own.busy)
             return oracle_boot(size);
@@ -218,8 +214,7 @@ EXPORT void *malloc(size_t size)
     return oracle.malloc(size);
 }
 
-EXPORT void *calloc(size_t count, size_t size)
-{
+EXPORT void *calloc(size_t count, size_t size) {
     if (!oracle.calloc) {
         if (own.busy)
             return oracle_boot(count * size);
@@ -229,27 +224,28 @@ EXPORT void *calloc(size_t count, size_t size)
     return oracle.calloc(count, size);
 }
 
-EXPORT void *realloc(void *block, size_t size)
-{
+EXPORT void *realloc(void *block, size_t size) {
     if (!oracle.realloc)
         oracle_resolve();
     oracle_event(__builtin_frame_address(0));
     return oracle.realloc(block, size);
 }
 
-EXPORT int dlclose(void *handle)
-{
+EXPORT int dlclose(void *handle) {
     static int (*real)(void *);
     if (!real)
         real = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
     int result = real(handle);
     unwind_forget(0, 0);
+    // libunwind would go on with the rules of what was there before.
+    if (oracle.ready)
+        oracle.flush_cache(oracle.space, 0, 0);
     return result;
 }
 
-static void oracle_summary(void)
-{
-    if (!oracle.ready || !counts.captures)
+static void oracle_summary(void) {
+    // A child of vfork is not the end of it.
+    if (!oracle.ready || !counts.captures || getpid() != oracle.process)
         return;
     own.busy = true;
     char program[256] = "";
@@ -265,36 +261,31 @@ static void oracle_summary(void)
     own.busy = false;
 }
 
-EXPORT void _exit(int status)
-{
+EXPORT void _exit(int status) {
     oracle_summary();
     for (;;)
         syscall(SYS_exit_group, status);
 }
 
-__attribute__((destructor)) static void oracle_end(void)
-{
+__attribute__((destructor)) static void oracle_end(void) {
     oracle_summary();
     oracle.ready = false;
 }
 
-static void oracle_child(void)
-{
-    // The stack's memory is there in the child: only the lead's arena is wiped.
+static void oracle_child(void) {
+    oracle.process = getpid();
     memset(&counts, 0, sizeof counts);
 }
 
 #define SYMBOL_TEXT(x) #x
 #define SYMBOL(x) SYMBOL_TEXT(x)
 
-static unsigned oracle_option(const char *name, unsigned otherwise)
-{
+static unsigned oracle_option(const char *name, unsigned otherwise) {
     const char *text = getenv(name);
     return text ? (unsigned)strtoul(text, NULL, 0) : otherwise;
 }
 
-__attribute__((constructor)) static void oracle_begin(void)
-{
+__attribute__((constructor)) static void oracle_begin(void) {
     if (!oracle.malloc)
         oracle_resolve();
     own.busy = true;
@@ -302,14 +293,21 @@ __attribute__((constructor)) static void oracle_begin(void)
     if (library) {
         oracle.init_local = (int (*)(unw_cursor_t *, unw_context_t *))dlsym(library, SYMBOL(unw_init_local));
         oracle.step = (int (*)(unw_cursor_t *))dlsym(library, SYMBOL(unw_step));
-        oracle.get_reg = (int (*)(unw_cursor_t *, unw_regnum_t, unw_word_t *))dlsym(library, SYMBOL(unw_get_reg));
+        oracle.get_reg =
+            (int (*)(unw_cursor_t *, unw_regnum_t, unw_word_t *))dlsym(library, SYMBOL(unw_get_reg));
+        oracle.flush_cache =
+            (void (*)(unw_addr_space_t, unw_word_t, unw_word_t))dlsym(library, SYMBOL(unw_flush_cache));
+        unw_addr_space_t *space = dlsym(library, SYMBOL(unw_local_addr_space));
+        oracle.space = space ? *space : NULL;
         oracle.getcontext = (int (*)(unw_context_t *))dlsym(library, "_Ux86_64_getcontext");
     }
     oracle.every = oracle_option("ORACLE_EVERY", 1);
     oracle.show = oracle_option("ORACLE_SHOW", 0);
     unwind_init(&state);
+    oracle.process = getpid();
     pthread_atfork(NULL, NULL, oracle_child);
-    oracle.ready = oracle.init_local && oracle.step && oracle.get_reg && oracle.getcontext && oracle.every;
+    oracle.ready = oracle.space && oracle.flush_cache && oracle.init_local && oracle.step && oracle.get_reg &&
+                   oracle.getcontext && oracle.every;
     if (!oracle.ready)
         oracle_print("oracle: no libunwind: %s\n", dlerror());
     own.busy = false;

@@ -16,27 +16,24 @@
 static struct unwind_state state;
 static struct unwind_stack stack;
 
-static double now(void)
-{
+static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
 // Stands for a hook.
-__attribute__((noinline)) static unsigned hook(void)
-{
+__attribute__((noinline)) static unsigned hook(void) {
     return unwind_capture(&stack, __builtin_frame_address(0));
 }
 
 static unsigned (*volatile call)(void) = hook;
 
-#define STEP(name, next)                                                                                               \
-    __attribute__((noinline)) static unsigned name(void)                                                               \
-    {                                                                                                                  \
-        unsigned result = next();                                                                                      \
-        __asm__ volatile("");                                                                                          \
-        return result + 1;                                                                                             \
+#define STEP(name, next)                                                                                     \
+    __attribute__((noinline)) static unsigned name(void) {                                                   \
+        unsigned result = next();                                                                            \
+        __asm__ volatile("");                                                                                \
+        return result + 1;                                                                                   \
     }
 
 STEP(one, call)
@@ -48,8 +45,7 @@ STEP(other_two, other_one)
 STEP(other_three, other_two)
 STEP(other_four, other_three)
 
-static void measure(const char *what, unsigned rounds, unsigned (*even)(void), unsigned (*odd)(void))
-{
+static void measure(const char *what, unsigned rounds, unsigned (*even)(void), unsigned (*odd)(void)) {
     double best = 1e18;
     for (unsigned repeat = 0; repeat < REPEATS; repeat++) {
         double start = now();
@@ -62,8 +58,7 @@ static void measure(const char *what, unsigned rounds, unsigned (*even)(void), u
     printf("  %-28s %8.1f ns\n", what, best);
 }
 
-__attribute__((noinline)) static unsigned measure_all(unsigned rounds)
-{
+__attribute__((noinline)) static unsigned measure_all(unsigned rounds) {
     hook();
     printf("depth %u\n", stack.depth);
     measure("unchanged", rounds, hook, hook);
@@ -81,15 +76,13 @@ __attribute__((noinline)) static unsigned measure_all(unsigned rounds)
     return 0;
 }
 
-__attribute__((noinline)) static unsigned descend(unsigned depth, unsigned rounds)
-{
+__attribute__((noinline)) static unsigned descend(unsigned depth, unsigned rounds) {
     unsigned result = depth ? descend(depth - 1, rounds) : measure_all(rounds);
     __asm__ volatile("");
     return result + 1;
 }
 
-static void *thread(void *unused)
-{
+static void *thread(void *unused) {
     descend(10, ROUNDS);
     descend(40, ROUNDS);
     descend(1000, ROUNDS / 10);
@@ -97,8 +90,7 @@ static void *thread(void *unused)
     return unused;
 }
 
-int main(void)
-{
+int main(void) {
     unwind_init(&state);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

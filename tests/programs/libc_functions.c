@@ -43,8 +43,8 @@ int main(void) {
     stream = open_memstream(&stream_text, &size);
     REQUIRE(stream != NULL);
     text[1500] = 'x';
-    REQUIRE(fputs(text, stream) >= 0); // @memstream
-    fclose(stream);
+    REQUIRE(fputs(text, stream) >= 0);
+    fclose(stream); // @memstream
     REQUIRE(size == 4000);
     hold(stream_text);
     hold(realpath("/", NULL)); // @realpath

@@ -78,7 +78,7 @@ def by_fork_exec():
     check(pid, 0)
 
 
-def by_spawn():
+def by_posix_spawn():
     check(os.posix_spawn(sys.executable, [sys.executable, __file__, "leaf"], os.environ), 0)
 
 

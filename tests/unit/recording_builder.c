@@ -68,6 +68,7 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->nodes, &b->node_count, sizeof *b->nodes);
     append(&b->nodes, &b->node_count, sizeof *b->nodes); // the root
     append(&b->reaped, &b->reaped_count, sizeof *b->reaped);
+    append(&b->folded, &b->folded_count, sizeof *b->folded);
     return b;
 }
 
@@ -78,6 +79,7 @@ void builder_free(struct builder *b) {
     free(b->frames);
     free(b->nodes);
     free(b->reaped);
+    free(b->folded);
     free(b->events);
     free(b);
 }
@@ -163,7 +165,7 @@ static void flush_account(struct record_account *account, const struct record_no
 }
 
 static bool is_above(const struct builder *b, uint32_t node, uint32_t below) {
-    while (below > node)
+    while (below && below != node)
         below = b->nodes[below].parent;
     return below == node;
 }
@@ -174,9 +176,9 @@ static void move_to(struct builder *b, uint32_t next) {
     while (at && !is_above(b, at, next)) {
         struct record_node *node = &b->nodes[at], *parent = &b->nodes[node->parent];
         struct record_frame *frame = &b->frames[node->frame];
-        if (node->flags & RECORD_NODE_OUTERMOST_FRAME)
+        if (node->frame && node->flags & RECORD_NODE_OUTERMOST_FRAME)
             flush_account(&frame->account, node);
-        if (node->flags & RECORD_NODE_OUTERMOST_FUNCTION)
+        if (node->frame && node->flags & RECORD_NODE_OUTERMOST_FUNCTION)
             flush_account(&b->functions[frame->function].account, node);
         if (parent->segment_net + node->segment_high > parent->segment_high)
             parent->segment_high = parent->segment_net + node->segment_high;
@@ -203,8 +205,10 @@ static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t f
     node->live += change;
     if (node->live > node->peak)
         node->peak = node->live;
-    change_self(&frame->account, change);
-    change_self(&b->functions[frame->function].account, change);
+    if (node->frame) {
+        change_self(&frame->account, change);
+        change_self(&b->functions[frame->function].account, change);
+    }
     b->header.heap_live += change;
     if (b->header.heap_live > b->header.heap_peak) {
         b->header.heap_peak = b->header.heap_live;
@@ -240,6 +244,92 @@ void builder_release(struct builder *b, uint32_t number, int64_t size, uint32_t 
     b->header.frees++;
 }
 
+// ---- folding ----
+
+static int64_t at_peak(const struct builder *b, const struct record_node *node) {
+    return node->saved_seq == b->header.peak_seq ? node->saved : node->live;
+}
+
+static void add_node(const struct builder *b, struct record_sums *sums, const struct record_node *node) {
+    sums->allocated_bytes += node->allocated_bytes;
+    sums->allocations += node->allocations;
+    sums->temporary += node->temporary;
+    sums->freed_bytes += node->freed_bytes;
+    sums->frees += node->frees;
+    sums->at_peak += at_peak(b, node);
+}
+
+// The folded child of a node, or 0.
+static uint32_t folded_child(const struct builder *b, uint32_t parent) {
+    for (uint32_t i = 2; i < b->node_count; i++)
+        if (b->nodes[i].flags == RECORD_NODE_FOLDED && b->nodes[i].parent == parent)
+            return i;
+    return 0;
+}
+
+// What a line or a function no longer sees: the node, and, where it was outermost, all that was folded below
+// it.
+static void keep_sums(struct builder *b, uint32_t *place, struct record_account *account, uint32_t number,
+                      uint32_t child, bool outermost) {
+    if (!*place)
+        *place = append(&b->folded, &b->folded_count, sizeof *b->folded);
+    struct record_folded *folded = &b->folded[*place];
+    if (folded->at_peak_seq != b->header.peak_seq)
+        folded->self.at_peak = folded->total.at_peak = 0;
+    folded->at_peak_seq = b->header.peak_seq;
+    add_node(b, &folded->self, &b->nodes[number]);
+    account->self_live -= b->nodes[number].live;
+    folded->unseen_bytes += b->nodes[number].live;
+    folded->nodes++;
+    for (uint32_t i = number; outermost && i; i = i == number ? child : 0) {
+        const struct record_node *node = &b->nodes[i];
+        add_node(b, &folded->total, node);
+        account->total_live -= node->live;
+        folded->unseen_bytes += i == number ? 0 : node->live;
+        if (node->heap_high > folded->heap_high)
+            folded->heap_high = node->heap_high;
+    }
+}
+
+static void merge_into(struct builder *b, uint32_t into, uint32_t from) {
+    struct record_node *to = &b->nodes[into], *node = &b->nodes[from];
+    to->saved = at_peak(b, to) + at_peak(b, node);
+    to->saved_seq = b->header.peak_seq;
+    to->live += node->live;
+    to->allocated_bytes += node->allocated_bytes;
+    to->allocations += node->allocations;
+    to->temporary += node->temporary;
+    to->freed_bytes += node->freed_bytes;
+    to->frees += node->frees;
+    if (node->heap_high > to->heap_high)
+        to->heap_high = node->heap_high;
+    // Nobody may look at what a free node holds.
+    memset(node, 0x5a, sizeof *node);
+    node->flags = RECORD_NODE_FREE;
+}
+
+uint32_t builder_fold(struct builder *b, uint32_t number) {
+    struct record_node *node = &b->nodes[number];
+    struct record_frame *frame = &b->frames[node->frame];
+    struct record_function *function = &b->functions[frame->function];
+    move_to(b, 1);
+    uint32_t child = folded_child(b, number), sibling = folded_child(b, node->parent);
+    keep_sums(b, &frame->folded, &frame->account, number, child, node->flags & RECORD_NODE_OUTERMOST_FRAME);
+    keep_sums(b, &function->folded, &function->account, number, child,
+              node->flags & RECORD_NODE_OUTERMOST_FUNCTION);
+    b->header.folded_nodes++;
+    if (!sibling) {
+        node->frame = 0;
+        node->flags = RECORD_NODE_FOLDED;
+        sibling = number;
+    }
+    if (child)
+        merge_into(b, sibling, child);
+    if (sibling != number)
+        merge_into(b, sibling, number);
+    return sibling;
+}
+
 // ---- files ----
 
 struct table {
@@ -256,6 +346,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
         {b->frames, b->frame_count, sizeof *b->frames, RECORD_FRAMES},
         {b->nodes, b->node_count, sizeof *b->nodes, RECORD_NODES},
         {b->reaped, b->reaped_count, sizeof *b->reaped, RECORD_REAPED},
+        {b->folded, b->folded_count, sizeof *b->folded, RECORD_FOLDED},
     };
     struct record_header header = b->header;
     struct record_extent extents[RECORD_EXTENTS_MAX] = {0};

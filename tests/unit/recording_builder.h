@@ -30,9 +30,10 @@ struct builder {
     struct record_frame *frames;
     struct record_node *nodes;
     struct record_reaped *reaped;
+    struct record_folded *folded;
     struct record_tick ticks[RECORD_TICKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
-    size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count;
+    size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
     struct builder_event *events;
     size_t event_count;
     bool split_extents; // an extent per grain, the tables' interleaved
@@ -58,6 +59,10 @@ void builder_command(struct builder *builder, const char *const *argv);
 void builder_allocate(struct builder *builder, uint32_t node, int64_t size);
 // Frees `size` bytes that `node` had allocated, while `free_node` runs (0 = not known).
 void builder_release(struct builder *builder, uint32_t node, int64_t size, uint32_t free_node);
+
+// Folds a node whose children are all folded, as record_format.h describes it. Returns the node that stands
+// for it from now on, and that has the blocks it had.
+uint32_t builder_fold(struct builder *builder, uint32_t node);
 
 // The file's bytes; the caller frees them.
 unsigned char *builder_image(const struct builder *builder, size_t *size);

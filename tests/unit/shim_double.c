@@ -22,6 +22,7 @@ static const size_t shim_double_sizes[RECORD_TABLES] = {
     sizeof(struct record_frame),
     sizeof(struct record_node),
     sizeof(struct record_reaped),
+    sizeof(struct record_folded),
 };
 
 static size_t shim_double_usable_size(void *block) {
@@ -48,9 +49,12 @@ void shim_double_reset(size_t records) {
 uint32_t recording_append(enum record_table table, const void *entry) {
     uint64_t *count = &shim.header->tables[table].count;
     if (*count >= shim_double_records) {
-        shim_lose(RECORD_LOST_TABLE_FULL);
         return 0;
     }
     memcpy(shim.tables[table].base + *count * shim_double_sizes[table], entry, shim_double_sizes[table]);
     return (uint32_t)(*count)++;
+}
+
+bool recording_reserve(enum record_table table, uint32_t records) {
+    return shim.header->tables[table].count + records <= shim_double_records;
 }

@@ -24,10 +24,10 @@ static void round_trip(uintptr_t address, struct live_block block) {
     shim_double_usable = block.usable;
     assert_false(live_has((void *)address));
     assert_true(live_insert((void *)address, &block, &stale));
-    assert_int_equal(stale.node, 0);
+    assert_int_equal(stale.owner, 0);
     assert_true(live_has((void *)address));
     assert_true(live_detach((void *)address, &out));
-    assert_int_equal(out.node, block.node);
+    assert_int_equal(out.owner, block.owner);
     assert_int_equal(out.size, block.size);
     assert_int_equal(out.object, block.object);
     assert_false(live_has((void *)address));
@@ -44,7 +44,7 @@ static void blocks_of_every_kind_come_back(void **state) {
         for (size_t s = 0; s < sizeof slacks / sizeof *slacks; s++)
             for (size_t a = 0; a < sizeof addresses / sizeof *addresses; a++)
                 round_trip(addresses[a],
-                           (struct live_block){.node = nodes[n], .size = 77, .usable = 77 + slacks[s]});
+                           (struct live_block){.owner = nodes[n], .size = 77, .usable = 77 + slacks[s]});
 }
 
 static void objects_keep_their_size(void **state) {
@@ -53,14 +53,14 @@ static void objects_keep_their_size(void **state) {
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         round_trip(0x7f0000001230,
                    (struct live_block){
-                       .node = 5, .object = true, .size = sizes[s], .usable = (sizes[s] + 15) & ~15ul});
+                       .owner = 5, .object = true, .size = sizes[s], .usable = (sizes[s] + 15) & ~15ul});
 }
 
 static void objects_and_blocks_are_told_apart(void **state) {
     (void)state;
     struct live_block out;
-    struct live_block object = {.node = 3, .object = true, .size = 40, .usable = 48};
-    struct live_block block = {.node = 3, .size = 40, .usable = 56};
+    struct live_block object = {.owner = 3, .object = true, .size = 40, .usable = 48};
+    struct live_block block = {.owner = 3, .size = 40, .usable = 56};
     shim_double_usable = 56;
     live_insert((void *)0x7f0000000040, &object, &out);
     live_insert((void *)0x7f0000000080, &block, &out);
@@ -72,8 +72,8 @@ static void objects_and_blocks_are_told_apart(void **state) {
 
 static void simple_detach_leaves_the_side_table_alone(void **state) {
     (void)state;
-    struct live_block out, far = {.node = 3, .size = 1, .usable = 100001},
-                           near = {.node = 3, .size = 1, .usable = 24};
+    struct live_block out, far = {.owner = 3, .size = 1, .usable = 100001},
+                           near = {.owner = 3, .size = 1, .usable = 24};
     shim_double_usable = 24;
     live_insert((void *)0x7f0000000100, &far, &out);
     live_insert((void *)0x7f0000000200, &near, &out);
@@ -88,7 +88,7 @@ static void sizes_go_aside_when_the_allocator_cannot_tell(void **state) {
     shim_double_reset(4);
     real.usable_size_matches = false;
     assert_true(live_open());
-    round_trip(0x7f0000000040, (struct live_block){.node = 9, .size = 77, .usable = 77});
+    round_trip(0x7f0000000040, (struct live_block){.owner = 9, .size = 77, .usable = 77});
 }
 
 static void neighbours_do_not_touch(void **state) {
@@ -96,37 +96,37 @@ static void neighbours_do_not_touch(void **state) {
     struct live_block out;
     shim_double_usable = 16;
     for (uintptr_t i = 0; i < 100000; i++) {
-        struct live_block block = {.node = (uint32_t)(1 + i % 1000), .size = i % 17, .usable = 16};
+        struct live_block block = {.owner = (uint32_t)(1 + i % 1000), .size = i % 17, .usable = 16};
         assert_true(live_insert((void *)(0x7f12345f0000 + 16 * i), &block, &out));
     }
     for (uintptr_t i = 0; i < 100000; i++) {
         assert_true(live_detach((void *)(0x7f12345f0000 + 16 * i), &out));
-        assert_int_equal(out.node, 1 + i % 1000);
+        assert_int_equal(out.owner, 1 + i % 1000);
         assert_int_equal(out.size, i % 17);
     }
 }
 
 static void an_unseen_free_is_noticed(void **state) {
     (void)state;
-    struct live_block stale, old = {.node = 3, .size = 40, .usable = 56},
-                             new = {.node = 4, .size = 50, .usable = 56};
-    struct live_block far = {.node = 5, .size = 1, .usable = 99999};
+    struct live_block stale, old = {.owner = 3, .size = 40, .usable = 56},
+                             new = {.owner = 4, .size = 50, .usable = 56};
+    struct live_block far = {.owner = 5, .size = 1, .usable = 99999};
     const uintptr_t addresses[] = {0x7f0000000040, 0x7f0000000048};
     for (size_t a = 0; a < 2; a++) {
         void *address = (void *)addresses[a];
         shim_double_usable = 56;
         assert_true(live_insert(address, &old, &stale));
-        assert_int_equal(stale.node, 0);
+        assert_int_equal(stale.owner, 0);
         assert_true(live_insert(address, &new, &stale));
-        assert_int_equal(stale.node, 3);
+        assert_int_equal(stale.owner, 3);
         assert_int_equal(stale.size, 40);
         assert_true(live_insert(address, &far, &stale));
-        assert_int_equal(stale.node, 4);
+        assert_int_equal(stale.owner, 4);
         assert_true(live_insert(address, &new, &stale));
-        assert_int_equal(stale.node, 5);
+        assert_int_equal(stale.owner, 5);
         assert_int_equal(stale.size, 1);
         assert_true(live_detach(address, &stale));
-        assert_int_equal(stale.node, 4);
+        assert_int_equal(stale.owner, 4);
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/mapped.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/mapped.c shim/owner.c shim/arena.c tests/unit/shim_double.c
 //
 // Ranges of anonymous memory against a map of pages.
 
 #include "shim/mapped.h"
+#include "shim/owner.h"
 #include "tests/unit/shim_double.h"
 
 #include <setjmp.h>
@@ -17,11 +18,18 @@
 #define PAGES 128
 #define NODES 5
 
+static void open_books(void) {
+    shim_double_reset(NODES);
+    assert_true(owner_open());
+    for (uint32_t node = 1; node < NODES; node++)
+        assert_true(owner_add(node));
+}
+
 static void random_ranges_equal_a_page_map(void **state) {
     (void)state;
     for (unsigned seed = 1; seed <= 100; seed++) {
         srand(seed);
-        shim_double_reset(NODES);
+        open_books();
         uint32_t owner[PAGES] = {0};
         int64_t peak = 0;
         for (int step = 0; step < 500; step++) {
@@ -50,12 +58,15 @@ static void random_ranges_equal_a_page_map(void **state) {
             peak = total > peak ? total : peak;
             assert_int_equal(shim.header->mapped_peak, peak);
         }
+        mapped_remove(0, PAGES * PAGE);
+        for (uint32_t n = 1; n < NODES; n++)
+            assert_int_equal(owner_blocks(n), 0);
     }
 }
 
 static void many_ranges(void **state) {
     (void)state;
-    shim_double_reset(NODES);
+    open_books();
     for (uintptr_t i = 0; i < 5000; i++)
         mapped_add((5000 - i) * 3 * PAGE, PAGE, 1);
     assert_int_equal(shim.header->mapped_live, 5000 * PAGE);

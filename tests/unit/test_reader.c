@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/reader.c reporter/reader_recording.c reporter/memory.c tests/unit/recording_builder.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_recording.c reporter/memory.c
+// needs: tests/unit/recording_builder.c
 //
 // Reading recordings: what is well-formed comes back as written, what is not is refused with file, offset and
 // reason.
@@ -259,7 +260,7 @@ static void damaged_extents_are_refused(void **state) {
     expect_patch_refused(second + offsetof(struct record_extent, offset), &odd, 8, "makes no sense");
     expect_patch_refused(second + offsetof(struct record_extent, offset), &low, 8, "makes no sense");
     expect_patch_refused(second + offsetof(struct record_extent, offset), &far, 8, "cut short");
-    expect_patch_refused(second + offsetof(struct record_extent, offset), &same, 8, "overlap");
+    expect_patch_refused(second + offsetof(struct record_extent, offset), &same, 8, "makes no sense");
 }
 
 // The sample with one of its records changed, refused; `offset` tells where the record is.
@@ -288,9 +289,11 @@ static void damaged_records_are_refused(void **state) {
     EXPECT_RECORD_REFUSED(nodes, 1, parent = 1, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 1, frame = 1, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 2, parent = 0, "node 2");
-    EXPECT_RECORD_REFUSED(nodes, 2, parent = 2, "node 2");
-    EXPECT_RECORD_REFUSED(nodes, 2, parent = 3, "node 2");
-    EXPECT_RECORD_REFUSED(nodes, 3, frame = 0, "node 3");
+    EXPECT_RECORD_REFUSED(nodes, 1, depth = 1, "node 1");
+    EXPECT_RECORD_REFUSED(nodes, 1, flags = RECORD_NODE_FREE, "node 1");
+    EXPECT_RECORD_REFUSED(nodes, 2, parent = 4, "node 2");
+    EXPECT_RECORD_REFUSED(frames, 1, folded = 1, "frame 1");
+    EXPECT_RECORD_REFUSED(functions, 1, folded = 7, "function 1");
     EXPECT_RECORD_REFUSED(nodes, 3, frame = 3, "node 3");
 }
 

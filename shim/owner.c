@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// See owner.h.
+
+#include "shim/owner.h"
+#include "shim/arena.h"
+#include "shim/shim.h"
+
+#define OWNER_FORWARDED (1u << 31)
+
+struct owner {
+    uint32_t to;   // node; or OWNER_FORWARDED and another owner; or the next free owner
+    uint32_t uses; // blocks, and owners that are forwarded to this one
+};
+
+bool owner_open(void) {
+    shim.owners = arena_reserve((OWNER_MOST + 1) * sizeof *shim.owners);
+    shim.owner_of =
+        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
+    shim.owners_used = 1; // owner 0 is none
+    return shim.owners && shim.owner_of;
+}
+
+bool owner_add(uint32_t node) {
+    uint32_t owner = shim.owners_free;
+    if (owner)
+        shim.owners_free = shim.owners[owner].to;
+    else if (shim.owners_used <= OWNER_MOST)
+        owner = shim.owners_used++;
+    else
+        return false;
+    shim.owners[owner] = (struct owner){.to = node};
+    shim.owner_of[node] = owner;
+    return true;
+}
+
+uint32_t owner_take(uint32_t node) {
+    uint32_t owner = shim.owner_of[node];
+    shim.owners[owner].uses++;
+    return owner;
+}
+
+// An owner without uses, whose node is gone, is free; so may then be the one that it was forwarded to.
+static void owner_forget(uint32_t owner) {
+    while (shim.owners[owner].uses == 0 && (shim.owners[owner].to & OWNER_FORWARDED)) {
+        uint32_t next = shim.owners[owner].to & ~OWNER_FORWARDED;
+        shim.owners[owner].to = shim.owners_free;
+        shim.owners_free = owner;
+        shim.owners[next].uses--;
+        owner = next;
+    }
+}
+
+uint32_t owner_node(uint32_t owner) {
+    uint32_t to = shim.owners[owner].to;
+    while (shim_unlikely(to & OWNER_FORWARDED))
+        to = shim.owners[to & ~OWNER_FORWARDED].to;
+    return to;
+}
+
+uint32_t owner_drop(uint32_t owner) {
+    uint32_t node = owner_node(owner);
+    shim.owners[owner].uses--;
+    if (shim_unlikely(shim.owners[owner].to & OWNER_FORWARDED))
+        owner_forget(owner);
+    return node;
+}
+
+uint32_t owner_blocks(uint32_t node) {
+    return shim.owners[shim.owner_of[node]].uses;
+}
+
+void owner_forward(uint32_t node, uint32_t into) {
+    uint32_t owner = shim.owner_of[node], next = shim.owner_of[into];
+    shim.owner_of[node] = 0;
+    shim.owners[owner].to = OWNER_FORWARDED | next;
+    shim.owners[next].uses++;
+    owner_forget(owner);
+}
