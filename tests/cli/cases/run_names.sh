@@ -22,7 +22,7 @@ done
 readlink temporary/*/*
 # Somebody else's directory is not used, nor a link that leads elsewhere.
 link=$(echo temporary/*/*)
-ln -sf "$PWD/elsewhere.so" "$link"
+ln -sfn "$PWD/with" "$link"
 TMPDIR=$PWD/temporary "with space/peakline" run --quiet -o 3 sh -c 'readlink "$LD_PRELOAD"'
 chmod 777 temporary/*
 TMPDIR=$PWD/temporary "with space/peakline" run --quiet -o 4 sh -c 'readlink "$LD_PRELOAD"'

@@ -13,7 +13,7 @@ try peakline run --quiet --force -o first true
 try cat first/notes.txt
 rm first/notes.txt && mkdir first/1.1
 try peakline run --quiet --force -o first true
-rmdir first/1.1 && ln -s ../file first/1.1
+rmdir first/1.1 && touch target && ln -s ../target first/1.1
 try peakline run --quiet --force -o first true
 rm first/1.1
 echo kept >file

@@ -10,7 +10,7 @@ cp /bin/true setgid && chgrp 65534 setgid && chmod g+s setgid
 cp /bin/true own && chmod u+s own
 cp /bin/true capable && setcap cap_net_raw+ep capable 2>/dev/null || skip "no file capabilities on this file system"
 printf '#!%s/setuid\n' "$PWD" >script
-printf '#!%s/own\n' "$PWD" >marked && chmod +x script marked && chmod u+s marked && chown 65534 marked
+printf '#!%s/own\n' "$PWD" >marked && chmod +x script marked && chown 65534 marked && chmod u+s marked
 nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 try peakline run ./setuid
 try peakline run ./setgid
@@ -21,5 +21,6 @@ try $nobody peakline run ./capable
 try peakline run --quiet -o a ./own
 try peakline run --quiet -o b ./capable
 try $nobody peakline run --quiet -o c ./setuid
+try peakline run --quiet -o e ./marked
 try setpriv --no-new-privs peakline run --quiet -o d ./setuid
 try ls -d */

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""The part of the shim that reads Python's frames, by itself (python_probe.c), on every interpreter that is found: those of the harness and
+what scripts/fetch-pythons.sh and scripts/build-freethreaded.sh leave below build/pythons."""
+import fcntl
+import functools
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program, python_version
+
+PROBE = os.path.join(BUILD, "tests", "python_probe.so")
+FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc -shared -D_GNU_SOURCE"
+
+
+def probe():
+    """The preloaded library, built when it is older than its sources."""
+    sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c"), os.path.join(ROOT, "shim", "arena.c")]
+    sources += sorted(glob.glob(os.path.join(ROOT, "shim", "python", "*.c")))
+    newest = max(os.path.getmtime(path) for path in sources + glob.glob(os.path.join(ROOT, "shim", "*.h")) + glob.glob(os.path.join(ROOT, "shim", "python", "*.h")))
+    os.makedirs(os.path.dirname(PROBE), exist_ok=True)
+    with open(PROBE + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(PROBE) or os.path.getmtime(PROBE) < newest:
+            command = [os.environ.get("CC", "gcc"), *FLAGS.split(), "-I" + ROOT, "-o", PROBE + ".new", *sources]
+            subprocess.run(command, check=True)
+            os.rename(PROBE + ".new", PROBE)
+    return PROBE
+
+
+@functools.lru_cache(None)
+def pythons():
+    """name -> (path, whether it is a script that wants PRELOAD)."""
+    found = {name: (path, False) for name, path in interpreters().items() if (3, 8) <= minor(name) <= (3, 15)}
+    for build in {BUILD, os.path.join(ROOT, "build")}:
+        for path in sorted(glob.glob(os.path.join(build, "pythons", "*", "python"))):
+            answer = python_version(path)
+            if answer:
+                found["%s@%s" % ("%d.%d.%d" % answer[0], os.path.basename(os.path.dirname(path)))] = (path, True)
+        for path in sorted(glob.glob(os.path.join(build, "pythons", "*t", "bin", "python3"))):
+            answer = python_version(path)
+            if answer:
+                found["%d.%d.%dt" % answer[0]] = (path, False)
+    return found
+
+
+def python_cases():
+    return cases(*(pythons() or ["none"]))
+
+
+def version_of(name):
+    return tuple(int(part) for part in re.match(r"(\d+)\.(\d+)", name).groups())
+
+
+class Probed:
+    """What the probe wrote while a command ran."""
+
+    def __init__(self, command, expected=0, **environment):
+        output = os.path.abspath("probe.out")
+        if os.path.exists(output):
+            os.unlink(output)
+        environment = {**os.environ, "PROBE_OUTPUT": output, **{name: str(value) for name, value in environment.items()}}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.stdout, self.stderr = done.stdout.decode(), done.stderr.decode(errors="replace")
+        assert done.returncode == expected, (done.returncode, self.stdout, self.stderr)
+        with open(output, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            lines = file.read().split("\n")[:-1]
+        self.differences = [line for line in lines if line.startswith("differs")]
+        end = [line for line in lines if line.startswith("end ")][-1]
+        self.note = end.split(" note=")[1]
+        self.end = dict(word.split("=") for word in end.split(" note=")[0].split()[1:])
+        self.sites = [line.split("\t") for line in lines if re.match(r"\d+\t", line)]
+        for name, value in self.end.items():
+            if value.isdigit():
+                self.end[name] = int(value)
+
+
+def run(name, script, *arguments, **environment):
+    if name == "none":
+        raise Skip("no interpreter found")
+    path, wrapped = pythons()[name]
+    environment["PRELOAD" if wrapped else "LD_PRELOAD"] = probe()
+    probed = Probed([path, program(script), *arguments], **environment)
+    assert probed.end["version"] == re.match(r"[\d.]*\d", name).group(), probed.end
+    assert probed.note == "-", probed.note
+    return probed
+
+
+def site(fields):
+    size, line, first, depth, thread, file, function = fields[:7]
+    return int(size), int(line), int(first), file, function
+
+
+@python_cases()
+def test_sites(name):
+    """Each site's line, first line, file and function are what the interpreter says."""
+    path = pythons()[name][0] if name != "none" else None
+    probed = run(name, "python_sites.py", PROBE_SITES=1)
+    subprocess.run([path, program("python_sites.py"), os.path.abspath("told")], check=True)
+    with open("told", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        told = [line.split("\t") for line in file.read().split("\n")[:-1]]
+    told = [(int(size), int(line), int(first), file, function) for size, line, first, file, function in told]
+    found = [site(fields) for fields in probed.sites]
+    assert len(set(told)) >= 57, len(set(told))
+    assert found == told, [pair for pair in zip(found, told) if pair[0] != pair[1]][:5] or (len(found), len(told))
+
+    # And what a person says who reads the source.
+    by_number = {(size - 7000000) // 1000: (line, function) for size, line, _, _, function in found}
+    with open(program("python_sites.py"), encoding="utf-8") as source:
+        for number, text in enumerate(source, 1):
+            match = re.search(r"# @(\d+) ([^|\n]+?)(?: \| (.+))?$", text)
+            if not match:
+                continue
+            function = match.group(3) if match.group(3) and version_of(name) < (3, 12) else match.group(2)
+            if version_of(name) < (3, 11):
+                function = function.split(".")[-1]
+            assert by_number[int(match.group(1))] == (number, function), (match.group(), by_number[int(match.group(1))])
+
+
+@python_cases()
+@limit(300)
+def test_every_capture(name):
+    """A large mixture of stacks: each incremental capture is what a whole walk finds. With every object, every free."""
+    probed = run(name, "python_work.py", PROBE_VERIFY=1, PROBE_OBJECTS=1)
+    assert probed.stdout == "done\n", probed.stdout
+    assert not probed.differences and probed.end["differences"] == 0, (probed.differences, probed.end)
+    assert probed.end["captures"] > 200000 and probed.end["objects"] > 100000, probed.end
+    assert probed.end["freed"] > probed.end["objects"] * 0.9, probed.end
+    # Incremental: far fewer frames are new than a stack is deep.
+    assert probed.end["new"] < probed.end["captures"], probed.end
+
+
+@python_cases()
+@limit(300)
+def test_far_down(name):
+    """Deeper than a stack is kept; ten thousand code objects."""
+    probed = run(name, "python_work.py", "large", PROBE_VERIFY=1)
+    assert probed.stdout == "done\n", probed.stdout
+    assert not probed.differences, probed.differences
+    assert probed.end["cut"] > 0 and probed.end["deepest"] >= 2000, probed.end
+
+
+@python_cases()
+@limit(300)
+def test_allocators(name):
+    """Python's own statistics and tracemalloc go on working, whichever allocator the user asks for; objects are seen with each."""
+    modes = [{}, {"PYTHONMALLOC": "debug"}, {"PYTHONDEVMODE": 1}, {"PYTHONTRACEMALLOC": 2}]
+    if not name.endswith("t"):
+        modes += [{"PYTHONMALLOC": "malloc"}, {"PYTHONMALLOC": "malloc_debug"}]
+    for mode in modes:
+        probed = run(name, "python_allocators.py", PROBE_VERIFY=1, PROBE_OBJECTS=1, **mode)
+        assert probed.stdout == "done\n", (mode, probed.stdout)
+        assert not probed.differences, (mode, probed.differences)
+        assert probed.end["objects"] > 90000, (mode, probed.end)
+
+
+def near(sites):
+    """Site's number, line, function: sizes may be a few bytes larger than what was asked for."""
+    return [((int(fields[0]) - 7000000) // 1000, int(fields[1]), fields[6]) for fields in sites if int(fields[0]) % 1000 < 64 and int(fields[0]) > 7000500]
+
+
+@python_cases()
+def test_interpreters(name):
+    """Subinterpreters: allocations go to the one that runs."""
+    probed = run(name, "python_interpreters.py", PROBE_SITES=1)
+    old = version_of(name) < (3, 11)
+    expected = [(1, 23, "outer"), (2, 3, "inner"), (3, 4, "<genexpr>" if old else "inner.<locals>.<genexpr>"), (4, 25, "outer"), (5, 27, "outer")]
+    assert near(probed.sites) == expected, probed.sites
+
+
+def shared_library(name):
+    directory = os.path.dirname(os.path.dirname(pythons()[name][0]))
+    found = glob.glob(os.path.join(directory, "lib", "libpython3.*.so.1.0")) if name in interpreters() else []
+    if not found:
+        raise Skip("no libpython beside it")
+    return found[0], directory
+
+
+@python_cases()
+def test_embedded(name):
+    """libpython opened with RTLD_LOCAL, closed and opened again, a dozen times; threads that Python has never seen."""
+    library, home = shared_library(name)
+    script = program("python_embedded.py")
+    probed = Probed([program("python_embed"), library, script, "12"], LD_PRELOAD=probe(), PYTHONHOME=home, PROBE_SITES=1, PROBE_VERIFY=1, PROBE_OBJECTS=1)
+    old, before = version_of(name) < (3, 11), version_of(name) < (3, 12)
+    comprehension = ("<listcomp>" if old else "Class.method.<locals>.<listcomp>") if before else ("Class.method" if not old else "method")
+    once = [(1, 6, "function"), (2, 11, comprehension)] + [(3, i + 1, "<module>") for i in range(50)] + [(4, 18, "<module>")]
+    assert near(probed.sites) == once * 12, near(probed.sites)[: len(once)]
+    # Threads that Python does not know, and the main thread when it is not running.
+    assert {fields[6] for fields in probed.sites if int(fields[0]) % 1000 in (3, 5)} == {"-"}
+    assert not probed.differences and probed.note == "-", (probed.differences, probed.note)
+
+
+FAILED = "failed the self-test of its frames"
+UNKNOWN = "is not known to this peakline"
+
+
+@cases(
+    ("0x030b02f0", "garbage", FAILED),
+    ("0x030b02f0", "wild", FAILED),
+    ("0x030b02f0", "frames", FAILED),
+    ("0x030b02f0", "zero", ""),
+    ("0x030c00f0", "wild", FAILED),
+    ("0x030d00f0", "garbage", FAILED),
+    ("0x030e00f0", "wild", FAILED),
+    ("0x030700f0", "zero", UNKNOWN),
+    ("0x030f00a1", "zero", UNKNOWN),
+    ("0x031000f0", "zero", UNKNOWN),
+    ("0x040000f0", "zero", UNKNOWN),
+)
+def test_strange(version, state, why):
+    """An interpreter that is none, or not what it says: no crash, and the reason is said."""
+    probed = Probed([program("python_fake"), version, state], LD_PRELOAD=probe(), PROBE_VERIFY=1, PROBE_SITES=1, PROBE_OBJECTS=1)
+    assert probed.stdout == "2000\n"
+    assert (why in probed.note if why else probed.note == "-"), probed.note
+    assert not why or probed.note.endswith("; native stacks are shown instead"), probed.note
+    assert [fields[6] for fields in probed.sites] in (["-"], []), probed.sites
+    assert probed.end["captures"] == 0, probed.end
+
+
+def test_no_python():
+    """A program without Python."""
+    probed = Probed(["/bin/ls", "/"], LD_PRELOAD=probe(), PROBE_VERIFY=1)
+    assert probed.end["version"] == "-" and probed.note == "-" and probed.end["captures"] == 0, probed.end
+
+
+def test_layouts():
+    """The recorded offsets are those of the interpreters' headers that are found."""
+    found = glob.glob(os.path.join(BUILD, "pythons", "*", "root", "usr", "include", "python3.*"))
+    found += glob.glob(os.path.join(BUILD, "pythons", "*t", "include", "python3.*"))
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "python-layouts.py"), *found], stdout=subprocess.PIPE)
+    output = done.stdout.decode()
+    assert done.returncode == 0, output
+    if output.splitlines()[-1].startswith("0 passed"):
+        raise Skip("no headers found")
+
+
+@python_cases()
+def test_greenlets(name):
+    """Stacks that are swapped below the interpreter."""
+    if name == "none":
+        raise Skip("no interpreter found")
+    if subprocess.run([pythons()[name][0], "-c", "import greenlet"], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("greenlet is not installed there")
+    probed = run(name, "python_greenlets.py", PROBE_VERIFY=1, PROBE_SITES=1, PROBE_OBJECTS=1)
+    expected = [(n, line, function) for n, line, function in [(1, 11, "first"), (2, 19, "second"), (3, 13, "first")] * 1]
+    assert [s for s in near(probed.sites) if s[0] < 4] == expected, near(probed.sites)
+    assert not probed.differences, probed.differences
