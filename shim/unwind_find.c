@@ -97,7 +97,7 @@ bool unwind_find(uintptr_t address, struct unwind_object *out) {
     if (find_in_loader((void *)address, &result) != 0)
         return false;
     out->start = (uintptr_t)result.start;
-    out->end = (uintptr_t)result.end;
+    out->end = ((uintptr_t)result.end + FIND_PAGE - 1) & ~(uintptr_t)(FIND_PAGE - 1);
     out->bias = result.map->l_addr;
     out->path = result.map->l_name && result.map->l_name[0] ? result.map->l_name : find.program;
     out->frame_header = (uintptr_t)result.frame_header;

@@ -193,7 +193,7 @@ static void notices_changes_far_out(void **unused) {
     (void)unused;
     unwind_stack_release(&stack);
     for (unsigned depth = 0; depth < 6000; depth = depth * 3 + 1)
-        for (unsigned i = 0; i < 8; i++) {
+        for (volatile unsigned i = 0; i < 8; i++) {
             unsigned unchanged = twice(depth, i / 2 % 2);
             if (i % 2)
                 assert_int_equal(unchanged, stack.depth);
@@ -209,11 +209,13 @@ static uintptr_t made[64];
 __attribute__((noinline)) static void notices_a_changed_fp(void **unused) {
     (void)unused;
     // A made-up stack: a function with a frame pointer (ours) that was called by itself.
+    volatile char *some = alloca(1 + pick(8)); // makes it have a frame pointer
+    *some = 0;
     uintptr_t address = return_address(); // inside this function
     struct unwind_rules rules = unwind_rule_open(&state, 0);
     uint64_t rule = unwind_rule_find(&rules, address);
     if (unwind_rule_cfa(rule) != UNWIND_CFA_FP) {
-        skip(); // compiled without frame pointers
+        skip(); // this compiler does without
         return;
     }
     int64_t offset = unwind_rule_cfa_offset(rule) / 8, saved = unwind_rule_fp_offset(rule) / 8;
@@ -414,6 +416,7 @@ static void grows(void **unused) {
     (void)unused;
     opens_paths();
     unwind_stack_release(&stack);
+    int64_t before = unwind_double_live;
     for (unsigned depth = 1; depth <= 20000; depth = depth * 5 / 3 + 1) {
         descend(depth);
         assert_true(stack.depth > depth);
@@ -424,7 +427,7 @@ static void grows(void **unused) {
         assert_int_equal(stack.depth, now);
     }
     unwind_stack_release(&stack);
-    assert_int_equal(unwind_double_live, 0);
+    assert_int_equal(unwind_double_live, before);
 }
 
 // Whichever block is not to be had: fewer frames, no crash, and it says so.
@@ -449,7 +452,7 @@ static void does_without_memory(void **unused) {
         }
         // It recovers.
         unwind_double_blocks = UINT32_MAX;
-        descend(500);
+        descend(500);print_message("%u %u %u\n",blocks,stack.depth,stack.loss);
         assert_true(stack.depth > 500);
         assert_int_equal(stack.loss, 0);
     }
@@ -459,7 +462,7 @@ static void does_without_memory(void **unused) {
 static void forgets(void **unused) {
     (void)unused;
     unwind_stack_release(&stack);
-    for (unsigned i = 0; i < 3; i++) {
+    for (volatile unsigned i = 0; i < 3; i++) {
         unsigned unchanged = middle(3);
         if (i == 1)
             assert_int_equal(unchanged, stack.depth);
