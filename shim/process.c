@@ -65,8 +65,6 @@ static bool process_open(struct thread *thread) {
     }
     if (config.frees)
         shim.header->flags |= RECORD_FLAG_FREES;
-    if (config.native)
-        shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
     if (shim.pid != process_image_pid)
         shim.header->flags |= RECORD_FLAG_FORKED;
     __atomic_store_n(&shim.generation, generation, __ATOMIC_RELEASE);
@@ -91,6 +89,8 @@ void process_poll(void) {
             shim.header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
         } else {
             shim.header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
+            if (config.native)
+                shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
             shim.header->objects =
                 config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
         }
@@ -117,7 +117,7 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
         return false;
     }
     thread->last_block = 0;
-    thread->late_count = 0;
+    thread->late_head = thread->late_tail = 0;
     thread->until_sample = 512; // not the first events: they are as slow as no other
     thread->stack = NULL;
     if (!thread->ending) {

@@ -105,7 +105,7 @@ enum record_flags {
     RECORD_FLAG_PYTHON_UNSUPPORTED =
         1 << 1,                 // an interpreter was found, its frames could not be read (see python_note)
     RECORD_FLAG_FREES = 1 << 2, // frees are attributed to the place that frees
-    RECORD_FLAG_NATIVE_IN_PYTHON = 1 << 3, // native frames are spliced into Python stacks
+    RECORD_FLAG_NATIVE_IN_PYTHON = 1 << 3, // native frames follow the innermost Python frame
     RECORD_FLAG_PRIVATE = 1 << 4,          // no shared mapping: the file was written when the process ended
     RECORD_FLAG_FORKED = 1 << 5,      // started by fork: blocks inherited from the parent are not counted
     RECORD_FLAG_THREADS = 1 << 6,     // more than one thread was seen

@@ -23,7 +23,7 @@
 #define shim_likely(x) __builtin_expect(!!(x), 1)
 #define shim_unlikely(x) __builtin_expect(!!(x), 0)
 
-#define THREAD_LATE_FREES 8
+#define THREAD_LATE_FREES 16 // a power of two
 
 // A free made while the thread's guard was taken, to be accounted when it is free again.
 struct late_free {
@@ -40,7 +40,8 @@ struct thread {
     uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
     uint32_t tree_epoch;  // shim.tree_epoch of the node that stack_node gave last
     uint32_t until_sample; // events until our own cost is measured again
-    uint32_t late_count;
+    // A ring: signal handlers add at the tail, the thread itself takes from the head.
+    uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
     struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
 };

@@ -163,13 +163,48 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
     return leaf;
 }
 
+// The native frames inside the innermost Python frame, as far as the interpreter itself: what a C function
+// that was called from Python has called. `leaf` is the Python stack's node.
+static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const void *frame) {
+    struct unwind_object interpreter;
+    struct unwind_stack *native = &stack->native;
+    unwind_capture(native, frame);
+    // Nodes of this stack are not kept: the Python frames that it hangs from are not known to the cache.
+    unsigned first = native->depth;
+    if (!unwind_find((uintptr_t)python_landmark(), &interpreter))
+        return leaf;
+    while (first &&
+           native->frames[first - 1].value - interpreter.start >= interpreter.end - interpreter.start)
+        first--;
+    if (first == native->depth || first == 0)
+        return leaf;
+    bool locked = lock_take(&shim.lock);
+    tree_prepare(native->depth - first + 1);
+    uint32_t node = leaf, last = 0;
+    // Folded meanwhile, and with it `leaf`: the caller will notice and come again.
+    bool valid = stack->tree_epoch == shim.tree_epoch;
+    for (unsigned i = first; valid && i < native->depth; i++) {
+        uint32_t number = stack_native_frame(&native->frames[i]);
+        if (number == PLACE_ALLOCATOR)
+            break;
+        if (last)
+            node = tree_path(node, last);
+        last = number;
+    }
+    if (last)
+        node = tree_leaf(node, last);
+    lock_drop(&shim.lock, locked);
+    unwind_stack_reset(native);
+    return valid ? node : TREE_ROOT;
+}
+
 static uint32_t stack_present(struct stack *stack, const void *frame) {
     if (shim_unlikely(stack->code_epoch != shim.code_epoch || stack->tree_epoch != shim.tree_epoch))
         stack_reset(stack);
     if (python_found()) {
         uint32_t node = stack_python(stack);
         if (node)
-            return node;
+            return shim_unlikely(config.native) ? stack_native_inside(stack, node, frame) : node;
     }
     return stack_native(stack, frame);
 }

@@ -54,8 +54,9 @@ static inline void track_event(uint32_t node, int64_t change, int64_t slack) {
 }
 
 static void track_settle(struct thread *thread) {
-    while (thread->late_count) {
-        struct late_free late = thread->late[--thread->late_count];
+    while (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED)) {
+        struct late_free late = thread->late[thread->late_head % THREAD_LATE_FREES];
+        __atomic_store_n(&thread->late_head, thread->late_head + 1, __ATOMIC_RELEASE);
         struct record_header *header = shim.header;
         bool locked = lock_take(&shim.lock);
         track_event(owner_drop(late.owner), -(int64_t)late.size, (int64_t)late.size - (int64_t)late.usable);
@@ -131,7 +132,7 @@ static void track_record(struct thread *thread, void *address, struct live_block
     }
     track_finish(since);
     lock_drop(&shim.lock, locked);
-    if (shim_unlikely(thread->late_count))
+    if (shim_unlikely(thread->late_head != thread->late_tail))
         track_settle(thread);
     if (shim_unlikely(shim.modules_new))
         process_poll();
@@ -163,17 +164,21 @@ void track_free(struct thread *thread, void *address, const void *frame) {
     track_released(&old, freeing, temporary);
     track_finish(since);
     lock_drop(&shim.lock, locked);
-    if (shim_unlikely(thread->late_count))
+    if (shim_unlikely(thread->late_head != thread->late_tail))
         track_settle(thread);
 }
 
 void track_free_nested(struct thread *thread, void *address) {
     struct live_block old;
     // The side table's lock may be held by this very thread; blocks that are there stay on the books.
-    if (thread->generation != shim.generation || thread->late_count == THREAD_LATE_FREES ||
+    if (thread->generation != shim.generation ||
+        thread->late_tail - thread->late_head >
+            THREAD_LATE_FREES / 2 || // handlers may interrupt each other here
         !live_detach_simple(address, &old))
         return;
-    thread->late[thread->late_count++] =
+    // One instruction, so a handler that interrupts this one gets another place.
+    uint32_t place = __atomic_fetch_add(&thread->late_tail, 1, __ATOMIC_RELAXED);
+    thread->late[place % THREAD_LATE_FREES] =
         (struct late_free){.owner = old.owner, .size = old.size, .usable = old.usable};
 }
 

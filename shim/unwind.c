@@ -37,8 +37,8 @@ void unwind_forget(uintptr_t start, uintptr_t end) {
 }
 
 // Words of frames further out than `frame`.
-static inline uint32_t unwind_words_before(const struct unwind_frame *frames, uint32_t frame) {
-    return frame ? unwind_words_until(&frames[frame - 1]) : 0;
+static inline uint32_t unwind_words_before(const struct unwind_stack *stack, uint32_t frame) {
+    return frame ? unwind_words_until(&stack->frames[frame - 1]) : stack->words_beyond;
 }
 
 static inline bool unwind_same_fp(const struct unwind_frame *frame, uintptr_t fp) {
@@ -86,8 +86,8 @@ static __attribute__((noinline)) uint32_t unwind_verify_deep(struct unwind_stack
                 high = middle - 1;
         }
     }
-    uint32_t from = unwind_words_before(frames, low);
-    uint32_t changed = unwind_compare(stack->words, from, unwind_words_before(frames, frame));
+    uint32_t from = low ? unwind_words_before(stack, low) : 0;
+    uint32_t changed = unwind_compare(stack->words, from, unwind_words_before(stack, frame));
     return changed == from ? 0 : changed;
 }
 
@@ -96,14 +96,14 @@ static __attribute__((noinline)) uint32_t unwind_verify_deep(struct unwind_stack
 static inline uint32_t unwind_verify(struct unwind_stack *stack, uint32_t frame) {
     if (unwind_unlikely(frame > UNWIND_DEEP))
         return unwind_verify_deep(stack, frame);
-    return unwind_compare(stack->words, 0, unwind_words_before(stack->frames, frame));
+    return unwind_compare(stack->words, 0, unwind_words_before(stack, frame));
 }
 
-// The frame that a word belongs to, which is one of the first `count`.
+// The frame that a word belongs to, which is one of the first `count` or lies beyond: then 0, too.
 static uint32_t unwind_owner(const struct unwind_frame *frames, uint32_t count, uint32_t word) {
     while (count > 1 && unwind_words_until(&frames[count - 2]) > word)
         count--;
-    return count - 1;
+    return count ? count - 1 : 0;
 }
 
 // The end of a capture.
@@ -121,7 +121,7 @@ static inline unsigned unwind_settle(struct unwind_stack *stack, uint32_t new_fr
     const struct unwind_frame *end = frames + stack->capacity;
     struct unwind_word *words = stack->words;
     const struct unwind_word *noted = words + new_word;
-    uint32_t word = unwind_words_before(frames, base);
+    uint32_t word = unwind_words_before(stack, base);
     bool needs = base && (to[-1].flags & UNWIND_NEEDS_FP);
     for (const struct unwind_frame *from = frames + new_frame; from < end; from++, to++) {
         uintptr_t slot = from->slot, value = from->value, fp = from->fp;
@@ -161,12 +161,19 @@ static uint32_t unwind_common(const struct unwind_stack *stack, uint32_t new_fra
     return same;
 }
 
-static unsigned unwind_finish(struct unwind_walk *walk, bool end) {
+// The end of a walk that met nothing known. `ended`: at the stack's first frame; what was noted since then is
+// why it ends there, and as much a part of it as the words of frames.
+static unsigned unwind_finish(struct unwind_walk *walk, bool ended) {
     struct unwind_stack *stack = walk->stack;
-    unwind_walk_close(walk, end);
+    uint32_t frame = walk->frame, word = walk->word + walk->noted;
+    uint32_t same = unwind_common(stack, frame);
     stack->loss = walk->loss;
     stack->direct = walk->direct;
-    return unwind_settle(stack, walk->frame, walk->word, 0, unwind_common(stack, walk->frame));
+    stack->words_beyond = 0;
+    for (uint32_t i = walk->word; ended && i < word; i++)
+        if (!(stack->words[i].address & UNWIND_WORD_OF_FP))
+            stack->words[stack->words_beyond++] = stack->words[i];
+    return unwind_settle(stack, frame, word, 0, same);
 }
 
 // Reads a word of the caller of the frame whose slot is `slot`. All that belongs to callers is further up: so

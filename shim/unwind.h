@@ -73,6 +73,7 @@ struct unwind_stack {
     uint32_t depth;              // frames in use
     uint32_t capacity;
     uint32_t loss;         // enum unwind_loss
+    uint32_t words_beyond; // the first of `words` are why the stack ends with frames[0]
     bool direct;           // all `words` lie on the thread's own stack
     uint64_t generation;   // of the rules that were used
     uintptr_t home_low;    // the thread's own stack, as far down as it is known to be readable,

@@ -99,6 +99,16 @@ static const char *maps_keep(struct unwind_modules *table, const char *path, siz
     return kept;
 }
 
+// What readers may see is stored after the sequence number was made odd, and loaded before it is looked at
+// again.
+static void maps_store(uintptr_t *place, uintptr_t value) {
+    __atomic_store_n(place, value, __ATOMIC_RELEASE);
+}
+
+static uintptr_t maps_load(const uintptr_t *place) {
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
 // A module is a file whose beginning is mapped and which has code mapped behind it; a library that is only
 // being read as a file has no code.
 static void maps_line(struct unwind_modules *table, const struct maps_line *line, struct maps_line *head) {
@@ -109,15 +119,20 @@ static void maps_line(struct unwind_modules *table, const struct maps_line *line
     if (!line->executable || head->inode != line->inode || table->count == MAPS_MODULES)
         return;
     struct unwind_object object;
-    if (unwind_find_image(head->start, &object) && line->end <= object.end)
-        table->modules[table->count++] =
-            (struct maps_module){object.start, object.end, object.bias, object.frame_header,
-                                 maps_keep(table, line->path, line->length)};
+    if (unwind_find_image(head->start, &object) && line->end <= object.end) {
+        struct maps_module *module = &table->modules[table->count];
+        maps_store(&module->start, object.start);
+        maps_store(&module->end, object.end);
+        maps_store(&module->bias, object.bias);
+        maps_store(&module->frame_header, object.frame_header);
+        __atomic_store_n(&module->path, maps_keep(table, line->path, line->length), __ATOMIC_RELEASE);
+        __atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+    }
     head->inode = 0;
 }
 
 static void maps_read(struct unwind_modules *table) {
-    table->count = 0;
+    __atomic_store_n(&table->count, 0, __ATOMIC_RELEASE);
     long file = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
     if (sys_failed(file))
         return;
@@ -148,17 +163,16 @@ static void maps_read(struct unwind_modules *table) {
 // One thread reads the file; the others go on without. Reading is for changes, and once in a while for
 // addresses that nobody knows: code may have come without our being told.
 static void maps_refresh(struct unwind_modules *table) {
-    uint64_t now = __builtin_ia32_rdtsc();
-    if (!__atomic_load_n(&table->stale, __ATOMIC_ACQUIRE) && now - table->read_at < MAPS_PAUSE)
+    uint64_t read_at = __atomic_load_n(&table->read_at, __ATOMIC_RELAXED);
+    if (!__atomic_load_n(&table->stale, __ATOMIC_ACQUIRE) && __builtin_ia32_rdtsc() - read_at < MAPS_PAUSE)
         return;
     uint32_t sequence = __atomic_load_n(&table->sequence, __ATOMIC_RELAXED);
     if ((sequence & 1) || !__atomic_compare_exchange_n(&table->sequence, &sequence, sequence + 1, false,
                                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return;
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&table->stale, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&table->stale, 0, __ATOMIC_RELEASE);
     maps_read(table);
-    table->read_at = __builtin_ia32_rdtsc();
+    __atomic_store_n(&table->read_at, __builtin_ia32_rdtsc(), __ATOMIC_RELAXED);
     __atomic_store_n(&table->sequence, sequence + 2, __ATOMIC_RELEASE);
 }
 
@@ -167,21 +181,19 @@ static bool maps_search(struct unwind_modules *table, uintptr_t address, struct 
     if ((before & 1) || __atomic_load_n(&table->stale, __ATOMIC_RELAXED))
         return false;
     bool found = false;
-    uint32_t count = __atomic_load_n(&table->count, __ATOMIC_RELAXED);
+    uint32_t count = __atomic_load_n(&table->count, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < count && !found; i++) {
-        struct maps_module module;
-        module.start = __atomic_load_n(&table->modules[i].start, __ATOMIC_RELAXED);
-        module.end = __atomic_load_n(&table->modules[i].end, __ATOMIC_RELAXED);
-        if (address - module.start >= module.end - module.start)
+        const struct maps_module *module = &table->modules[i];
+        uintptr_t start = maps_load(&module->start), end = maps_load(&module->end);
+        if (address - start >= end - start)
             continue;
-        out->start = module.start;
-        out->end = module.end;
-        out->bias = __atomic_load_n(&table->modules[i].bias, __ATOMIC_RELAXED);
-        out->frame_header = __atomic_load_n(&table->modules[i].frame_header, __ATOMIC_RELAXED);
-        out->path = __atomic_load_n(&table->modules[i].path, __ATOMIC_RELAXED);
+        out->start = start;
+        out->end = end;
+        out->bias = maps_load(&module->bias);
+        out->frame_header = maps_load(&module->frame_header);
+        out->path = __atomic_load_n(&module->path, __ATOMIC_ACQUIRE);
         found = true;
     }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return found && __atomic_load_n(&table->sequence, __ATOMIC_RELAXED) == before;
 }
 

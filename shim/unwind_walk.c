@@ -39,7 +39,7 @@ static uintptr_t walk_top(uintptr_t sp) {
 }
 
 void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp) {
-    uintptr_t page = sp & ~(uintptr_t)(WALK_PAGE - 1);
+    uintptr_t page = (sp - 8) & ~(uintptr_t)(WALK_PAGE - 1); // our caller's return address is there
     uintptr_t known = stack->home_low, high = stack->home_low + stack->home_size;
     if (stack->home_size == 0)
         known = high = walk_top(sp);
@@ -91,11 +91,14 @@ __attribute__((noinline, cold)) bool unwind_walk_grow(struct unwind_walk *walk) 
     uint32_t capacity = old ? old * 2 : WALK_CAPACITY_MIN;
     struct unwind_frame *frames = capacity <= UNWIND_DEPTH_MAX ? arena_alloc(walk_bytes(capacity)) : NULL;
     if (!frames) {
-        // The new frames may have the room of the old ones, if that helps.
-        if (walk->frames_kept > 0) {
-            walk->frames_kept = walk->words_kept = 0;
+        // The new frames may have the room of the old ones; but half of all room stays free, for the frames
+        // of captures that are yet deeper: else each of them would have to walk the whole stack.
+        if (stack->depth > 0) {
             stack->depth = 0;
-            return true;
+            walk->frames_kept = old / 2;
+            walk->words_kept = old_words / 2;
+            if (walk->frame > walk->frames_kept && walk->word >= walk->words_kept + UNWIND_FRAME_WORDS)
+                return true;
         }
         walk->loss |= UNWIND_DEEP;
         return false;

@@ -130,14 +130,4 @@ static inline struct unwind_frame *unwind_walk_push(struct unwind_walk *walk, ui
     return frame;
 }
 
-// The walk is over. Words noted since the last push are why it ended there, if they are (`belong`): the
-// outermost frame is what it is because of them.
-static inline void unwind_walk_close(struct unwind_walk *walk, bool belong) {
-    if (belong)
-        walk->stack->frames[walk->frame].flags += walk->noted << UNWIND_WORDS_SHIFT;
-    else
-        walk->word += walk->noted;
-    walk->noted = 0;
-}
-
 #endif

@@ -26,10 +26,8 @@ static const struct options_spec report_specs[] = {
     [PID] = {"pid", 0, "PID", "PEAKLINE_PID", "only this process"},
     [TOP] = {"top", 0, "N", "PEAKLINE_TOP",
              "at most N functions (and lines, in JSON); default: a page, or all"},
-    [SORT] =
-        {"sort", 0, "COLUMN", "PEAKLINE_SORT",
-         "order: peak (default), mem-usage, increment, allocations, allocated, at-peak, live-at-exit, freed, "
-         "temporary or file"},
+    [SORT] = {"sort", 0, "COLUMN", "PEAKLINE_SORT",
+              "by peak (default), mem-usage, increment, allocations, file, …; a wrong one lists all"},
     [CONTEXTS] = {"contexts", 0, NULL, "PEAKLINE_CONTEXTS", "JSON: list the calling contexts, too"},
     [COLOR] = {"color", 0, "WHEN", "PEAKLINE_COLOR", "auto (default), always or never"},
     {0},

@@ -320,3 +320,8 @@ bool detect_still_there(const struct detect_runtime *runtime) {
                                 __ATOMIC_RELAXED);
     return false;
 }
+
+const void *python_landmark(void) {
+    const struct detect_runtime *runtime = detect_get();
+    return runtime ? runtime->code_type : NULL;
+}

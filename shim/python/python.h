@@ -75,6 +75,9 @@ const char *python_version(void);
 // storage.
 const char *python_note(void);
 
+// An address within the interpreter's module; NULL unless python_found() was ever true.
+const void *python_landmark(void);
+
 // Brings `stack` up to date. -1: the thread has no Python stack now; `stack` is as it was. Else how many of
 // the outermost frames are what they were in the previous capture, `node` included; the others are new and
 // have node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or

@@ -66,10 +66,17 @@ def test_edges():
         "malloc_fails", "calloc_fails", "realloc_fails", "reallocarray_fails", "posix_memalign_fails", "aligned_alloc_fails",
     ):
         process.no_line(mark)
-    expect(process.line("kept")["self"], allocations=1, peak_bytes=1511, live_at_exit_bytes=1511)
+    expect(process.line("kept")["self"], allocations=1, peak_bytes=1511, live_at_exit_bytes=0)
     expect(process.line("gone")["self"], allocations=1, peak_bytes=1523, live_at_exit_bytes=0)
     expect(process.line("realloc_to_zero")["self"], allocations=0, frees=1, freed_bytes=1523)
-    expect(process.totals, peak_bytes=1511 + 1523, live_at_exit_bytes=1511, allocations=5, frees=4)
+    expect(process.totals, peak_bytes=1511 + 1523, live_at_exit_bytes=0, allocations=5, frees=5)
+
+
+def test_a_free_that_was_not_seen():
+    process = record(program("unseen_free")).process
+    expect(process.line("first")["self"], peak_bytes=1009, live_at_exit_bytes=0)
+    expect(process.line("second")["self"], peak_bytes=1001, live_at_exit_bytes=1001)
+    expect(process.totals, live_at_exit_bytes=1001 + 1013)
 
 
 def test_blocks_beyond_4_gib():

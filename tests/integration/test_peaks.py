@@ -32,6 +32,12 @@ def test_own_peak_and_the_process_peak():
     expect(process.function("main")["total"], peak_bytes=kept + highest)
 
 
+def test_the_first_of_equal_peaks():
+    process = record(program("equal_peaks")).process
+    expect(process.line("first")["self"], peak_bytes=100003, at_peak_bytes=100003)
+    expect(process.line("second")["self"], peak_bytes=100003, at_peak_bytes=0)
+
+
 def test_temporaries():
     process = record(program("temporaries")).process
     expect(process.line("temporary")["self"], allocations=1000, temporary_allocations=1000, peak_bytes=137, allocated_bytes=137000)

@@ -127,7 +127,7 @@ def test_every_capture(name):
     assert probed.stdout == "done\n", probed.stdout
     assert not probed.differences and probed.end["differences"] == 0, (probed.differences, probed.end)
     assert probed.end["captures"] > 200000 and probed.end["objects"] > 100000, probed.end
-    assert probed.end["freed"] > probed.end["objects"] * 0.9, probed.end
+    assert probed.end["freed"] > probed.end["objects"] * 0.8, probed.end
     # Incremental: far fewer frames are new than a stack is deep.
     assert probed.end["new"] < probed.end["captures"], probed.end
 

@@ -4,9 +4,9 @@
 // unwinder and with libunwind's, and counts where they differ. A summary goes to file descriptor 2 when the
 // program ends.
 //
-//   ORACLE_EVERY=k     compare every k-th allocation (default 1); the others are captured, but not compared
-//   ORACLE_SHOW=n      print the first n differences (default 0)
-//   ORACLE_OUT=file    append the summary there instead
+//   ORACLE_EVERY=k     compare every k-th allocation (default 1; 0: none); the others are captured, but not
+//   compared ORACLE_SHOW=n      print the first n differences (default 0) ORACLE_OUT=file    append the
+//   summary there instead
 //
 // Each capture is also checked against itself: a frame said to be unchanged must be what it was.
 // libunwind is loaded into a namespace of its own scope (RTLD_LOCAL), as the program may have an unwinder
@@ -179,7 +179,7 @@ static void oracle_event(const void *hook_frame) {
     if (own.stack.loss & UNWIND_DEEP)
         __atomic_add_fetch(&counts.deep, 1, __ATOMIC_RELAXED);
     oracle_nodes(unchanged);
-    if (own.until-- == 0) {
+    if (oracle.every && own.until-- == 0) {
         own.until = oracle.every - 1;
         oracle_compare(((const uintptr_t *)hook_frame)[1]);
     }
@@ -307,7 +307,7 @@ __attribute__((constructor)) static void oracle_begin(void) {
     oracle.process = getpid();
     pthread_atfork(NULL, NULL, oracle_child);
     oracle.ready = oracle.space && oracle.flush_cache && oracle.init_local && oracle.step && oracle.get_reg &&
-                   oracle.getcontext && oracle.every;
+                   oracle.getcontext;
     if (!oracle.ready)
         oracle_print("oracle: no libunwind: %s\n", dlerror());
     own.busy = false;

@@ -7,6 +7,7 @@
 # Each source file is one program of the same name. Comments in it may say otherwise:
 #   // cflags: FLAGS     more compiler flags; $OUT is DIRECTORY
 #   // output: NAME      what the result is called
+#   // also: NAME FLAGS  a second result, with these flags as well
 set -eu
 cd "$(dirname "$0")"
 mkdir -p "$1"
@@ -32,6 +33,10 @@ build() {
     esac
     "${compiler[@]}" -D_GNU_SOURCE -O0 -g -fno-builtin -pthread -Wall -Wextra -Wno-alloc-size-larger-than \
         -o "$OUT/$name.new" "$source" "${flags[@]}"
+    sed -n 's|^// also: ||p' "$source" | while read -r other options; do
+        # shellcheck disable=SC2086
+        "${compiler[@]}" -D_GNU_SOURCE -O0 -g -fno-builtin -o "$OUT/$other" "$source" "${flags[@]}" $options
+    done
     mv "$OUT/$name.new" "$OUT/$name"
 }
 

@@ -6,6 +6,8 @@
 // cflags: -shared -fPIC
 //
 // output: libbump.so
+//
+// also: libbump_sized.so -DWITH_USABLE_SIZE
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -56,3 +58,11 @@ void *realloc(void *block, size_t size) {
     }
     return copy;
 }
+
+#ifdef WITH_USABLE_SIZE
+size_t malloc_usable_size(void *block);
+
+size_t malloc_usable_size(void *block) {
+    return block == NULL ? 0 : *(size_t *)(void *)((char *)block - 16);
+}
+#endif

@@ -43,6 +43,7 @@ int main(void) {
         REQUIRE(kept[i] == 7);
 
     REQUIRE(realloc(gone, 0) == NULL); // @realloc_to_zero
+    free(kept);                        // after a realloc that failed, it is still the same block
     free(zero);
     free(czero);
     free(rzero);

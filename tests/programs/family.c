@@ -226,17 +226,26 @@ static void make_exec_in_thread(void) {
     pause();
 }
 
-static void make_daemon(void) {
+// Three of them: nobody waits for a daemon, so each has to say itself how it ended.
+static void make_daemons(void) {
     pid_t pid = fork();
 
     if (pid == 0) {
-        if (setsid() < 0 || fork() != 0)
-            _exit(15);
-        opaque(malloc(600011)); // @daemon
-        _exit(16);
+        for (int i = 0; i < 3; i++)
+            if (fork() == 0) {
+                if (setsid() < 0)
+                    _exit(94);
+                opaque(malloc((size_t)(600011 + i))); // @daemon
+                if (i == 0)
+                    _exit(16);
+                if (i == 1)
+                    quick_exit(17);
+                exit(18);
+            }
+        _exit(15);
     }
     wait_for(pid, 15);
-    usleep(200000);
+    usleep(300000);
 }
 
 static void make_many(void) {
@@ -273,7 +282,7 @@ static const struct {
     {"exec-scrubbed", make_exec_scrubbed},
     {"exec-missing", make_exec_missing},
     {"exec-in-thread", make_exec_in_thread},
-    {"daemon", make_daemon},
+    {"daemons", make_daemons},
     {"many", make_many},
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// A library to load and unload: plugin_a and plugin_b take the same address after each other.
+// A library to load and unload: plugin_a and plugin_b take the same addresses after each other.
 //
 // cflags: -shared -fPIC
 //

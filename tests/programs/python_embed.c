@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // cflags: -ldl
 //
-// A program with a plug-in system: opens a libpython that nobody else can see, runs a script in it, closes it.
+// A program with a plug-in system: opens a libpython that nobody else can see, runs a script in it, closes
+// it.
 //
 //   python_embed LIBPYTHON SCRIPT ROUNDS [ARGUMENT]
 //
@@ -42,10 +43,11 @@ int main(int argc, char **argv) {
         free(malloc(7000001));
         initialize(0);
         char text[8192];
-        snprintf(text, sizeof text,
-                 "import sys\nsys.argv = ['%s', '%s']\n"
-                 "exec(compile(open('%s', encoding='utf-8').read(), '%s', 'exec'), {'__name__': '__main__'})\n",
-                 argv[2], argc > 4 ? argv[4] : "", argv[2], argv[2]);
+        snprintf(
+            text, sizeof text,
+            "import sys\nsys.argv = ['%s', '%s']\n"
+            "exec(compile(open('%s', encoding='utf-8').read(), '%s', 'exec'), {'__name__': '__main__'})\n",
+            argv[2], argc > 4 ? argv[4] : "", argv[2], argv[2]);
         failed |= run(text);
         failed |= finalize();
         // A thread that Python has never seen, and one more call when it is gone.

@@ -5,8 +5,8 @@
 //
 //   python_fake VERSION STATE      VERSION: PY_VERSION_HEX, like 0x030b02f0
 //
-// STATE is what its thread state looks like: `garbage` (words that are no addresses), `wild` (addresses of nothing),
-// `zero`, or `frames` (as in 3.11, but the code's type is another). It allocates, and exits with 0.
+// STATE is what its thread state looks like: `garbage` (words that are no addresses), `wild` (addresses of
+// nothing), `zero`, or `frames` (as in 3.11, but the code's type is another). It allocates, and exits with 0.
 
 #include <stdint.h>
 #include <stdio.h>

@@ -50,7 +50,7 @@ def encode():
 
 def alternate():
     # Two generators that are resumed by turns, at different depths.
-    one, other = chain(50), points(50)
+    one, other = chain(100), points(100)
     for _ in range(20):
         pull(one, 2)
         (lambda: pull(other, 1))()

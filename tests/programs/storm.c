@@ -6,16 +6,19 @@
 // cflags: -O2 -L$OUT -Wl,-rpath,$OUT -lbump
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/time.h>
 
 #include "target.h"
 
 static volatile sig_atomic_t signals;
+static _Atomic(void *) parcel; // of the main program, freed by whoever takes it
 
 static void handler(int number) {
     (void)number;
     free(opaque(malloc(311))); // @handler
+    free(atomic_exchange(&parcel, NULL));
     signals++;
 }
 
@@ -27,14 +30,19 @@ int main(void) {
 
     REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
     REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
-    while (signals < 2000 && rounds < 400000) {
+    while (signals < 2000 && rounds < 300000) {
         void *block = malloc(101); // @malloc
 
         block = realloc(block, 103); // @realloc
         free(block);
+        if (rounds % 4 == 0) {
+            block = malloc(211); // @parcel
+            free(atomic_exchange(&parcel, block));
+        }
         rounds++;
     }
     REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    free(parcel);
     opaque(malloc(4001)); // @after
     say("calm\n");
     return 0;

@@ -365,6 +365,7 @@ static void folded_call_sites_have_bounds(void **state) {
 
 struct hand {
     struct builder *b;
+    struct model_resolver resolver;
     char *directory;
     struct model *model;
     struct model_process *process;
@@ -378,7 +379,7 @@ static void hand_compute(struct hand *h) {
     h->model = model_open(h->directory, &error);
     assert_non_null(h->model);
     h->process = &h->model->processes[0];
-    assert_true(model_load(h->model, h->process, NULL, &error));
+    assert_true(model_load(h->model, h->process, h->resolver.resolve ? &h->resolver : NULL, &error));
     h->metrics = metrics_compute(h->process);
 }
 
@@ -411,6 +412,50 @@ static void segments_that_were_pending_count(void **state) {
     metrics_free(h.metrics);
     h.metrics = metrics_compute(h.process);
     assert_int_equal(h.metrics->lines[0].total.peak, 1050);
+    hand_free(&h);
+}
+
+static void pending_recursion_counts_once(void **state) {
+    (void)state;
+    struct hand h = {.b = builder_new(1, 0)};
+    uint32_t frame = builder_line(h.b, builder_python(h.b, "a.py", "f", 1), 2);
+    uint32_t outer = builder_node(h.b, 1, frame), inner = builder_node(h.b, outer, frame);
+    builder_allocate(h.b, inner, 100);
+    hand_compute(&h);
+    assert_int_equal(h.metrics->lines[0].total.peak, 100);
+    assert_int_equal(h.metrics->functions[0].total.peak, 100);
+    hand_free(&h);
+}
+
+// "outer" has three call sites; "inner" was inlined at the second and the third.
+static size_t resolve_inner(struct model_resolver *resolver, const struct model_address *address,
+                            struct model_found levels[MODEL_LEVELS_MAX]) {
+    (void)resolver;
+    size_t count = 0;
+    if (address->address > 0x1010)
+        levels[count++] = (struct model_found){.function = "inner", .line = 5};
+    levels[count++] = (struct model_found){.function = "outer", .line = (uint32_t)address->address & 0xff};
+    return count;
+}
+
+static void bounds_are_as_small_as_the_accounts_allow(void **state) {
+    (void)state;
+    struct hand h = {.b = builder_new(1, 0), .resolver = {.resolve = resolve_inner}};
+    uint32_t module = builder_module(h.b, "/bin/x"), outer = builder_native(h.b, module, 0x1000);
+    for (uint32_t site = 1; site <= 3; site++) { // one after the other
+        uint32_t node = builder_node(h.b, 1, builder_site(h.b, outer, 0x1000 + site * 0x10 + 1));
+        builder_allocate(h.b, node, 1000);
+        builder_release(h.b, node, 1000, node);
+    }
+    uint32_t elsewhere = builder_line(h.b, builder_python(h.b, "a.py", "f", 1), 2);
+    builder_allocate(h.b, builder_node(h.b, 1, elsewhere), 9000);
+    hand_compute(&h);
+    uint32_t inner = 0;
+    while (strcmp(h.process->functions[inner].name, "inner") != 0)
+        inner++;
+    assert_int_equal(h.metrics->functions[inner].total.allocated_bytes, 2000);
+    assert_false(h.metrics->functions[inner].total.peak_exact);
+    assert_int_equal(h.metrics->functions[inner].total.peak, 1000); // what outer held at most
     hand_free(&h);
 }
 
@@ -487,6 +532,8 @@ int main(void) {
         cmocka_unit_test(folding_the_living_loses_a_known_amount),
         cmocka_unit_test(folded_call_sites_have_bounds),
         cmocka_unit_test(segments_that_were_pending_count),
+        cmocka_unit_test(pending_recursion_counts_once),
+        cmocka_unit_test(bounds_are_as_small_as_the_accounts_allow),
         cmocka_unit_test(a_deep_tree_is_no_trouble),
         cmocka_unit_test(an_empty_recording_has_no_metrics),
         cmocka_unit_test(numbers_at_the_end_of_their_range_do_not_wrap),

@@ -105,8 +105,9 @@ static void a_parent_tells_how_its_child_ended(void **state) {
     add(&r, 1001, 0);
     add(&r, 1002, 0);
     add(&r, 1003, 0);
+    add(&r, 1004, 0);
     builder_reaped(parent, 1001, SIGKILL, 5 * SECOND);
-    builder_reaped(parent, 1002, 0x7f | SIGSTOP << 8, 5 * SECOND); // only stopped
+    builder_reaped(parent, 1004, 0x7f | SIGSTOP << 8, 5 * SECOND); // only stopped
     builder_reaped(parent, 1002, exit_status(7), 6 * SECOND);
     builder_reaped(parent, 1003, exit_status(1), 1 * SECOND); // an earlier process of that number
     open_model(&r);
@@ -116,6 +117,7 @@ static void a_parent_tells_how_its_child_ended(void **state) {
     assert_int_equal(find(&r, 1002, 0)->end, MODEL_EXITED);
     assert_int_equal(find(&r, 1002, 0)->exit_code, 7);
     assert_int_equal(find(&r, 1003, 0)->end, MODEL_UNKNOWN);
+    assert_int_equal(find(&r, 1004, 0)->end, MODEL_UNKNOWN);
     close_model(&r);
 }
 

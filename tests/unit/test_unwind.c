@@ -180,9 +180,11 @@ __attribute__((noinline)) static unsigned outer(unsigned depth) {
 __attribute__((noinline)) static unsigned twice(unsigned depth, bool second) {
     unsigned result;
     if (second) {
+        __asm__ volatile("nop");
         result = outer(depth);
         __asm__ volatile("nop");
     } else {
+        __asm__ volatile("nop; nop");
         result = outer(depth);
         __asm__ volatile("nop; nop");
     }
@@ -202,7 +204,15 @@ static void notices_changes_far_out(void **unused) {
         }
 }
 
-static uintptr_t made[64];
+#define WORDS 2048u
+
+// Memory for made-up stacks, with nothing readable around it.
+static uintptr_t *map_words(void) {
+    uint8_t *memory = mmap(NULL, WORDS * 8 + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    assert_int_equal(mprotect(memory + 4096, WORDS * 8, PROT_READ | PROT_WRITE), 0);
+    return (uintptr_t *)(void *)(memory + 4096);
+}
 
 // A frame pointer that has changed while all return addresses are as they were: the frames that are found
 // through it are elsewhere.
@@ -219,9 +229,8 @@ __attribute__((noinline)) static void notices_a_changed_fp(void **unused) {
         return;
     }
     int64_t offset = unwind_rule_cfa_offset(rule) / 8, saved = unwind_rule_fp_offset(rule) / 8;
-    memset(made, 0, sizeof made);
-    struct unwind_stack on = {.home_low = (uintptr_t)made & ~(uintptr_t)4095};
-    on.home_size = (uintptr_t)(made + 64) - on.home_low;
+    uintptr_t *made = map_words();
+    struct unwind_stack on = {.home_low = (uintptr_t)made, .home_size = WORDS * 8};
     // sp at made[2]; fp points to made[10], where the caller's is: made[20].
     uintptr_t fp = (uintptr_t)&made[10];
     made[10 + offset + saved] = (uintptr_t)&made[20];
@@ -251,6 +260,7 @@ __attribute__((noinline)) static void notices_a_changed_fp(void **unused) {
     unsigned before = on.depth;
     unwind_capture_at(&on, address, (uintptr_t)&made[2], (uintptr_t)&made[12]);
     assert_int_equal(on.depth, before + 1);
+    munmap(made, WORDS * 8);
     unwind_stack_release(&on);
 }
 
@@ -359,13 +369,21 @@ static void never_reads_beyond_a_stack(void **unused) {
     struct unwind_stack on = {0};
     capture_made_up(memory + 2 * 4096, &on, return_address());
     assert_int_equal(on.home_size, 0);
+    // The thread's own stack begins behind the unreadable page: that makes this one no part of it.
+    on.home_low = (uintptr_t)memory + 3 * 4096;
+    on.home_size = 4096;
+    uintptr_t address = return_address();
+    for (unsigned words = 0; words < 3; words++)
+        unwind_capture_at(&on, address, (uintptr_t)memory + 2 * 4096 - 8 * words,
+                          (uintptr_t)memory + 2 * 4096);
+    assert_int_equal(on.home_low, (uintptr_t)memory + 3 * 4096);
     munmap(memory, 4 * 4096);
     unwind_stack_release(&on);
 }
 
 static void never_faults_on_garbage(void **unused) {
     (void)unused;
-    static uintptr_t words[2048];
+    uintptr_t *words = map_words();
     struct unwind_stack on = {0};
     uintptr_t address = return_address(), plt = (uintptr_t)hook + 1;
     for (unsigned round = 0; round < 30000; round++) {
@@ -374,7 +392,7 @@ static void never_faults_on_garbage(void **unused) {
             static const uintptr_t odd[] = {0, 1, 8, 0x7fffffffffff, UINTPTR_MAX, (uintptr_t)1 << 47};
             switch (pick(6)) {
             case 0:
-                words[i] = (uintptr_t)&words[pick(2048)] + (pick(20) == 0);
+                words[i] = (uintptr_t)&words[pick(WORDS)] + (pick(20) == 0);
                 break;
             case 1:
                 words[i] = address;
@@ -396,13 +414,14 @@ static void never_faults_on_garbage(void **unused) {
             on.home_low = 0;
             on.home_size = 0;
         } else {
-            on.home_low = (uintptr_t)words & ~(uintptr_t)4095;
-            on.home_size = (uintptr_t)(words + 2048) - on.home_low;
+            on.home_low = (uintptr_t)words;
+            on.home_size = WORDS * 8;
         }
         unwind_capture_at(&on, round % 3 ? address : (uintptr_t)qsort + pick(3000), (uintptr_t)&words[at],
                           (uintptr_t)&words[at + pick(20)]);
         assert_true(on.depth >= 1);
     }
+    munmap(words, WORDS * 8);
     unwind_stack_release(&on);
 }
 
@@ -452,7 +471,8 @@ static void does_without_memory(void **unused) {
         }
         // It recovers.
         unwind_double_blocks = UINT32_MAX;
-        descend(500);print_message("%u %u %u\n",blocks,stack.depth,stack.loss);
+        unwind_stack_reset(&stack);
+        descend(500);
         assert_true(stack.depth > 500);
         assert_int_equal(stack.loss, 0);
     }

@@ -300,7 +300,7 @@ static bool number_register(void *context, unsigned number, struct unwind_term *
 
 static bool number_load(void *context, struct unwind_term address, struct unwind_term *out) {
     (void)context;
-    *out = (struct unwind_term){UNWIND_NUMBER, address.offset * 2, 0};
+    *out = (struct unwind_term){UNWIND_NUMBER, (int64_t)((uint64_t)address.offset * 2), 0};
     return address.offset != 13;
 }
 
@@ -465,7 +465,7 @@ static void compiles_rules(void **unused) {
     assert_int_equal(unwind_rule_cfa(RULE(1, 0x14, 6, 1)), UNWIND_CFA_ROW);
     assert_int_equal(unwind_rule_cfa(RULE(1, 0x0e, 0x80, 0x80, 0x80, 0x80, 0x08)), UNWIND_CFA_ROW); // 2 GiB
     assert_int_equal(unwind_rule_cfa_offset(RULE(1, 0x0e, 0xf8, 0xff, 0xff, 0xff, 0x07)), 0x7ffffff8);
-    assert_int_equal(unwind_rule_cfa(RULE(1, 0x05, 6, 0x80, 0x80, 0x40)), UNWIND_CFA_ROW); // 8 MiB
+    assert_int_equal(unwind_rule_cfa(RULE(1, 0x05, 6, 0x81, 0x80, 0x40)), UNWIND_CFA_ROW); // 8 MiB
     assert_int_equal(unwind_rule_fp_offset(RULE(1, 0x05, 6, 0xff, 0xff, 0x3f)), -8 * 0xfffff);
     assert_int_equal(unwind_rule_cfa(RULE(1, 0x0f, 4, 0x76, 0x78, 0x06, 0x06)), UNWIND_CFA_ROW);
 }
