@@ -78,9 +78,11 @@ tsan: ## the unit tests of the shim's parts under ThreadSanitizer
 	$(MAKE) BUILD='$(BUILD)/tsan' CFLAGS='-O1 -g -fsanitize=thread' \
 		UNIT_SRC="$$(grep -l '^// needs:.*shim/' $(UNIT_SRC) | tr '\n' ' ')" check-unit
 
+fuzz: export CLANG := $(CLANG)
+fuzz: export FLAGS := $(filter-out -MMD -MP,$(COMMON))
+fuzz: export LIBS := $(REPORTER_LIBS)
 fuzz: ## run each fuzz target for FUZZ_SECONDS
-	CLANG='$(CLANG)' FLAGS='$(filter-out -MMD -MP,$(COMMON))' LIBS='$(REPORTER_LIBS)' \
-		tests/fuzz/run.sh '$(BUILD)/fuzz' $(FUZZ_SECONDS) $(FUZZ_SRC)
+	tests/fuzz/run.sh '$(BUILD)/fuzz' $(FUZZ_SECONDS) $(FUZZ_SRC)
 
 bench: all ## measure the cost: ratios to the plain run
 	BUILD='$(abspath $(BUILD))' tests/bench/run.sh

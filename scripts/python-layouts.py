@@ -179,7 +179,9 @@ def include_directories(arguments):
 def rows_of(minor, include):
     """[(kind, row)]: kind is "LAYOUT" or "DEBUG"; a row's first two numbers are its key."""
     result = []
-    for free_threaded in ([False, True] if minor >= 13 else [False]):
+    # The headers of a free-threaded installation are those of that build alone.
+    builds = [True] if include.endswith("t") else [False, True] if minor >= 13 else [False]
+    for free_threaded in builds:
         names = columns(minor, free_threaded)
         statements = "".join(f'    printf("%d ", (int)({expression}));\n' for _, expression in names)
         gil = ["-DPy_GIL_DISABLED=1"] if free_threaded else []

@@ -23,7 +23,7 @@ packages() {
     debian-demo) echo python3 python3-numpy python3-pandas python3-sklearn ;;
     debian-tests)
         echo libcmocka-dev python3 python3-dev python3-numpy python3-pandas python3-sklearn python3-jsonschema \
-            libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
+            libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet
         ;;
     debian-develop) echo clang clang-format clang-tidy cppcheck heaptrack ;;
     fedora-build)
@@ -33,13 +33,13 @@ packages() {
     fedora-demo) echo python3 python3-numpy python3-pandas python3-scikit-learn ;;
     fedora-tests)
         echo libcmocka-devel python3 python3-devel python3-numpy python3-pandas python3-scikit-learn \
-            python3-jsonschema libcap jemalloc gperftools-libs mimalloc
+            python3-jsonschema libcap jemalloc gperftools-libs mimalloc python3-greenlet
         ;;
     fedora-develop) echo clang clang-tools-extra cppcheck heaptrack ;;
     arch-build) echo gcc make libunwind uthash libelf jansson ;;
     arch-demo) echo python python-numpy python-pandas python-scikit-learn ;;
     arch-tests) echo cmocka python python-numpy python-pandas python-scikit-learn python-jsonschema libcap jemalloc \
-        gperftools mimalloc ;;
+        gperftools mimalloc python-greenlet ;;
     arch-develop) echo clang cppcheck heaptrack ;;
     *)
         echo "setup.sh: unknown set '$2'; the sets are build, demo, tests and develop" >&2

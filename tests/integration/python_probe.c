@@ -7,8 +7,9 @@
 //   PROBE_OUTPUT   file to append to
 //   PROBE_SITES    1: a line for each malloc of 7000000 <= size < 7100000:
 //                  size, line, first line, depth, thread's id, file, name, callers' names; tab-separated
-//   PROBE_VERIFY   1: every capture is compared; the first 20 differences are written as lines "differs ..."
-//   PROBE_OBJECTS  1: Python's object allocators are wrapped
+//   PROBE_VERIFY   N: every capture is compared, and of every N-th one the text of each frame, too; the first 20
+//                  differences are written as lines "differs ..."
+//   PROBE_OBJECTS  1: Python's object allocators are wrapped, and the stack of every event is captured
 // The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N version=V note=...".
 
 #include "shim/guard.h"
@@ -39,7 +40,8 @@ struct stack {
     char text[8192], other[8192];
 };
 
-static bool probe_sites, probe_verify, probe_started;
+static bool probe_sites, probe_wrapped, probe_started;
+static unsigned probe_verify;
 static unsigned long probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut,
     probe_new;
 static uintptr_t *probe_blocks;
@@ -68,11 +70,12 @@ static void probe_start(void) {
     if (path)
         probe_output = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     probe_sites = getenv("PROBE_SITES") != NULL;
-    probe_verify = getenv("PROBE_VERIFY") != NULL;
+    probe_verify = getenv("PROBE_VERIFY") ? (unsigned)atoi(getenv("PROBE_VERIFY")) : 0;
     probe_blocks = mmap(NULL, OBJECTS * sizeof *probe_blocks, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     python_init(&shim.python);
-    if (getenv("PROBE_OBJECTS"))
+    probe_wrapped = getenv("PROBE_OBJECTS") != NULL;
+    if (probe_wrapped)
         python_objects_start();
     python_poll();
     pthread_atfork(NULL, NULL, probe_forked);
@@ -85,7 +88,7 @@ bool process_enter(struct thread *thread) {
         shim.generation = 1;
         probe_start();
     }
-    if (!probe_sites && !probe_verify)
+    if (!probe_sites && !probe_verify && !probe_wrapped)
         return false;
     void *memory = mmap(NULL, sizeof(struct stack), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -128,10 +131,12 @@ static void probe_compare(struct stack *stack) {
     if (stack->live.cut || stack->live.outer_node || stack->whole.cut)
         same = none == 0; // windows of different extent
     else
-        for (; same && i < stack->whole.depth; i++) {
+        for (bool text = probe_captures % probe_verify == 0; same && i < stack->whole.depth; i++) {
             const struct python_frame *a = &stack->live.frames[i], *b = &stack->whole.frames[i];
-            node = probe_node(node, probe_frame(b, stack->other, sizeof stack->other));
-            same = a->frame == b->frame && a->code == b->code && a->instr == b->instr && a->node == node;
+            same = a->frame == b->frame && a->code == b->code && a->instr == b->instr;
+            if (text)
+                node = probe_node(node, probe_frame(b, stack->other, sizeof stack->other));
+            same = same && (!text || a->node == node);
         }
     if (!same && probe_differences++ < 20) {
         char line[256];
@@ -187,11 +192,12 @@ static void probe_site(struct stack *stack, size_t size, bool python) {
     probe_write(line, (size_t)length);
 }
 
-static void probe_allocated(struct thread *thread, size_t size) {
+static void probe_allocated(struct thread *thread, const void *block, size_t size) {
+    thread->last_block = (uintptr_t)block;
     int saved = errno;
     if (thread->stack && python_found()) {
         bool site = probe_sites && size >= 7000000 && size < 7100000;
-        if (site || probe_verify) {
+        if (site || probe_verify || probe_wrapped) {
             int unchanged = probe_capture(thread->stack);
             if (site)
                 probe_site(thread->stack, size, unchanged >= 0);
@@ -208,7 +214,7 @@ EXPORT void *malloc(size_t size) {
     void *block = __libc_malloc(size);
     struct thread *thread = guard_enter();
     if (thread) {
-        probe_allocated(thread, size);
+        probe_allocated(thread, block, size);
         guard_leave(thread);
     }
     return block;
@@ -218,7 +224,7 @@ EXPORT void *calloc(size_t count, size_t size) {
     void *block = __libc_calloc(count, size);
     struct thread *thread = guard_enter();
     if (thread) {
-        probe_allocated(thread, count * size);
+        probe_allocated(thread, block, count * size);
         guard_leave(thread);
     }
     return block;
@@ -228,7 +234,7 @@ EXPORT void *realloc(void *block, size_t size) {
     void *moved = __libc_realloc(block, size);
     struct thread *thread = guard_enter();
     if (thread) {
-        probe_allocated(thread, size);
+        probe_allocated(thread, moved, size);
         guard_leave(thread);
     }
     return moved;
@@ -237,8 +243,8 @@ EXPORT void *realloc(void *block, size_t size) {
 EXPORT void free(void *block) {
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        if (probe_verify)
-            probe_allocated(thread, 0);
+        if (probe_verify || probe_wrapped)
+            probe_allocated(thread, NULL, 0);
         guard_leave(thread);
     }
     __libc_free(block);
@@ -255,15 +261,16 @@ static uintptr_t *probe_find(const void *block) {
 }
 
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
-    (void)frame, (void)size;
+    (void)frame;
     bool locked = lock_take(&probe_lock);
     if (probe_objects - probe_freed < OBJECTS / 2) {
         *probe_find(block) = (uintptr_t)block;
         probe_objects++;
     }
     lock_drop(&probe_lock, locked);
-    if (probe_verify)
-        probe_allocated(thread, 0);
+    // What malloc has just been asked for was met there.
+    if (probe_verify || probe_wrapped)
+        probe_allocated(thread, block, thread->last_block == (uintptr_t)block ? 0 : size);
 }
 
 bool track_object_detach(void *block, struct live_block *old) {
@@ -290,8 +297,8 @@ bool track_object_detach(void *block, struct live_block *old) {
 void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame) {
     (void)block, (void)old, (void)frame;
     probe_freed++;
-    if (probe_verify)
-        probe_allocated(thread, 0);
+    if (probe_verify || probe_wrapped)
+        probe_allocated(thread, NULL, 0);
 }
 
 void track_restore(void *block, const struct live_block *old) {
