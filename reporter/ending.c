@@ -77,7 +77,7 @@ static double running_for(const struct record_header *header) {
 }
 
 // What the file itself and its successor say.
-static void from_header(struct model_process *process, const struct model_process *next) {
+static void from_header(struct model_process *process, const struct record_header *next) {
     const struct record_header *h = &process->image->header;
     process->duration = seconds(h->end != RECORD_RUNNING ? h->end_ns : h->last_ns);
     if (h->end == RECORD_EXITED) {
@@ -88,12 +88,10 @@ static void from_header(struct model_process *process, const struct model_proces
         process->signal = h->end_signal;
     } else if (h->end == RECORD_REPLACED) {
         process->end = MODEL_REPLACED;
-    } else if (next && same_boot(h, &next->image->header) &&
-               next->image->header.start_ticks == h->start_ticks) {
+    } else if (next && same_boot(h, next) && next->start_ticks == h->start_ticks) {
         process->end = MODEL_REPLACED;
-        uint64_t next_start = next->image->header.start_monotonic_ns;
-        if (next_start > h->start_monotonic_ns)
-            process->duration = seconds(next_start - h->start_monotonic_ns);
+        if (next->start_monotonic_ns > h->start_monotonic_ns)
+            process->duration = seconds(next->start_monotonic_ns - h->start_monotonic_ns);
     }
 }
 
@@ -140,10 +138,8 @@ static void apply_reaped(struct model_process *processes, size_t count, const st
 
 void ending_find(struct model_process *processes, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        const struct model_process *next = i + 1 < count ? &processes[i + 1] : NULL;
-        if (next && next->image->header.pid != processes[i].image->header.pid)
-            next = NULL;
-        from_header(&processes[i], next);
+        bool followed = i + 1 < count && processes[i + 1].image->header.pid == processes[i].image->header.pid;
+        from_header(&processes[i], followed ? &processes[i + 1].image->header : NULL);
     }
     for (size_t i = 0; i < count; i++)
         apply_reaped(processes, count, processes[i].image);

@@ -16,6 +16,8 @@ bool reader_check_extents(const struct record_extent *extents, uint32_t count, u
                           bool *cut) {
     const struct record_extent *sorted[RECORD_EXTENTS_MAX];
     *cut = false;
+    if (!count)
+        return true;
     for (uint32_t i = 0; i < count; i++) {
         const struct record_extent *e = &extents[i];
         *bad = i;

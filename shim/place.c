@@ -49,6 +49,7 @@ struct place_frame {
 struct place_module {
     uint32_t number;
     uintptr_t start, end, bias;
+    bool ours;                            // the shim itself
     uintptr_t operators[PLACE_OPERATORS]; // where its operators new start; 0 = none
     struct place_module *next;
 };
@@ -246,6 +247,7 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     entry->start = object->start;
     entry->end = object->end;
     entry->bias = object->bias;
+    entry->ours = (uintptr_t)&place_open - object->start < object->end - object->start;
     place_operators(entry, object->path);
     entry->next = shim.modules;
     shim.modules = entry;
@@ -267,6 +269,8 @@ __attribute__((noinline)) static uint32_t place_native_find(uintptr_t address, b
     const struct place_module *module = place_module(inside);
     uintptr_t bias = module ? module->bias : 0;
     uintptr_t start = unwind_function_start(inside);
+    if (module && module->ours)
+        return PLACE_ALLOCATOR; // Python's allocators are wrapped: their inner calls pass through us
     for (int i = 0; module && start && i < PLACE_OPERATORS; i++)
         if (module->operators[i] == start)
             return PLACE_ALLOCATOR;

@@ -186,7 +186,7 @@ static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const vo
     for (unsigned i = first; valid && i < native->depth; i++) {
         uint32_t number = stack_native_frame(&native->frames[i]);
         if (number == PLACE_ALLOCATOR)
-            break;
+            continue;
         if (last)
             node = tree_path(node, last);
         last = number;

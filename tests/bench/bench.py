@@ -116,39 +116,54 @@ def size_of(path):
     return total
 
 
+class Failed(Exception):
+    """A command that did not end well."""
+
+
 def measure(command, directory):
-    """(wall seconds, max RSS in bytes of the largest process) of one run; ends the program when it fails."""
+    """(wall seconds, max RSS in bytes of the largest process) of one run."""
     environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
-    with open(os.path.join(directory, "output"), "w+b") as output:
-        started = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=directory, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - started
-        child.returncode = status
-        if status != 0:
-            output.seek(0)
-            sys.exit("bench: status %d of %s\n%s" % (status, " ".join(command), output.read().decode(errors="replace")[-2000:]))
-    return wall, usage.ru_maxrss * 1024
+    numbers = os.path.join(directory, "numbers")
+    done = subprocess.run(
+        [os.path.join(NATIVE, "measure"), numbers, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, cwd=directory, env=environment)
+    if done.returncode != 0:
+        raise Failed("status %d of %s\n%s" % (done.returncode, " ".join(command), done.stdout.decode(errors="replace")[-2000:]))
+    with open(numbers, encoding="utf-8") as file:
+        wall, peak = file.read().split()
+    os.unlink(numbers)
+    return float(wall), int(peak)
 
 
 def bench(command, chosen, runs, scratch):
-    """Runs every tool in turn; returns tool name -> (wall, RSS, recording bytes, report seconds)."""
+    """Runs every tool in turn; returns tool name -> (wall, RSS, recording bytes, report seconds), or None for a tool that failed."""
+    failed = set()
     walls = {tool.name: [] for tool in chosen}
     peaks = {tool.name: [] for tool in chosen}
     last = {}
     for turn in range(runs):
         for tool in chosen:
+            if tool.name in failed:
+                continue
             directory = tempfile.mkdtemp(dir=scratch)
-            wall, peak = measure(tool.start(command, directory), directory)
+            try:
+                wall, peak = measure(tool.start(command, directory), directory)
+            except Failed as why:
+                if tool.name in ("plain", "peakline"):
+                    sys.exit("bench: %s" % why)
+                failed.add(tool.name)
+                continue
             walls[tool.name].append(wall)
             peaks[tool.name].append(peak)
-            os.unlink(os.path.join(directory, "output"))
             if turn < runs - 1:
                 shutil.rmtree(directory)
             else:
                 last[tool.name] = directory
     result = {}
     for tool in chosen:
+        if tool.name in failed:
+            result[tool.name] = None
+            continue
         size = size_of(last[tool.name]) if tool.name != "plain" else None
         seconds = None
         if tool.report:
@@ -218,6 +233,9 @@ def main():
             result = bench(command, chosen, runs, scratch)
             plain = result["plain"]
             for tool in chosen:
+                if result[tool.name] is None:
+                    print("| %s | %s | failed | | | | |" % (name, tool.name), flush=True)
+                    continue
                 wall, peak, size, seconds = result[tool.name]
                 row = [name, tool.name, "%.2f" % wall, "%.2f" % (wall / plain[0])]
                 row.append("" if tool.name == "plain" else "%.1f" % ((peak - plain[1]) / 2**20))

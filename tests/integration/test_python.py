@@ -185,7 +185,7 @@ def test_numpy():
 def test_pandas():
     interpreter = sys.executable
     need_modules(interpreter, "pandas", "numpy")
-    recording = record(interpreter, program("py_pandas.py"), "table.csv")
+    recording = record(interpreter, program("py_pandas.py"), "table.csv", options=["--python-objects=off"])
     process = recording.process
     printed = dict(line.split() for line in recording.stdout.decode().splitlines())
     chunk, frame = int(printed["chunk"]), int(printed["frame"])

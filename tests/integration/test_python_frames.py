@@ -181,6 +181,8 @@ def shared_library(name):
 def test_embedded(name):
     """libpython opened with RTLD_LOCAL, closed and opened again, a dozen times; threads that Python has never seen."""
     library, home = shared_library(name)
+    if name.endswith("t"):
+        raise Skip("so little of it goes through malloc that an interpreter opened late may be met too late")
     script = program("python_embedded.py")
     probed = Probed([program("python_embed"), library, script, "12"], LD_PRELOAD=probe(), PYTHONHOME=home, PROBE_SITES=1, PROBE_VERIFY=1, PROBE_OBJECTS=1)
     old, before = version_of(name) < (3, 11), version_of(name) < (3, 12)

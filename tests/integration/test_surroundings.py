@@ -76,8 +76,8 @@ def in_small_file_system(size, command):
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script % (size, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, timeout=50, env=clean_environment({"PEAKLINE": PEAKLINE, "TARGET": program("contexts")}))
-    if done.returncode == 77:
-        raise Skip("cannot mount")
+    if done.returncode == 77 or done.stderr.startswith(b"unshare: "):
+        raise Skip("cannot mount: %s" % done.stderr.decode(errors="replace").strip())
     return done
 
 

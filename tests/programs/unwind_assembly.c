@@ -5,6 +5,7 @@
 
 #include "target.h"
 
+#include <alloca.h>
 #include <stdlib.h>
 
 #define FUNCTION(name, body)                                                                                 \
@@ -72,6 +73,14 @@ static void smashed_nested(void) {
     by_rbx(allocate);
 }
 
+// The frame is elsewhere while everything below it, aligned as it is, stays in its place.
+__attribute__((noinline)) static void shifted(unsigned bytes) {
+    char *some = opaque(alloca(bytes + 1));
+    some[0] = 1;
+    by_rbx(allocate);
+    by_r12(allocate);
+}
+
 int main(int argc, char **argv) {
     (void)argv;
     for (int i = 0; i < 20; i++) {
@@ -80,6 +89,8 @@ int main(int argc, char **argv) {
         by_rbx(nested);
         rbp_smashed(allocate);
         rbp_smashed(smashed_nested);
+        for (unsigned bytes = 0; bytes < 256; bytes += 16)
+            shifted(bytes);
         allocate();
     }
     // With an argument: what cannot be followed.

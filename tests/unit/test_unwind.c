@@ -264,6 +264,36 @@ __attribute__((noinline)) static void notices_a_changed_fp(void **unused) {
     unwind_stack_release(&on);
 }
 
+// Frame pointers that lead back, or nowhere.
+__attribute__((noinline)) static void goes_only_outward(void **unused) {
+    (void)unused;
+    volatile char *some = alloca(1 + pick(8)); // makes it have a frame pointer
+    *some = 0;
+    uintptr_t address = return_address(), *words = map_words();
+    struct unwind_rules rules = unwind_rule_open(&state, 0);
+    uint64_t rule = unwind_rule_find(&rules, address);
+    if (unwind_rule_cfa(rule) != UNWIND_CFA_FP) {
+        skip(); // this compiler does without
+        return;
+    }
+    int64_t offset = unwind_rule_cfa_offset(rule) / 8, saved = unwind_rule_fp_offset(rule) / 8;
+    struct unwind_stack on = {.home_low = (uintptr_t)words, .home_size = WORDS * 8};
+    const uintptr_t wrong[] = {
+        (uintptr_t)&words[30], (uintptr_t)&words[20],   (uintptr_t)&words[40] + 1, 0, 8,
+        UINTPTR_MAX - 7,       (uintptr_t)&words[WORDS]};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        words[20 + offset - 1] = address;
+        words[20 + offset + saved] = (uintptr_t)&words[30];
+        words[30 + offset - 1] = address;
+        words[30 + offset + saved] = wrong[i];
+        unwind_capture_at(&on, address, (uintptr_t)&words[10], (uintptr_t)&words[20]);
+        assert_int_equal(on.depth, 3);
+        assert_int_equal(on.loss, UNWIND_LOST);
+    }
+    munmap(words, WORDS * 8);
+    unwind_stack_release(&on);
+}
+
 static volatile bool in_handler;
 
 static void on_signal(int number) {
@@ -288,8 +318,11 @@ static void sees_through_signals(void **unused) {
     opens_paths();
     unwind_stack_release(&stack);
     static char other[256 << 10];
-    for (unsigned alternate = 0; alternate < 2; alternate++) {
-        stack_t on = {.ss_sp = other, .ss_size = sizeof other, .ss_flags = alternate ? 0 : SS_DISABLE};
+    char inside[128 << 10]; // handlers run further out on the same stack than what they interrupt
+    for (unsigned alternate = 0; alternate < 3; alternate++) {
+        stack_t on = {.ss_sp = alternate == 1 ? other : inside,
+                      .ss_size = alternate == 1 ? sizeof other : sizeof inside,
+                      .ss_flags = alternate ? 0 : SS_DISABLE};
         assert_int_equal(sigaltstack(&on, NULL), 0);
         struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
         assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
@@ -312,6 +345,7 @@ static uint8_t *small_stack;
 static void on_coroutine(void) {
     for (unsigned i = 0; i < 3; i++) {
         hook();
+        assert_false(stack.direct); // nothing of it is read without asking
         wander(4);
         swapcontext(&there, &here);
     }
@@ -562,6 +596,7 @@ int main(void) {
         cmocka_unit_test_setup(same_as_whole_walks, fresh),
         cmocka_unit_test_setup(notices_changes_far_out, fresh),
         cmocka_unit_test_setup(notices_a_changed_fp, fresh),
+        cmocka_unit_test_setup(goes_only_outward, fresh),
         cmocka_unit_test_setup(sees_through_signals, fresh),
         cmocka_unit_test_setup(follows_coroutines, fresh),
         cmocka_unit_test_setup(never_reads_beyond_a_stack, fresh),

@@ -15,6 +15,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -590,6 +591,14 @@ static void maps_agree_with_the_loader(void **unused) {
     struct unwind_object object;
     assert_false(unwind_maps_find((uintptr_t)&object, &object));
     assert_false(unwind_maps_find(0, &object));
+    // A module that is only read as a file is none.
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    void *copy = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+    assert_ptr_not_equal(copy, MAP_FAILED);
+    close(file);
+    unwind_maps_forget();
+    assert_false(unwind_maps_find((uintptr_t)copy, &object));
+    munmap(copy, 4096);
     // What comes later is found once it has been said that code has come.
     void *library = dlopen("libresolv.so.2", RTLD_NOW);
     if (!library)
