@@ -9,7 +9,10 @@
 #include "shim/place.h"
 #include "shim/tree.h"
 
-#define STACK_TEXT 8192 // bytes for a file's and a function's name
+#include <string.h>
+
+#define STACK_SWITCH_FRAMES 8 // innermost frames among which greenlet's would be while it switches
+#define STACK_TEXT 8192       // bytes for a file's and a function's name
 
 // The innermost frame's node of the previous stack, and how deep that was.
 struct stack_leaf {
@@ -86,9 +89,31 @@ static uint32_t stack_python_frame(struct stack *stack, const struct python_fram
     uint32_t number = place_python((struct place_text){location.file, location.file_length},
                                    (struct place_text){location.name, location.name_length},
                                    location.first_line, location.line);
+    if (shim_unlikely(!shim.greenlets) && memmem(location.file, location.file_length, "/greenlet/", 10))
+        shim.greenlets = true;
     if (known)
         *known = number;
     return number;
+}
+
+// Whether greenlet is at work right now. While it swaps C stacks it allocates, and the interpreter's own
+// chain of frames leads through the C stack in 3.11 and 3.12 (PyThreadState.cframe): at that moment, to
+// another greenlet's bytes.
+__attribute__((noinline)) static bool stack_switching(struct stack *stack, const void *frame) {
+    struct unwind_stack *native = &stack->native;
+    unwind_capture(native, frame);
+    bool found = false;
+    for (unsigned i = 0; i < STACK_SWITCH_FRAMES && i < native->depth && !found; i++) {
+        uintptr_t address = native->frames[native->depth - 1 - i].value;
+        struct unwind_object object;
+        if (!shim.greenlet_high && unwind_find(address, &object) && strstr(object.path, "/_greenlet.")) {
+            shim.greenlet_low = object.start;
+            shim.greenlet_high = object.end;
+        }
+        found = address - shim.greenlet_low < shim.greenlet_high - shim.greenlet_low;
+    }
+    unwind_stack_reset(native); // these frames got no nodes
+    return found;
 }
 
 // 0: this thread has no Python stack.
@@ -201,7 +226,7 @@ static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const vo
 static uint32_t stack_present(struct stack *stack, const void *frame) {
     if (shim_unlikely(stack->code_epoch != shim.code_epoch || stack->tree_epoch != shim.tree_epoch))
         stack_reset(stack);
-    if (python_found()) {
+    if (python_found() && !(shim_unlikely(shim.greenlets) && stack_switching(stack, frame))) {
         uint32_t node = stack_python(stack);
         if (node)
             return shim_unlikely(config.native) ? stack_native_inside(stack, node, frame) : node;

@@ -15,11 +15,11 @@
 
 // Bounds for what a processor can do in one tick of its time-stamp counter, generously: eight cycles, each
 // with a call or with 128 bytes copied.
-#define UNWIND_DEEP 1024 // frames that are compared in any case
+#define UNWIND_COMPARED 1024 // frames that are compared in any case
 #define UNWIND_CALLS_A_TICK 8
 #define UNWIND_BYTES_A_TICK 1024
 
-// Zero state until unwind_init: rules are then made anew each time.
+// Until unwind_init, one like any other.
 static struct unwind_state unwind_unset;
 static struct unwind_state *unwind = &unwind_unset;
 
@@ -74,9 +74,9 @@ static __attribute__((noinline)) uint32_t unwind_verify_deep(struct unwind_stack
     const struct unwind_frame *frames = stack->frames;
     uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
     uint32_t low = 0;
-    if (ticks < UINT32_MAX && frame > UNWIND_DEEP + ticks * UNWIND_CALLS_A_TICK) {
+    if (ticks < UINT32_MAX && frame > UNWIND_COMPARED + ticks * UNWIND_CALLS_A_TICK) {
         uintptr_t beyond = frames[frame].slot + ticks * UNWIND_BYTES_A_TICK;
-        uint32_t high = frame - (uint32_t)(UNWIND_DEEP + ticks * UNWIND_CALLS_A_TICK);
+        uint32_t high = frame - (uint32_t)(UNWIND_COMPARED + ticks * UNWIND_CALLS_A_TICK);
         // The innermost of those far enough out by both measures: slots descend.
         while (low < high) {
             uint32_t middle = low + (high - low + 1) / 2;
@@ -94,7 +94,7 @@ static __attribute__((noinline)) uint32_t unwind_verify_deep(struct unwind_stack
 // Are the callers of a frame what they were? 0 if so; otherwise the end of the words that are not known to
 // be, the last of which has changed.
 static inline uint32_t unwind_verify(struct unwind_stack *stack, uint32_t frame) {
-    if (unwind_unlikely(frame > UNWIND_DEEP))
+    if (unwind_unlikely(frame > UNWIND_COMPARED))
         return unwind_verify_deep(stack, frame);
     return unwind_compare(stack->words, 0, unwind_words_before(stack, frame));
 }
@@ -108,7 +108,7 @@ static uint32_t unwind_owner(const struct unwind_frame *frames, uint32_t count, 
 
 // The end of a capture.
 static inline unsigned unwind_stamp(struct unwind_stack *stack, unsigned unchanged) {
-    if (unwind_unlikely(stack->depth > UNWIND_DEEP))
+    if (unwind_unlikely(stack->depth > UNWIND_COMPARED))
         stack->time = __builtin_ia32_rdtsc();
     return unchanged;
 }

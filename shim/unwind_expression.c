@@ -158,7 +158,7 @@ static void expression_binary(struct machine *machine, uint8_t op) {
         result = ub < 64 ? ua >> ub : 0;
         break;
     case OP_SHRA:
-        result = (uint64_t)(a >> (ub < 64 ? ub : 63));
+        result = ub < 63 ? (uint64_t)(a >> ub) : (uint64_t) - (a < 0);
         break;
     case OP_EQ:
         result = a == b;

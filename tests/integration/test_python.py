@@ -181,6 +181,18 @@ def test_numpy():
     expect(process.line("expression")["total"], peak_bytes=(2 * array, 3 * array + 16384))
 
 
+@python_cases()
+def test_greenlets(version):
+    """C stacks that are swapped beneath the interpreter: no crash, each line its own bytes, objects recorded or not."""
+    interpreter = python(version)
+    need_modules(interpreter, "greenlet")
+    for mode in ("exact", "off"):
+        process = record(interpreter, program("python_greenlets.py"), options=["--python-objects=" + mode], output=mode).process
+        for line, function, size in ((11, "first", 7001000), (19, "second", 7002000), (13, "first", 7003000)):
+            (found,) = [each for each in process["lines"] if each["line"] == line and each["function"] == function]
+            assert size <= found["self"]["peak_bytes"] <= size + 4096, found
+
+
 @limit(120)
 def test_pandas():
     interpreter = sys.executable
