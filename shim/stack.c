@@ -11,8 +11,9 @@
 
 #include <string.h>
 
-#define STACK_SWITCH_FRAMES 8 // innermost frames among which greenlet's would be while it switches
-#define STACK_TEXT 8192       // bytes for a file's and a function's name
+#define STACK_SWITCH_FRAMES                                                                                  \
+    3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
+#define STACK_TEXT 8192 // bytes for a file's and a function's name
 
 // The innermost frame's node of the previous stack, and how deep that was.
 struct stack_leaf {
