@@ -303,7 +303,6 @@ uint32_t place_native(uintptr_t address, bool exact) {
 void place_unloaded(void) {
     struct record_module *modules = (struct record_module *)shim.tables[RECORD_MODULES].base;
     uint64_t now = clock_monotonic() - shim.header->start_monotonic_ns;
-    bool gone = false;
     for (struct place_module **link = &shim.modules; *link;) {
         struct place_module *module = *link;
         struct unwind_object object;
@@ -313,13 +312,11 @@ void place_unloaded(void) {
             continue;
         }
         modules[module->number].unloaded_ns = now;
-        unwind_forget(module->start, module->end);
         *link = module->next;
         arena_free(module, sizeof *module);
-        gone = true;
     }
-    if (!gone)
-        return;
+    // Also when nothing is gone yet: this is called before an unloading, too.
+    unwind_forget(0, UINTPTR_MAX);
     __builtin_memset(shim.addresses, 0, PLACE_ADDRESSES * sizeof *shim.addresses);
     __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
 }

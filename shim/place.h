@@ -21,8 +21,8 @@ struct place_text {
 // Frame of a line of a Python function. `line` 0 = none.
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
-// Instead of a frame: the C++ library's operator new, which is to the program what malloc is, and the shim itself.
-// Neither gets a frame.
+// Instead of a frame: the C++ library's operator new, which is to the program what malloc is, and the shim
+// itself. Neither gets a frame.
 #define PLACE_ALLOCATOR UINT32_MAX
 
 // Frame of a native call site: a return address, or, with `exact`, the address of an interrupted instruction.

@@ -217,12 +217,14 @@ void track_unmap(struct thread *thread, void *address, size_t length) {
     lock_drop(&shim.lock, locked);
 }
 
-void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length) {
+void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length,
+                 bool kept) {
     (void)thread;
     bool locked = lock_take(&shim.lock);
     uint32_t node = mapped_find((uintptr_t)old);
     if (node) { // else a file's mapping, or one that is not the program's
-        mapped_remove((uintptr_t)old, old_length);
+        if (!kept)
+            mapped_remove((uintptr_t)old, old_length);
         mapped_add((uintptr_t)address, length, node);
     }
     lock_drop(&shim.lock, locked);

@@ -29,7 +29,8 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *bl
 // Anonymous memory: after mmap, before munmap, after mremap.
 void track_map(struct thread *thread, void *address, size_t length, const void *frame);
 void track_unmap(struct thread *thread, void *address, size_t length);
-void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length);
+void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length,
+                 bool kept);
 
 // Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
 // is left as it is.

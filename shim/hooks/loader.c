@@ -7,14 +7,20 @@
 #include "shim/process.h"
 #include "shim/real.h"
 
-int dlclose(void *handle) {
-    if (!real_resolve())
-        return 0;
-    int result = real.dlclose(handle);
+static void loader_forget(void) {
     struct thread *thread = guard_enter();
     if (thread) {
         process_unloaded();
         guard_leave(thread);
     }
+}
+
+int dlclose(void *handle) {
+    if (!real_resolve())
+        return 0;
+    // Before as well: another thread may load other code there as soon as the addresses are free.
+    loader_forget();
+    int result = real.dlclose(handle);
+    loader_forget();
     return result;
 }

@@ -13,6 +13,9 @@
 
 #define HERE __builtin_frame_address(0)
 #define MAPPING_PAGE 4096u
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4 // Linux 5.7
+#endif
 
 static size_t mapping_round(size_t length) {
     return (length + MAPPING_PAGE - 1) & ~(size_t)(MAPPING_PAGE - 1);
@@ -85,7 +88,9 @@ void *mremap(void *address, size_t old_length, size_t new_length, int flags, ...
     void *result = real.mremap(address, old_length, new_length, flags, target);
     struct thread *thread = result != MAP_FAILED ? guard_enter() : NULL;
     if (thread) {
-        track_remap(thread, address, mapping_round(old_length), result, mapping_round(new_length));
+        // With MREMAP_DONTUNMAP the old range stays mapped, empty.
+        track_remap(thread, address, mapping_round(old_length), result, mapping_round(new_length),
+                    flags & MREMAP_DONTUNMAP);
         guard_leave(thread);
     }
     return result;

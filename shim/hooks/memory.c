@@ -12,6 +12,12 @@
 
 #define HERE __builtin_frame_address(0)
 
+// The guard was taken already: a signal handler allocates that has interrupted us. It is not on the books.
+static void memory_missed(const void *block) {
+    if (block && thread_self.busy && thread_self.generation == shim.generation)
+        shim_lose(RECORD_LOST_REENTRANT);
+}
+
 void *malloc(size_t size) {
     if (shim_unlikely(!real.malloc) && !real_resolve())
         return real_early_alloc(size, 16);
@@ -20,6 +26,8 @@ void *malloc(size_t size) {
     if (shim_likely(thread)) {
         track_alloc(thread, block, size, HERE);
         guard_leave(thread);
+    } else {
+        memory_missed(block);
     }
     return block;
 }
@@ -32,6 +40,8 @@ void *calloc(size_t count, size_t size) {
     if (shim_likely(thread)) {
         track_alloc(thread, block, count * size, HERE); // no overflow where there is a block
         guard_leave(thread);
+    } else {
+        memory_missed(block);
     }
     return block;
 }
@@ -72,7 +82,9 @@ void *realloc(void *block, size_t size) {
     if (shim_unlikely(!thread)) {
         if (thread_self.busy)
             track_free_nested(&thread_self, block);
-        return real.realloc(block, size);
+        void *moved = real.realloc(block, size);
+        memory_missed(moved);
+        return moved;
     }
     struct live_block old;
     bool known = track_detach(block, &old);
@@ -104,6 +116,8 @@ static inline void *memory_aligned(void *block, size_t size, const void *frame) 
     if (shim_likely(thread)) {
         track_alloc(thread, block, size, frame);
         guard_leave(thread);
+    } else {
+        memory_missed(block);
     }
     return block;
 }

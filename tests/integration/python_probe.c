@@ -7,7 +7,8 @@
 //   PROBE_OUTPUT   file to append to
 //   PROBE_SITES    1: a line for each malloc of 7000000 <= size < 7100000:
 //                  size, line, first line, depth, thread's id, file, name, callers' names; tab-separated
-//   PROBE_VERIFY   N: every capture is compared, and of every N-th one the text of each frame, too; the first 20
+//   PROBE_VERIFY   N: every capture is compared, and of every N-th one the text of each frame, too; the first
+//   20
 //                  differences are written as lines "differs ..."
 //   PROBE_OBJECTS  1: Python's object allocators are wrapped, and the stack of every event is captured
 // The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N version=V note=...".

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/fold.c shim/tree.c shim/owner.c shim/peak.c shim/arena.c tests/unit/shim_double.c
 //
-// Forgetting contexts against brute force: random programs in a tree that is far too small for them. What every line
-// and function allocated and freed must be exact however often its contexts are folded, and so must the process's
-// totals; what they hold may be missing no more than the recording admits.
+// Forgetting contexts against brute force: random programs in a tree that is far too small for them. What
+// every line and function allocated and freed must be exact however often its contexts are folded, and so
+// must the process's totals; what they hold may be missing no more than the recording admits.
 
 #include "shim/fold.h"
 #include "shim/owner.h"
@@ -152,8 +152,8 @@ static void compare(const struct judge *got, const struct judge *wanted, int64_t
     assert_true(got->live >= wanted->live - unseen);
 }
 
-static void check_one(uint32_t frame, uint32_t function, const struct record_account *account, uint32_t folded,
-                      const struct judge *self_wanted, const struct judge *total_wanted) {
+static void check_one(uint32_t frame, uint32_t function, const struct record_account *account,
+                      uint32_t folded, const struct judge *self_wanted, const struct judge *total_wanted) {
     struct judge self = {0}, total = {0};
     for (uint32_t n = 2; n < shim.header->tables[RECORD_NODES].count; n++) {
         const struct record_node *node = shim_node(n);
@@ -166,7 +166,8 @@ static void check_one(uint32_t frame, uint32_t function, const struct record_acc
     }
     int64_t unseen = add_folded(&self, &total, folded);
     compare(&self, self_wanted, unseen);
-    // The tree keeps folded live bytes beneath those who stay, so only the folded ones' own totals may lack them.
+    // The tree keeps folded live bytes beneath those who stay, so only the folded ones' own totals may lack
+    // them.
     compare(&total, total_wanted, unseen);
     assert_true(account->total_live <= total_wanted->live);
     assert_true(account->total_live >= total_wanted->live - unseen);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/python/layout.c
 //
-// The choice of a layout, and what an interpreter says about itself. The numbers themselves are checked against the
-// interpreters' headers by scripts/python-layouts.py.
+// The choice of a layout, and what an interpreter says about itself. The numbers themselves are checked
+// against the interpreters' headers by scripts/python-layouts.py.
 
 #include "shim/python/layout.h"
 
@@ -39,9 +39,9 @@ static void describe(void) {
     offsets[1] = 0x030e00f0;
     static const struct {
         unsigned index, value;
-    } fields[] = {{26, 72},  {32, 8},   {33, 0},   {34, 56},  {36, 74}, {40, 112}, {41, 120}, {42, 128},
-                  {44, 68},  {43, 136}, {48, 208}, {51, 8},   {75, 16}, {76, 32},  {78, 32},  {79, 16},
-                  {80, 40}};
+    } fields[] = {{26, 72},  {32, 8},   {33, 0},  {34, 56},  {36, 74},  {40, 112},
+                  {41, 120}, {42, 128}, {44, 68}, {43, 136}, {48, 208}, {51, 8},
+                  {75, 16},  {76, 32},  {78, 32}, {79, 16},  {80, 40}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         offsets[fields[i].index] = fields[i].value;
 }

@@ -59,7 +59,8 @@ static void locations_kinds(void **state) {
     for (int unit = 0; unit < 16; unit++)
         for (int byte = 0; byte < 2; byte++) {
             int near;
-            assert_int_equal(lines_locations(table, sizeof table, 50, 2 * unit + byte, &near), expected[unit]);
+            assert_int_equal(lines_locations(table, sizeof table, 50, 2 * unit + byte, &near),
+                             expected[unit]);
             assert_int_equal(near, unit == 11 ? 18 : expected[unit]);
         }
 }
@@ -125,8 +126,8 @@ static void garbage_stays_inside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lnotab_steps),     cmocka_unit_test(ranges_steps),
-        cmocka_unit_test(locations_kinds),  cmocka_unit_test(locations_random),
+        cmocka_unit_test(lnotab_steps),         cmocka_unit_test(ranges_steps),
+        cmocka_unit_test(locations_kinds),      cmocka_unit_test(locations_random),
         cmocka_unit_test(garbage_stays_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

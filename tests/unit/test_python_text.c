@@ -16,7 +16,8 @@
 static const struct {
     unsigned minor;
     bool free_threaded;
-} versions[] = {{8, false}, {11, false}, {12, false}, {13, false}, {13, true}, {14, false}, {14, true}, {15, true}};
+} versions[] = {{8, false}, {11, false}, {12, false}, {13, false},
+                {13, true}, {14, false}, {14, true},  {15, true}};
 
 static char object[4096] __attribute__((aligned(16)));
 
