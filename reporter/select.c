@@ -151,7 +151,8 @@ uint32_t *select_lines(const struct model_process *process, const struct metrics
     size_t found = 0;
     for (uint32_t i = 0; i < process->line_count; i++) {
         const struct model_line *line = &process->lines[i];
-        if (metrics->lines[i].contexts && function_selected(process, line->function, line->file, options))
+        if ((metrics->lines[i].contexts || metrics->lines[i].folded) &&
+            function_selected(process, line->function, line->file, options))
             orders[found++] = (struct order){.number = i,
                                              .entry = &metrics->lines[i],
                                              .file = line->file,
@@ -168,7 +169,8 @@ uint32_t *select_functions(const struct model_process *process, const struct met
     size_t found = 0;
     for (uint32_t i = 0; i < process->function_count; i++) {
         const struct model_function *function = &process->functions[i];
-        if (metrics->functions[i].contexts && function_selected(process, i, function->file, options))
+        if ((metrics->functions[i].contexts || metrics->functions[i].folded) &&
+            function_selected(process, i, function->file, options))
             orders[found++] = (struct order){.number = i,
                                              .entry = &metrics->functions[i],
                                              .file = function->file,

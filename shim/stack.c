@@ -10,6 +10,7 @@
 #include "shim/tree.h"
 
 #include <string.h>
+#include <sys/auxv.h>
 
 #define STACK_SWITCH_FRAMES                                                                                  \
     3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
@@ -155,6 +156,14 @@ static uint32_t stack_native_frame(const struct unwind_frame *frame) {
     return place_native(frame->value, frame->flags & UNWIND_EXACT_PC);
 }
 
+// Constructors run before main are called by the loader's first code, which has no unwind information: there
+// is no caller to be missed.
+static bool stack_ends_in_loader(const struct unwind_stack *native) {
+    struct unwind_object object;
+    return !(native->loss & UNWIND_DEEP) && unwind_find(native->frames[0].value, &object) &&
+           object.start == getauxval(AT_BASE);
+}
+
 static uint32_t stack_native(struct stack *stack, const void *frame) {
     unsigned unchanged = unwind_capture(&stack->native, frame);
     struct unwind_stack *native = &stack->native;
@@ -162,7 +171,7 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
         return stack->native_leaf.node;
     if (native->depth == 0)
         return TREE_ROOT; // there was no memory
-    if (native->loss && !unchanged)
+    if (native->loss && !unchanged && !stack_ends_in_loader(native))
         shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
     bool locked = lock_take(&shim.lock);
     if (stack_prepare(stack, native->depth - unchanged, native->depth)) {

@@ -41,6 +41,9 @@ bool tree_open(void) {
 }
 
 void tree_prepare(uint32_t frames) {
+    // Of a stack that is deeper than that most frames are recursion, which takes no room.
+    if (frames > TREE_PREPARED)
+        frames = TREE_PREPARED;
     if (shim_likely(shim.nodes_free_count >= frames) || shim.tree_full ||
         recording_reserve(RECORD_NODES, frames - shim.nodes_free_count))
         return;

@@ -185,6 +185,11 @@ static int write_report(const struct report *report, struct model *model) {
         return 2;
     }
     if (!atomic_finish(&atomic, true)) {
+        if (errno == EPIPE && !report->output) {
+            // Whoever read the report has seen enough (`| head`): end like any other filter, without a word.
+            signal(SIGPIPE, SIG_DFL);
+            raise(SIGPIPE);
+        }
         message_print("report: %s cannot be written: %s", report->output ? report->output : "the report",
                       strerror(errno));
         return 2;

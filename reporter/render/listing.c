@@ -40,7 +40,7 @@ void listing_sort_lines(struct listing *listing) {
     listing->first_line_of = memory_alloc((size_t)p->function_count + 1, sizeof *listing->first_line_of);
     uint32_t count = 0;
     for (uint32_t i = 0; i < p->line_count; i++)
-        if (listing->metrics->lines[i].contexts)
+        if (listing->metrics->lines[i].contexts || listing->metrics->lines[i].folded)
             listing->lines[count++] = i;
     sorting = listing;
     if (count)

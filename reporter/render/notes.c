@@ -73,9 +73,11 @@ static void add_folded(struct notes *notes, const struct model_process *process)
     char number[TEXT_SIZE_MAX];
     if (folded)
         add(notes,
-            memory_print("%s small contexts were folded into their callers to keep the recording small; "
-                         "lines and functions kept their numbers.",
-                         text_count(number, folded)));
+            memory_print("%s small contexts were folded into their callers to keep the recording small%s.",
+                         text_count(number, folded),
+                         process->image->header.lost[RECORD_LOST_TABLE_FULL]
+                             ? ""
+                             : "; lines and functions kept their numbers"));
     if (process->image->orphan_count)
         add(notes,
             memory_print("%s contexts were being changed at the last moment: their callers are missing.",

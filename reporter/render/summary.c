@@ -37,10 +37,25 @@ static void print_top_line(const struct model_process *process, FILE *out) {
     const struct model_line *line = &process->lines[top];
     char size[TEXT_SIZE_MAX];
     char *name = text_escape_string(process->functions[line->function].name);
-    char *file = text_escape_string(line->file ? listing_short_path(process, line->file) : "?");
-    fprintf(out, "peakline: %s of it came from %s:%u (%s)\n", text_size(size, held), file, line->line, name);
+    if (line->file) {
+        char *file = text_escape_string(listing_short_path(process, line->file));
+        fprintf(out, "peakline: %s of it came from %s:%u (%s)\n", text_size(size, held), file, line->line,
+                name);
+        free(file);
+    } else {
+        fprintf(out, "peakline: %s of it came from %s\n", text_size(size, held), name);
+    }
     free(name);
-    free(file);
+}
+
+// A program's helpers (multiprocessing's, a daemon) may outlive it: that is no loss.
+static const char *state_of(const struct model *model) {
+    if (model->complete)
+        return "";
+    for (size_t i = 0; i < model->process_count; i++)
+        if (model->processes[i].end == MODEL_RUNNING)
+            return " (some of its processes still run)";
+    return " (incomplete: the report says why)";
 }
 
 int summary_print(const char *recording, FILE *out) {
@@ -66,8 +81,7 @@ int summary_print(const char *recording, FILE *out) {
         print_top_line(process, out);
     else
         free(error.file);
-    fprintf(out, "peakline: recorded in %s%s\n", path,
-            model->complete ? "" : " (incomplete: the report says why)");
+    fprintf(out, "peakline: recorded in %s%s\n", path, state_of(model));
     char *word = text_quote(recording);
     fprintf(out, "peakline: next: peakline report %s\n", word);
     free(word);

@@ -118,6 +118,16 @@ def test_more_contexts_than_fit():
     expect(process.line("late")["self"], allocations=1, peak_bytes=50021, live_at_exit_bytes=50021)
 
 
+@cases("1000", "50000")
+def test_a_very_deep_stack(depth):
+    process = record(program("deep"), depth).process
+    assert process.totals["folded_contexts"] == 0, process.totals
+    expect(process.line("first")["self"], allocations=1, allocated_bytes=1000003, peak_bytes=1000003)
+    expect(process.line("second")["self"], allocations=1, allocated_bytes=500009, peak_bytes=500009)
+    expect(process.line("deepest")["self"], allocations=1, allocated_bytes=777, peak_bytes=777)
+    expect(process.line("recursion")["total"], allocations=1, allocated_bytes=777, peak_bytes=777)
+
+
 def test_the_cap_by_default():
     recording = record(program("contexts"))
     size = sum(os.path.getsize(os.path.join(recording.path, name)) for name in os.listdir(recording.path))
