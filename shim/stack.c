@@ -25,6 +25,7 @@ struct stack_leaf {
 struct stack {
     struct stack *next; // of the free ones
     struct unwind_stack native;
+    struct unwind_stack look;    // native stacks that are only looked at: its nodes mean nothing
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct stack_leaf native_leaf, python_leaf;
     uint32_t code_epoch, tree_epoch;
@@ -33,6 +34,7 @@ struct stack {
 
 static void stack_reset(struct stack *stack) {
     unwind_stack_reset(&stack->native);
+    unwind_stack_reset(&stack->look);
     if (stack->python)
         python_forget(stack->python);
     stack->native_leaf.node = 0;
@@ -102,7 +104,7 @@ static uint32_t stack_python_frame(struct stack *stack, const struct python_fram
 // chain of frames leads through the C stack in 3.11 and 3.12 (PyThreadState.cframe): at that moment, to
 // another greenlet's bytes.
 __attribute__((noinline)) static bool stack_switching(struct stack *stack, const void *frame) {
-    struct unwind_stack *native = &stack->native;
+    struct unwind_stack *native = &stack->look;
     unwind_capture(native, frame);
     bool found = false;
     for (unsigned i = 0; i < STACK_SWITCH_FRAMES && i < native->depth && !found; i++) {
@@ -114,7 +116,6 @@ __attribute__((noinline)) static bool stack_switching(struct stack *stack, const
         }
         found = address - shim.greenlet_low < shim.greenlet_high - shim.greenlet_low;
     }
-    unwind_stack_reset(native); // these frames got no nodes
     return found;
 }
 
@@ -202,9 +203,8 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
 // that was called from Python has called. `leaf` is the Python stack's node.
 static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const void *frame) {
     struct unwind_object interpreter;
-    struct unwind_stack *native = &stack->native;
+    struct unwind_stack *native = &stack->look;
     unwind_capture(native, frame);
-    // Nodes of this stack are not kept: the Python frames that it hangs from are not known to the cache.
     unsigned first = native->depth;
     if (!unwind_find((uintptr_t)python_landmark(), &interpreter))
         return leaf;
@@ -229,7 +229,6 @@ static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const vo
     if (last)
         node = tree_leaf(node, last);
     lock_drop(&shim.lock, locked);
-    unwind_stack_reset(native);
     return valid ? node : TREE_ROOT;
 }
 

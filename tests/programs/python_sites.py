@@ -329,3 +329,17 @@ def tail(number):
 
 
 tail(0)
+
+for lines in range(40):
+    # The same place in memory, the same names, another line.
+    exec("\n" * lines + "malloc(sizes[58])")
+
+
+def again(lines):
+    inner = {}
+    exec("\n" * lines + "def inner(malloc, size):\n    malloc(size)\n", inner)
+    inner["inner"](malloc, sizes[59])
+
+
+for lines in range(40):
+    again(lines)
