@@ -19,7 +19,7 @@ COMMON := -std=gnu11 $(WARN) -I. -DPEAKLINE_VERSION='"$(VERSION)"' -D_GNU_SOURCE
 SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc \
 	-fno-stack-protector -fno-plt
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,--hash-style=gnu
-REPORTER_LIBS := -ldw -lelf -ljansson -lstdc++
+REPORTER_LIBS := -ldw -lelf -lstdc++
 
 SHIM_SRC := $(wildcard shim/*.c shim/hooks/*.c shim/python/*.c)
 REPORTER_SRC := $(wildcard reporter/*.c reporter/cmd/*.c reporter/render/*.c)

@@ -18,7 +18,7 @@ sets=${*:-build}
 packages() {
     case $1-$2 in
     debian-build)
-        echo gcc g++ make libc6-dev libunwind-dev uthash-dev libdw-dev libelf-dev libjansson-dev
+        echo gcc g++ make libc6-dev libunwind-dev uthash-dev libdw-dev libelf-dev
         ;;
     debian-demo) echo python3 python3-numpy python3-pandas python3-sklearn ;;
     debian-tests)
@@ -27,8 +27,7 @@ packages() {
         ;;
     debian-develop) echo clang clang-format clang-tidy cppcheck heaptrack ;;
     fedora-build)
-        echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel \
-            jansson-devel
+        echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel
         ;;
     fedora-demo) echo python3 python3-numpy python3-pandas python3-scikit-learn ;;
     fedora-tests)
@@ -36,7 +35,7 @@ packages() {
             python3-jsonschema libcap jemalloc gperftools-libs mimalloc python3-greenlet
         ;;
     fedora-develop) echo clang clang-tools-extra cppcheck heaptrack ;;
-    arch-build) echo gcc make libunwind uthash libelf jansson ;;
+    arch-build) echo gcc make libunwind uthash libelf ;;
     arch-demo) echo python python-numpy python-pandas python-scikit-learn ;;
     arch-tests) echo cmocka python python-numpy python-pandas python-scikit-learn python-jsonschema libcap jemalloc \
         gperftools mimalloc python-greenlet ;;
