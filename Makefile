@@ -32,10 +32,18 @@ UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
 SOURCES := $(wildcard shim/*.[ch] shim/*/*.[ch] reporter/*.[ch] reporter/*/*.[ch] tests/*/*.[ch])
 
 .PHONY: all
-all: $(BUILD)/peakline $(BUILD)/libpeakline.so ## build the program and the shim
+all: $(BUILD)/peakline $(BUILD)/libpeakline.so $(BUILD)/python ## build the program and the shim
 
 $(BUILD)/libpeakline.so: $(SHIM_OBJ)
 	$(CC) $(CFLAGS) $(SHIM_LINK) -o $@ $^
+
+# What Python programs find under `peakline run`, beside the shim as it is when installed.
+PYTHON_FILES := $(wildcard shim/python-package/peakline/*.py shim/python-startup/*.py)
+$(BUILD)/python: $(PYTHON_FILES) Makefile
+	@mkdir -p '$@/peakline'
+	install -m 644 shim/python-package/peakline/*.py '$@/peakline'
+	install -m 644 shim/python-startup/*.py '$@'
+	@touch '$@'
 
 $(BUILD)/peakline: $(REPORTER_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(REPORTER_LIBS)
@@ -116,9 +124,11 @@ INCLUDE := $(DESTDIR)$(PREFIX)/include
 HEADER := $(wildcard shim/peakline.h)
 
 install: all ## install below DESTDIR/PREFIX
-	install -d '$(BIN)' '$(LIB)' '$(MAN)' '$(COMPLETIONS)' '$(SHARE)'
+	install -d '$(BIN)' '$(LIB)/python/peakline' '$(MAN)' '$(COMPLETIONS)' '$(SHARE)'
 	install -m 755 '$(BUILD)/peakline' '$(BIN)/peakline'
 	install -m 644 '$(BUILD)/libpeakline.so' '$(LIB)/libpeakline.so'
+	install -m 644 '$(BUILD)'/python/*.py '$(LIB)/python'
+	install -m 644 '$(BUILD)'/python/peakline/*.py '$(LIB)/python/peakline'
 	install -m 644 reporter/peakline.1 '$(MAN)/peakline.1'
 	install -m 644 reporter/completion.bash '$(COMPLETIONS)/peakline'
 	install -m 644 reporter/report-schema.json '$(SHARE)/report-schema.json'
@@ -127,6 +137,7 @@ install: all ## install below DESTDIR/PREFIX
 uninstall: ## remove what install put there
 	rm -f '$(BIN)/peakline' '$(LIB)/libpeakline.so' '$(MAN)/peakline.1' '$(COMPLETIONS)/peakline' \
 		'$(SHARE)/report-schema.json' '$(INCLUDE)/peakline.h'
+	rm -rf '$(LIB)/python'
 	rmdir '$(LIB)' '$(SHARE)' 2>/dev/null || true
 
 clean: ## remove what was built

@@ -226,6 +226,12 @@ static void name_python(struct naming *n, const struct record_frame *frame,
     add_level(n, named, file, frame->line);
 }
 
+static void name_scope(struct naming *n, const struct record_function *function) {
+    struct model_function named = {.name = or_unknown(n, intern(n->model, n->process->image, function->name)),
+                                   .language = RECORD_SCOPE};
+    add_level(n, named, NULL, 0);
+}
+
 // What is known without debug information: the module and an offset in it; the function's own when it has
 // one, so that its call sites stay together.
 static const char *name_by_offset(struct naming *n, const char *module, const struct record_frame *frame,
@@ -281,6 +287,8 @@ static void name_frames(struct naming *n) {
         first_level[i] = (uint32_t)n->level_count;
         if (function->language == RECORD_PYTHON)
             name_python(n, frame, function);
+        else if (function->language == RECORD_SCOPE)
+            name_scope(n, function);
         else
             name_native(n, frame, function);
         first_level[i + 1] = (uint32_t)n->level_count;

@@ -5,6 +5,7 @@
 //   process   one image of one process, with its end worked out from all files of the recording
 //   function  a Python function or a native one (inlined ones included), known by file, first line and name
 //   line      a line of a file, in a function
+//   scope     a span that the program named; among the functions, with a name and nothing else
 //   level     one line on a stack. A Python frame is one level; a native frame is one or more: functions
 //             that the compiler inlined at the call site are levels of their own.
 //

@@ -118,6 +118,33 @@ char *preload_find(void) {
     return NULL;
 }
 
+char *preload_python(const char *shim) {
+    static const char name[] = "python";
+    char *path = realpath(shim, NULL), *directory = NULL;
+    if (path == NULL)
+        return NULL;
+    strrchr(path, '/')[1] = '\0';
+    if (asprintf(&directory, "%s%s", path, name) < 0)
+        directory = NULL;
+    free(path);
+    struct stat info;
+    if (directory != NULL && strchr(directory, ':') == NULL && stat(directory, &info) == 0 &&
+        S_ISDIR(info.st_mode))
+        return directory;
+    free(directory);
+    return NULL;
+}
+
+char *preload_list(const char *entry, const char *old) {
+    char *value = NULL;
+    size_t length = strlen(entry);
+    if (old == NULL || *old == '\0') // an empty entry would mean the current directory
+        return strdup(entry);
+    if (strncmp(old, entry, length) == 0 && (old[length] == '\0' || old[length] == ':'))
+        return strdup(old);
+    return asprintf(&value, "%s:%s", entry, old) < 0 ? NULL : value;
+}
+
 char *preload_prepend(const char *shim, const char *old) {
     char *value = NULL;
     size_t length = strlen(shim);

@@ -18,6 +18,14 @@
 // on failure.
 char *preload_find(void);
 
+// The directory that Python programs are to find first: beside the shim, wherever `shim` links to. malloc'd;
+// NULL when it is not there, or has a colon in its path, which PYTHONPATH cannot hold.
+char *preload_python(const char *shim);
+
+// `old`, a list with colons between its entries or NULL, with `entry` in front of it; malloc'd, NULL when out
+// of memory.
+char *preload_list(const char *entry, const char *old);
+
 // `old`, an LD_PRELOAD or NULL, with the shim in front of it; malloc'd, NULL when out of memory.
 char *preload_prepend(const char *shim, const char *old);
 

@@ -88,6 +88,8 @@ static bool check_header(struct input *in) {
         return refuse(in, offsetof(struct record_header, extents), "damaged: %u extents", h->extents);
     if (h->ticks > RECORD_TICKS_MAX)
         return refuse(in, offsetof(struct record_header, ticks), "damaged: %u ticks", h->ticks);
+    if (h->marks > RECORD_MARKS_MAX)
+        return refuse(in, offsetof(struct record_header, marks), "damaged: %u marks", h->marks);
     return in->size >= RECORD_FIRST_EXTENT || refuse_short(in, in->size);
 }
 
@@ -178,7 +180,10 @@ static bool read_tables(struct input *in, struct reader_image *image) {
     image->header = in->header;
     image->tick_count = in->header.ticks;
     image->ticks = memory_alloc(in->header.ticks, sizeof *image->ticks);
-    if (!read_at(in, RECORD_TICKS_AT, image->ticks, in->header.ticks * sizeof *image->ticks))
+    image->mark_count = in->header.marks;
+    image->marks = memory_alloc(in->header.marks, sizeof *image->marks);
+    if (!read_at(in, RECORD_TICKS_AT, image->ticks, in->header.ticks * sizeof *image->ticks) ||
+        !read_at(in, RECORD_MARKS_AT, image->marks, in->header.marks * sizeof *image->marks))
         return false;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (!read_table(in, tables[i].table, tables[i].records, tables[i].count))
@@ -260,6 +265,7 @@ void reader_unload(struct reader_image *image) {
 void reader_free_image(struct reader_image *image) {
     reader_unload(image);
     free(image->ticks);
+    free(image->marks);
     free(image->strings);
     free(image->reaped);
     free(image->path);

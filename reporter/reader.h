@@ -33,6 +33,7 @@ struct reader_image {
     uint64_t file_size;
     struct record_header header;
     struct record_tick *ticks;
+    struct record_mark *marks;
     char *strings; // the table; offsets as in the file
     struct record_module *modules;
     struct record_function *functions;
@@ -41,7 +42,7 @@ struct reader_image {
     struct record_reaped *reaped;
     struct record_folded *folded;
     // Entries, the unused entry 0 included: valid indices are below. Bytes for strings.
-    uint32_t tick_count, string_bytes, module_count, function_count, frame_count, node_count, reaped_count,
+    uint32_t tick_count, mark_count, string_bytes, module_count, function_count, frame_count, node_count, reaped_count,
         folded_count;
     // Nodes that were being changed at the last instant: they lost their place, and hang below the root.
     uint32_t orphan_count;

@@ -54,7 +54,7 @@ static bool module_ok(const struct reader_image *image, uint32_t i) {
 
 static bool function_ok(const struct reader_image *image, uint32_t i) {
     const struct record_function *f = &image->functions[i];
-    return (f->language == RECORD_PYTHON || f->language == RECORD_NATIVE) &&
+    return f->language >= RECORD_PYTHON && f->language <= RECORD_SCOPE &&
            (!f->module || f->module < image->module_count) && string_ok(image, f->file) &&
            string_ok(image, f->name) && (!f->folded || f->folded < image->folded_count);
 }
@@ -103,6 +103,16 @@ static bool check_header(const struct reader_image *image, struct reader_fault *
     return !h->current_node || h->current_node < image->node_count;
 }
 
+static bool check_marks(const struct reader_image *image, struct reader_fault *fault) {
+    for (uint32_t i = 0; i < image->mark_count; i++)
+        if (!string_ok(image, image->marks[i].name)) {
+            fault->offset = RECORD_MARKS_AT + i * sizeof *image->marks;
+            fault->what = "a mark whose name is outside the string table";
+            return false;
+        }
+    return true;
+}
+
 bool reader_check(struct reader_image *image, struct reader_fault *fault) {
     const struct {
         enum record_table table;
@@ -112,7 +122,7 @@ bool reader_check(struct reader_image *image, struct reader_fault *fault) {
                   {RECORD_FUNCTIONS, image->function_count, function_ok},
                   {RECORD_FRAMES, image->frame_count, frame_ok},
                   {RECORD_NODES, image->node_count, node_ok}};
-    if (!check_header(image, fault))
+    if (!check_header(image, fault) || !check_marks(image, fault))
         return false;
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (uint32_t i = 1; i < tables[t].count; i++)

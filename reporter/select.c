@@ -58,6 +58,8 @@ static bool match_function(const char *glob, const struct model_function *functi
 static bool function_selected(const struct model_process *process, uint32_t number, const char *file,
                               const struct select_options *options) {
     const struct model_function *function = &process->functions[number];
+    if (function->language == RECORD_SCOPE)
+        return false;
     if (options->function && !match_function(options->function, function))
         return false;
     return !options->file || match_file(options->file, file);
@@ -181,6 +183,20 @@ uint32_t *select_functions(const struct model_process *process, const struct met
     return finish(orders, found, options, count);
 }
 
+uint32_t *select_scopes(const struct model_process *process, const struct metrics *metrics,
+                        enum select_column sort, size_t *count) {
+    const struct select_options options = {.sort = sort};
+    struct order *orders = memory_alloc(process->function_count, sizeof *orders);
+    size_t found = 0;
+    for (uint32_t i = 0; i < process->function_count; i++)
+        if (process->functions[i].language == RECORD_SCOPE)
+            orders[found++] = (struct order){.number = i,
+                                             .entry = &metrics->functions[i],
+                                             .name = process->functions[i].name,
+                                             .sort = sort};
+    return finish(orders, found, &options, count);
+}
+
 // ---- the user's own code ----
 
 static bool contains_any(const char *text, const char *const *parts, size_t count) {
@@ -191,9 +207,9 @@ static bool contains_any(const char *text, const char *const *parts, size_t coun
 }
 
 static bool is_installed_python(const char *file) {
-    static const char *const parts[] = {"/site-packages/",    "/dist-packages/", "/lib/python2.",
-                                        "/lib/python3",       "/lib64/python3",  "<frozen ",
-                                        "<__array_function__"};
+    static const char *const parts[] = {"/site-packages/",     "/dist-packages/",  "/lib/python2.",
+                                        "/lib/python3",        "/lib64/python3",   "<frozen ",
+                                        "<__array_function__", "/python/peakline/"};
     return contains_any(file, parts, sizeof parts / sizeof *parts);
 }
 
@@ -211,6 +227,8 @@ static bool is_without_file(const struct model_function *function) {
 
 static bool is_user_function(const struct model_process *process, const struct model_function *function,
                              struct source_cache *sources) {
+    if (function->language == RECORD_SCOPE)
+        return false;
     if (function->language == RECORD_PYTHON)
         return function->file && !is_installed_python(function->file);
     if (function->file && is_system_source(function->file))

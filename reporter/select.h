@@ -38,6 +38,10 @@ uint32_t *select_lines(const struct model_process *process, const struct metrics
 uint32_t *select_functions(const struct model_process *process, const struct metrics *metrics,
                            const struct select_options *options, size_t *count);
 
+// Numbers of the scopes (among the functions), sorted.
+uint32_t *select_scopes(const struct model_process *process, const struct metrics *metrics,
+                        enum select_column sort, size_t *count);
+
 // Per function: is it the user's own code, as far as can be told? Not: the standard library, installed
 // packages, system headers, native code that has neither its source here nor is part of the program itself.
 // The caller frees the array.

@@ -147,6 +147,19 @@ uint32_t place_python(struct place_text file, struct place_text name, uint32_t f
     return frame.function ? place_frame(&frame) : 0;
 }
 
+uint32_t place_scope(struct place_text name) {
+    const struct place_function_key function = {
+        .language = RECORD_SCOPE,
+        .name = place_string(name.bytes, name.length),
+    };
+    const struct place_frame_key frame = {.function = place_function(&function)};
+    return frame.function ? place_frame(&frame) : 0;
+}
+
+uint32_t place_name(struct place_text name) {
+    return place_string(name.bytes, name.length);
+}
+
 // The ELF header at `start`, when it and the segments' headers lie in the first page, which alone is sure to
 // be mapped.
 static const Elf64_Ehdr *place_elf(uintptr_t start, uintptr_t end) {

@@ -21,6 +21,12 @@ struct place_text {
 // Frame of a line of a Python function. `line` 0 = none.
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
+// Frame of a scope, which is known by its name.
+uint32_t place_scope(struct place_text name);
+
+// The string's offset in the recording.
+uint32_t place_name(struct place_text name);
+
 // Instead of a frame: the C++ library's operator new, which is to the program what malloc is, and the shim
 // itself. Neither gets a frame.
 #define PLACE_ALLOCATOR UINT32_MAX

@@ -14,6 +14,7 @@
 #include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
+#include "shim/scope.h"
 #include "shim/stack.h"
 #include "shim/track.h"
 #include "shim/tree.h"
@@ -142,6 +143,9 @@ static void process_thread_ends(void *value) {
     if (thread->generation != shim.generation || thread->busy)
         return;
     thread->busy = 1;
+    bool locked = lock_take(&shim.lock);
+    scope_close_all(&thread->scopes);
+    lock_drop(&shim.lock, locked);
     stack_close(thread);
     thread->busy = 0;
 }

@@ -11,6 +11,10 @@
 //   frame     one place in the code: a line of a Python function or a native call site. It is also the
 //             account of that line: the frame's counters are merged over all nodes that hold it.
 //   function  a Python code object or a native function. Likewise an account, merged over its frames.
+//   scope     a named span of a program's own choosing (peakline.h). On a path it is a frame like any other,
+//             of a function that has a name and nothing else: outside of all frames of its thread, or just
+//             outside of the Python frame whose block it is. No event is ever at its node, unless frames
+//             inside it found no room.
 //   event     a change of a node's live bytes: an allocation there, or the release of such a block,
 //             wherever the release happens.
 //   heap      bytes in live blocks of the malloc family and in live Python objects, as requested.
@@ -23,7 +27,7 @@
 //   0       struct record_header
 //   4096    struct record_extent  [RECORD_EXTENTS_MAX]
 //   20480   struct record_tick    [RECORD_TICKS_MAX]     the timeline
-//   36864   unused, up to RECORD_FIRST_EXTENT
+//   36864   struct record_mark    [RECORD_MARKS_MAX]
 //   49152   extents: whole multiples of RECORD_GRAIN bytes, each belonging to one table
 //
 // A table is the concatenation of its extents, in the order of their list. Its records have a fixed size
@@ -31,9 +35,9 @@
 //
 // Valid at every instant. The file is a shared mapping of the process that it describes; that process may be
 // killed between any two instructions, or still be running. An entry is filled in first and then published
-// by a release store of its count: `extents`, `tables[].count`, `ticks`. Counters change in place. A reader
-// of a file whose process is dead finds at most one event half applied; of a running process, counters that
-// are a few events apart from each other.
+// by a release store of its count: `extents`, `tables[].count`, `ticks`, `marks`. Counters change in place. A
+// reader of a file whose process is dead finds at most one event half applied; of a running process, counters
+// that are a few events apart from each other.
 //
 // Peaks
 //   Process: heap_live, heap_peak and peak_seq, which counts the raises of heap_peak.
@@ -70,13 +74,15 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
+#define RECORD_MARKS_AT 36864
 #define RECORD_FIRST_EXTENT 49152
 #define RECORD_EXTENTS_MAX 1024
 #define RECORD_TICKS_MAX 512
+#define RECORD_MARKS_MAX 384
 
 enum record_table {
     RECORD_STRINGS = 0, // struct record_string, variable size, each 8-aligned; "count" is bytes used
@@ -162,7 +168,8 @@ struct record_header {
     uint32_t python_version; // "3.11.2"; 0 when no interpreter was seen
     uint32_t python_note;    // why Python frames could not be read; 0 when there is nothing to say
     uint32_t shim_version;
-    uint32_t reserved1[2];
+    uint32_t marks;          // published entries of the list of marks
+    uint32_t marks_left_out; // marks for which there was no room any more
 
     struct record_table_info tables[RECORD_TABLES];
 
@@ -205,6 +212,14 @@ struct record_tick {
     uint64_t rss_bytes;   // at the end of the interval
 };
 
+// An instant that the program named.
+struct record_mark {
+    uint64_t time_ns; // since the start
+    int64_t heap_bytes, mapped_bytes;
+    uint32_t name; // string
+    uint32_t reserved;
+};
+
 // A string in RECORD_STRINGS, at an 8-aligned offset >= 8: any bytes, no terminator; padded to 8 bytes.
 struct record_string {
     uint32_t length; // bytes that follow
@@ -221,7 +236,7 @@ struct record_module {
     uint64_t unloaded_ns; // when it was found gone; 0 = never
 };
 
-enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2 };
+enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2, RECORD_SCOPE = 3 };
 
 // The account of a line or of a function. live: now; peak: the most at one time. `total` as far as flushed.
 struct record_account {
@@ -235,7 +250,7 @@ struct record_function {
     uint64_t offset;     // native: the function's start, as an ELF virtual address of its module (address -
                          // bias); without a module, the address. 0 with a module = start not known
     uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
-    uint32_t name;       // Python: co_qualname (co_name before 3.11)
+    uint32_t name;       // Python: co_qualname (co_name before 3.11); scope: its name
     uint32_t first_line; // Python: co_firstlineno
     uint32_t folded;     // what its folded nodes held; 0 = it has none
     struct record_account account;
@@ -312,7 +327,9 @@ RECORD_CHECK(sizeof(struct record_header) <= RECORD_EXTENTS_AT);
 RECORD_CHECK(sizeof(struct record_extent) == 16);
 RECORD_CHECK(RECORD_EXTENTS_AT + RECORD_EXTENTS_MAX * 16 <= RECORD_TICKS_AT);
 RECORD_CHECK(sizeof(struct record_tick) == 32);
-RECORD_CHECK(RECORD_TICKS_AT + RECORD_TICKS_MAX * 32 <= RECORD_FIRST_EXTENT);
+RECORD_CHECK(RECORD_TICKS_AT + RECORD_TICKS_MAX * 32 <= RECORD_MARKS_AT);
+RECORD_CHECK(sizeof(struct record_mark) == 32);
+RECORD_CHECK(RECORD_MARKS_AT + RECORD_MARKS_MAX * 32 <= RECORD_FIRST_EXTENT);
 RECORD_CHECK(offsetof(struct record_string, bytes) == 4);
 RECORD_CHECK(sizeof(struct record_module) == 72);
 RECORD_CHECK(sizeof(struct record_account) == 32);

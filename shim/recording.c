@@ -277,6 +277,7 @@ void recording_abandon(void) {
     __builtin_memset(shim.tables, 0, sizeof shim.tables);
     shim.header = NULL;
     shim.ticks = NULL;
+    shim.marks = NULL;
     sys_call(SYS_unlink, (long)shim.file_path, 0, 0, 0, 0, 0);
 }
 
@@ -296,6 +297,7 @@ static bool recording_map_all(int fd) {
     shim.header = (struct record_header *)header;
     sys_madvise(shim.header, RECORD_FIRST_EXTENT, MADV_DONTFORK);
     shim.ticks = (struct record_tick *)((char *)shim.header + RECORD_TICKS_AT);
+    shim.marks = (struct record_mark *)((char *)shim.header + RECORD_MARKS_AT);
     shim.file_size = RECORD_FIRST_EXTENT;
     for (uint32_t i = 0; i < RECORD_TABLES; i++) {
         struct table *table = &shim.tables[i];

@@ -40,6 +40,8 @@ struct thread {
     uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
     uint32_t tree_epoch;  // shim.tree_epoch of the node that stack_node gave last
     uint32_t until_sample; // events until our own cost is measured again
+    uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none
+    uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
@@ -81,6 +83,7 @@ struct shim {
 
     struct record_header *header;
     struct record_tick *ticks;
+    struct record_mark *marks;
     struct table tables[RECORD_TABLES];
     uint64_t file_size;      // bytes of the file in use
     uint64_t file_allocated; // bytes of the file that have disk blocks
@@ -116,8 +119,8 @@ struct shim {
     uintptr_t greenlet_low, greenlet_high; // its extension module; 0 = not met yet
     bool modules_new;                      // a module was met that has not been searched for an interpreter
     struct place_address *addresses;       // cache
-    uint32_t code_epoch; // counts unloadings of code: stacks cached before may name addresses that mean other
-                         // code now
+    uint32_t code_epoch; // counts unloadings of code, and changes of scopes that other threads may be in:
+                         // stacks cached before may mean other places now
 
     struct mapping *mappings; // sorted by address
     size_t mappings_count, mappings_capacity;

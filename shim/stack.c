@@ -7,6 +7,7 @@
 #include "shim/arena.h"
 #include "shim/config.h"
 #include "shim/place.h"
+#include "shim/scope_path.h"
 #include "shim/tree.h"
 
 #include <string.h>
@@ -56,6 +57,11 @@ void stack_open(struct thread *thread) {
     thread->stack = stack;
 }
 
+void stack_forget(struct thread *thread) {
+    if (thread->stack)
+        stack_reset(thread->stack);
+}
+
 void stack_close(struct thread *thread) {
     struct stack *stack = thread->stack;
     thread->stack = NULL;
@@ -69,16 +75,17 @@ void stack_close(struct thread *thread) {
 
 // The node above a frame: of the next outer frame, which is 0 for the outermost.
 static inline uint32_t stack_parent(uint32_t below) {
-    return below ? below : TREE_ROOT;
+    return below ? below : scope_path_root();
 }
 
 // Room for the nodes of so many new frames and of the innermost one. True: the tree has been folded since the
 // capture, so the nodes of all `depth` frames are to be found anew.
 static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
-    tree_prepare(frames + 1);
+    uint32_t scopes = scope_path_nodes();
+    tree_prepare(frames + scopes + 1);
     if (shim_likely(stack->tree_epoch == shim.tree_epoch))
         return false;
-    tree_prepare(depth + 1);
+    tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
     return true;
 }
@@ -119,17 +126,19 @@ __attribute__((noinline)) static bool stack_switching(struct stack *stack, const
     return found;
 }
 
+// As python_capture; -1 also without memory.
+static inline int stack_python_capture(struct stack *stack) {
+    if (shim_unlikely(!stack->python))
+        stack->python = arena_alloc(sizeof *stack->python);
+    return shim_likely(stack->python) ? python_capture(stack->python) : -1;
+}
+
 // 0: this thread has no Python stack.
 static uint32_t stack_python(struct stack *stack) {
-    struct python_stack *python = stack->python;
-    if (shim_unlikely(!python)) {
-        python = stack->python = arena_alloc(sizeof *python);
-        if (!python)
-            return 0;
-    }
-    int unchanged = python_capture(python);
+    int unchanged = stack_python_capture(stack);
     if (unchanged < 0)
         return 0;
+    struct python_stack *python = stack->python;
     if ((unsigned)unchanged == python->depth && stack->python_leaf.depth == python->depth &&
         stack->python_leaf.node)
         return stack->python_leaf.node;
@@ -142,11 +151,14 @@ static uint32_t stack_python(struct stack *stack) {
         python->outer_node = 0;
     }
     uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
-    for (unsigned i = (unsigned)unchanged; i < python->depth; i++)
+    for (unsigned i = (unsigned)unchanged; i < python->depth; i++) {
+        node = scope_path_frame(node, &python->frames[i]);
         python->frames[i].node = node = tree_path(node, stack_python_frame(stack, &python->frames[i]));
+    }
     // The innermost frame has a node of its own, even when it recurs.
     unsigned last = python->depth - 1;
-    uint32_t leaf = tree_leaf(stack_parent(last ? python->frames[last - 1].node : python->outer_node),
+    uint32_t above = stack_parent(last ? python->frames[last - 1].node : python->outer_node);
+    uint32_t leaf = tree_leaf(scope_path_frame(above, &python->frames[last]),
                               stack_python_frame(stack, &python->frames[last]));
     lock_drop(&shim.lock, locked);
     stack->python_leaf = (struct stack_leaf){.node = leaf, .depth = python->depth};
@@ -241,6 +253,14 @@ static uint32_t stack_present(struct stack *stack, const void *frame) {
             return shim_unlikely(config.native) ? stack_native_inside(stack, node, frame) : node;
     }
     return stack_native(stack, frame);
+}
+
+bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame) {
+    struct stack *stack = thread->stack;
+    if (!stack || !python_found() || stack_python_capture(stack) < 0 || up >= stack->python->depth)
+        return false;
+    *frame = stack->python->frames[stack->python->depth - 1 - up];
+    return true;
 }
 
 uint32_t stack_node(struct thread *thread, const void *frame) {

@@ -14,6 +14,13 @@
 // thread->tree_epoch, which is set, equals shim.tree_epoch.
 uint32_t stack_node(struct thread *thread, const void *frame);
 
+// What was known of the thread's stack is no longer true: scopes were opened or closed.
+void stack_forget(struct thread *thread);
+
+// The Python frame `up` calls outside of the innermost one; false: there is none. Only its `frame` and `code`
+// mean something.
+bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame);
+
 // Gives the thread its memory for stacks; the thread may have to do without.
 void stack_open(struct thread *thread);
 

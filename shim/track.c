@@ -115,6 +115,8 @@ static inline uint32_t track_freeing_node(struct thread *thread, const void *fra
 }
 
 static void track_record(struct thread *thread, void *address, struct live_block *block, const void *frame) {
+    if (shim_unlikely(thread->paused))
+        return;
     uint64_t since = track_begin(thread);
     thread->last_block = (uintptr_t)address;
     bool locked;
@@ -202,6 +204,8 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
 }
 
 void track_map(struct thread *thread, void *address, size_t length, const void *frame) {
+    if (shim_unlikely(thread->paused))
+        return;
     bool locked;
     uint32_t node = track_node(thread, frame, &locked);
     mapped_add((uintptr_t)address, length, node);

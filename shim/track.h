@@ -11,6 +11,9 @@
 #include "shim/live.h"
 #include "shim/shim.h"
 
+// While thread->paused, new blocks and mappings are not recorded; those that were recorded before leave the
+// books as ever, which is also what a realloc is for them.
+
 // A new block of the malloc family. NULL is ignored.
 void track_alloc(struct thread *thread, void *block, size_t size, const void *frame);
 

@@ -73,6 +73,17 @@ static bool run_prepare(pid_t pid, void *context) {
     return created;
 }
 
+// `import peakline` and `from memory_profiler import profile` work in the program; without the directory it
+// is recorded all the same.
+static bool run_python(const struct run *run) {
+    char *directory = preload_python(run->shim);
+    char *path = directory != NULL ? preload_list(directory, getenv("PYTHONPATH")) : NULL;
+    bool set = directory == NULL || (path != NULL && setenv("PYTHONPATH", path, 1) == 0);
+    free(directory);
+    free(path);
+    return set;
+}
+
 static bool run_environment(pid_t pid, void *context) {
     const struct run *run = context;
     char root[32], max_size[32];
@@ -81,13 +92,14 @@ static bool run_environment(pid_t pid, void *context) {
     char *preload = preload_prepend(run->shim, getenv("LD_PRELOAD"));
     snprintf(root, sizeof root, "%ld", (long)pid);
     snprintf(max_size, sizeof max_size, "%" PRIu64, run->max_size);
-    bool set =
-        path != NULL && preload != NULL && setenv("LD_PRELOAD", preload, 1) == 0 &&
-        setenv("PEAKLINE_OUTPUT", path, 1) == 0 && setenv("PEAKLINE_PYTHON_OBJECTS", run->objects, 1) == 0 &&
-        setenv("PEAKLINE_NATIVE", run->native ? "1" : "0", 1) == 0 &&
-        setenv("PEAKLINE_FREES", run->frees ? "1" : "0", 1) == 0 &&
-        setenv("PEAKLINE_FOLLOW", run->follow ? "1" : "0", 1) == 0 && setenv("PEAKLINE_ROOT", root, 1) == 0 &&
-        setenv("PEAKLINE_MAX_SIZE", max_size, 1) == 0 && setenv("PEAKLINE_SHIM", run->shim, 1) == 0;
+    bool set = path != NULL && preload != NULL && setenv("LD_PRELOAD", preload, 1) == 0 &&
+               setenv("PEAKLINE_OUTPUT", path, 1) == 0 &&
+               setenv("PEAKLINE_PYTHON_OBJECTS", run->objects, 1) == 0 &&
+               setenv("PEAKLINE_NATIVE", run->native ? "1" : "0", 1) == 0 &&
+               setenv("PEAKLINE_FREES", run->frees ? "1" : "0", 1) == 0 &&
+               setenv("PEAKLINE_FOLLOW", run->follow ? "1" : "0", 1) == 0 &&
+               setenv("PEAKLINE_ROOT", root, 1) == 0 && setenv("PEAKLINE_MAX_SIZE", max_size, 1) == 0 &&
+               setenv("PEAKLINE_SHIM", run->shim, 1) == 0 && run_python(run);
     if (!set)
         message_print("the program's environment cannot be set: out of memory");
     free(name);

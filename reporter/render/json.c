@@ -124,6 +124,23 @@ static void write_functions(struct json *j) {
     free(functions);
 }
 
+static void write_scopes(struct json *j) {
+    size_t count;
+    uint32_t *scopes = select_scopes(j->process, j->metrics, j->input->options.select.sort, &count);
+    emit_new_line(&j->emit, 4);
+    emit_key(&j->emit, "scopes");
+    emit_open(&j->emit, '[');
+    for (size_t i = 0; i < count; i++) {
+        emit_new_line(&j->emit, 6);
+        emit_open(&j->emit, '{');
+        put_string(&j->emit, "name", j->process->functions[scopes[i]].name);
+        put_measure(j, "total", &j->metrics->functions[scopes[i]].total);
+        emit_close(&j->emit, '}');
+    }
+    emit_close(&j->emit, ']');
+    free(scopes);
+}
+
 // `line` NULL: what was folded beneath the parent.
 static void write_context(struct json *j, uint64_t id, uint64_t parent, const struct model_line *line,
                           const struct metrics_measure *self) {
@@ -135,6 +152,10 @@ static void write_context(struct json *j, uint64_t id, uint64_t parent, const st
     put_string(e, "file", line ? line->file : NULL);
     put_count_if(e, "line", line && line->line, line ? line->line : 0);
     put_string(e, "function", line ? j->process->functions[line->function].name : "(folded contexts)");
+    if (line && j->process->functions[line->function].language == RECORD_SCOPE) {
+        emit_key(e, "scope");
+        emit_bool(e, true);
+    }
     put_measure(j, "self", self);
     emit_close(e, '}');
 }
@@ -184,6 +205,27 @@ static void write_timeline(struct json *j) {
         else
             emit_null(e);
         emit_close(e, ']');
+    }
+    emit_close(e, ']');
+}
+
+static void write_marks(struct emit *e, const struct reader_image *image) {
+    emit_new_line(e, 4);
+    emit_key(e, "marks");
+    emit_open(e, '[');
+    for (uint32_t i = 0; i < image->mark_count; i++) {
+        const struct record_mark *mark = &image->marks[i];
+        size_t length;
+        const char *name = reader_string(image, mark->name, &length);
+        char *text = memory_copy(name, length);
+        emit_new_line(e, 6);
+        emit_open(e, '{');
+        put_seconds_if(e, "time", true, (double)mark->time_ns / 1e9);
+        put_string(e, "name", text);
+        put_bytes(e, "heap_bytes", mark->heap_bytes);
+        put_bytes(e, "mapped_bytes", mark->mapped_bytes);
+        emit_close(e, '}');
+        free(text);
     }
     emit_close(e, ']');
 }
@@ -265,9 +307,6 @@ static void write_head(struct emit *e, const struct model_process *process) {
     emit_new_line(e, 4);
     write_losses(e, h);
     write_notes(e, process);
-    emit_key(e, "scopes");
-    emit_open(e, '[');
-    emit_close(e, ']');
 }
 
 static bool write_process(struct json *j, struct model_process *process, struct reader_error *error) {
@@ -279,11 +318,13 @@ static bool write_process(struct json *j, struct model_process *process, struct 
     emit_new_line(&j->emit, 2);
     emit_open(&j->emit, '{');
     write_head(&j->emit, process);
+    write_scopes(j);
     write_lines(j);
     write_functions(j);
     if (j->input->options.contexts)
         write_contexts(j);
     write_timeline(j);
+    write_marks(&j->emit, process->image);
     emit_close(&j->emit, '}');
     metrics_free(metrics);
     model_unload(process);

@@ -9,7 +9,9 @@
 
 #include "reporter/text.h"
 
-#define HEADING "Line #   Mem usage   Increment        Peak   Allocations  Line Contents"
+#define COLUMNS "Mem usage   Increment        Peak   Allocations  "
+#define HEADING "Line #   " COLUMNS "Line Contents"
+#define SCOPES "         " COLUMNS "Scope"
 #define CONTENTS_COLUMN 58 // where "Line Contents" begins
 #define LONG_FUNCTION 60   // lines; of longer ones only what is near an event is shown
 #define NEAR 1
@@ -277,5 +279,19 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
     for (size_t i = 0; i < rows.count; i++)
         print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
     free(rows.list);
+    fputc('\n', out);
+}
+
+void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out) {
+    if (!count)
+        return;
+    fputs(SCOPES "\n", out);
+    for (size_t i = 0; i < count; i++) {
+        char *name = text_escape_string(listing->process->functions[scopes[i]].name);
+        fprintf(out, "%6s", "");
+        print_numbers(listing, &listing->metrics->functions[scopes[i]], out);
+        fprintf(out, "  %s\n", name);
+        free(name);
+    }
     fputc('\n', out);
 }

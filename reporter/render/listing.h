@@ -25,6 +25,9 @@ void listing_free(struct listing *listing);
 size_t listing_rows(const struct listing *listing, uint32_t function);
 void listing_print(const struct listing *listing, uint32_t function, FILE *out);
 
+// A row for each of these scopes, and a blank line.
+void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out);
+
 // A file's name as people know it: relative to the process's directory when it is below it. Part of `file`.
 const char *listing_short_path(const struct model_process *process, const char *file);
 

@@ -98,6 +98,10 @@ char **notes_collect(const struct model_process *process, size_t *count) {
                                  text_size(size, error > INT64_MAX ? INT64_MAX : (int64_t)error)));
     add_folded(&notes, process);
     add_losses(&notes, process);
+    uint32_t marks = process->image->header.marks_left_out;
+    if (marks)
+        add(&notes, memory_print("%s more mark%s had no room: a process keeps its first %d.",
+                                 text_count(size, marks), marks == 1 ? "" : "s", RECORD_MARKS_MAX));
     *count = notes.count;
     return notes.list;
 }

@@ -12,6 +12,7 @@
 #define PAGE_ROWS 60
 #define PAGE_FUNCTIONS 12
 #define LISTED_PROCESSES 20
+#define LISTED_SCOPES 20
 
 struct table {
     const struct render_input *input;
@@ -165,6 +166,16 @@ static size_t fit_page(const struct listing *listing, uint32_t *functions, size_
     return kept;
 }
 
+static void print_scopes(const struct table *t, const struct listing *listing) {
+    size_t count;
+    uint32_t *scopes =
+        select_scopes(listing->process, listing->metrics, t->input->options.select.sort, &count);
+    listing_print_scopes(listing, scopes, count < LISTED_SCOPES ? count : LISTED_SCOPES, t->out);
+    if (count > LISTED_SCOPES)
+        fprintf(t->out, "%zu more scopes: --format json has them all\n\n", count - LISTED_SCOPES);
+    free(scopes);
+}
+
 static void print_functions(const struct table *t, const struct model_process *process,
                             const struct metrics *metrics, struct source_cache *sources) {
     const struct select_options *wanted = &t->input->options.select;
@@ -181,6 +192,8 @@ static void print_functions(const struct table *t, const struct model_process *p
     struct listing listing = {
         .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
     listing_sort_lines(&listing);
+    if (!asked)
+        print_scopes(t, &listing);
     size_t shown = count;
     if (wanted->top)
         shown = count < wanted->top ? count : wanted->top;

@@ -17,7 +17,8 @@
 extern char **environ;
 
 static int is_ours(const char *variable) {
-    return !strncmp(variable, "LD_PRELOAD=", 11) || !strncmp(variable, "PEAKLINE_", 9);
+    return !strncmp(variable, "LD_PRELOAD=", 11) || !strncmp(variable, "PEAKLINE_", 9) ||
+           !strncmp(variable, "PYTHONPATH=", 11);
 }
 
 int main(int argc, char **argv) {

@@ -227,10 +227,11 @@ static void expect_patch_refused(size_t offset, const void *patch, size_t length
 
 static void a_damaged_header_is_refused(void **state) {
     (void)state;
-    const uint32_t two = 2, swapped = 0x04030201, huge = 0x7fffffff, many = RECORD_TICKS_MAX + 1;
+    const uint32_t two = 2, next = RECORD_VERSION + 1, swapped = 0x04030201, huge = 0x7fffffff,
+                   many = RECORD_TICKS_MAX + 1;
     const uint64_t most = UINT64_MAX, some = 1000000;
     expect_patch_refused(AT(magic), "X", 1, "not a recording");
-    expect_patch_refused(AT(version), &two, 4, "format version 2");
+    expect_patch_refused(AT(version), &next, 4, "format version 3");
     expect_patch_refused(AT(byte_order), &swapped, 4, "byte order");
     expect_patch_refused(AT(header_size), &two, 4, "header of 2 bytes");
     expect_patch_refused(AT(grain), &two, 4, "grain of 2");
@@ -279,7 +280,7 @@ static void damaged_records_are_refused(void **state) {
     (void)state;
     EXPECT_RECORD_REFUSED(modules, 1, path = 4, "module 1");
     EXPECT_RECORD_REFUSED(modules, 1, path = 0xfffffff8, "module 1");
-    EXPECT_RECORD_REFUSED(functions, 1, language = 3, "function 1");
+    EXPECT_RECORD_REFUSED(functions, 1, language = 4, "function 1");
     EXPECT_RECORD_REFUSED(functions, 1, name = 1 << 20, "function 1");
     EXPECT_RECORD_REFUSED(functions, 1, file = 12, "function 1");
     EXPECT_RECORD_REFUSED(functions, 2, module = 2, "function 2");

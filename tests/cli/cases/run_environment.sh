@@ -19,4 +19,7 @@ try peakline run -o e -- echo -- -h
 # What is preloaded already stays, behind the shim. Inside another run nothing is added twice.
 LD_PRELOAD=libm.so.6 try peakline run -o f sh -c 'echo "$LD_PRELOAD"'
 try peakline run -o g peakline run -o h sh -c 'echo "$LD_PRELOAD $PEAKLINE_OUTPUT"'
+# Python finds ours first, then what it would have found.
+PYTHONPATH= try peakline run -o i sh -c 'echo "$PYTHONPATH"'
+PYTHONPATH='a place:' try peakline run -o j peakline run -o k sh -c 'echo "$PYTHONPATH"'
 try ls

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// What programs may ask the shim for: scopes, marks, a pause. peakline.h is the C side of it, the Python
+// package the other; both find these functions by name and do without them where there is no shim.
+//
+// Every function may be called in any process and thread, recorded or not, and by a signal handler, where it
+// may do nothing.
+
+#include "shim/scope.h"
+#include "shim/clock.h"
+#include "shim/guard.h"
+#include "shim/place.h"
+#include "shim/stack.h"
+
+#define SCOPE_EXPORT __attribute__((visibility("default")))
+
+#define SCOPE_TEXT_MOST 4096 // bytes of a mark's name
+
+SCOPE_EXPORT scope_handle peakline_shim_begin(const char *name);
+SCOPE_EXPORT void peakline_shim_end(void);
+SCOPE_EXPORT void peakline_shim_leave(scope_handle scope);
+SCOPE_EXPORT void peakline_shim_mark(const char *name);
+SCOPE_EXPORT void peakline_shim_pause(void);
+SCOPE_EXPORT void peakline_shim_resume(void);
+SCOPE_EXPORT scope_handle peakline_shim_enter_frame(const char *name, unsigned up);
+SCOPE_EXPORT scope_handle peakline_shim_enter_code(const char *name, const void *code);
+SCOPE_EXPORT void peakline_shim_exit(scope_handle scope);
+
+// A scope of a Python frame can be entered in one thread and met in another.
+static void scope_changed(struct thread *thread, bool python) {
+    if (python && lock_needed())
+        __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
+    else
+        stack_forget(thread);
+}
+
+// Where frames of Python cannot be read, `frame` is NULL, and the thread's scope it is.
+static scope_handle scope_enter(struct thread *thread, const struct python_frame *frame, const char *name) {
+    bool locked = lock_take(&shim.lock);
+    scope_handle scope =
+        frame ? scope_open_python(frame->frame, frame->code, name) : scope_open(&thread->scopes, name);
+    lock_drop(&shim.lock, locked);
+    if (!scope)
+        shim_lose(RECORD_LOST_TABLE_FULL);
+    scope_changed(thread, frame);
+    return scope;
+}
+
+static void scope_exit(scope_handle scope, bool python) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    bool locked = lock_take(&shim.lock);
+    bool closed = scope_close(&thread->scopes, scope, !python);
+    lock_drop(&shim.lock, locked);
+    if (closed)
+        scope_changed(thread, python);
+    guard_leave(thread);
+}
+
+scope_handle peakline_shim_begin(const char *name) {
+    struct thread *thread = name ? guard_enter() : NULL;
+    if (!thread)
+        return 0;
+    scope_handle scope = scope_enter(thread, NULL, name);
+    guard_leave(thread);
+    return scope;
+}
+
+void peakline_shim_leave(scope_handle scope) {
+    if (scope)
+        scope_exit(scope, false);
+}
+
+void peakline_shim_end(void) {
+    if (thread_self.scopes)
+        scope_exit(scope_innermost(thread_self.scopes), false);
+}
+
+// For the block of the Python function `up` calls outside of the one that calls this.
+scope_handle peakline_shim_enter_frame(const char *name, unsigned up) {
+    struct thread *thread = name ? guard_enter() : NULL;
+    if (!thread)
+        return 0;
+    struct python_frame frame;
+    bool found = stack_python_caller(thread, up, &frame);
+    scope_handle scope = scope_enter(thread, found ? &frame : NULL, name);
+    guard_leave(thread);
+    return scope;
+}
+
+// For all frames of a code object, which must never go away. 0: frames of Python cannot be read.
+scope_handle peakline_shim_enter_code(const char *name, const void *code) {
+    struct thread *thread = name && code ? guard_enter() : NULL;
+    if (!thread)
+        return 0;
+    struct python_frame frame;
+    scope_handle scope = 0;
+    if (stack_python_caller(thread, 0, &frame)) {
+        frame.frame = frame.code = code;
+        scope = scope_enter(thread, &frame, name);
+    }
+    guard_leave(thread);
+    return scope;
+}
+
+void peakline_shim_exit(scope_handle scope) {
+    if (scope)
+        scope_exit(scope, true);
+}
+
+void peakline_shim_mark(const char *name) {
+    struct thread *thread = name ? guard_enter() : NULL;
+    if (!thread)
+        return;
+    struct record_header *header = shim.header;
+    struct place_text text = {name, __builtin_strnlen(name, SCOPE_TEXT_MOST)};
+    bool locked = lock_take(&shim.lock);
+    if (header->marks < RECORD_MARKS_MAX) {
+        shim.marks[header->marks] = (struct record_mark){
+            .time_ns = clock_monotonic() - header->start_monotonic_ns,
+            .heap_bytes = header->heap_live,
+            .mapped_bytes = header->mapped_live,
+            .name = place_name(text),
+        };
+        __atomic_store_n(&header->marks, header->marks + 1, __ATOMIC_RELEASE);
+    } else {
+        header->marks_left_out++;
+    }
+    lock_drop(&shim.lock, locked);
+    guard_leave(thread);
+}
+
+void peakline_shim_pause(void) {
+    thread_self.paused++;
+}
+
+void peakline_shim_resume(void) {
+    if (thread_self.paused)
+        thread_self.paused--;
+}

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""peakline from inside a program: name the spans and instants that matter, leave out what does not.
+
+    import peakline
+
+    with peakline.scope("load"):
+        table = read_table(path)
+
+    @peakline.scope("epoch")
+    async def train(): ...
+
+Under `peakline run` this package is there by itself, and the report has the peak of all that was allocated in a scope. Installed with
+pip it lets the program run anywhere else, too: there it does nothing. Threads: any.
+"""
+import sys
+
+__all__ = ["mark", "pause", "resume", "scope"]
+
+_shim = None  # not looked for yet; False = there is none
+
+
+def _find():
+    """The shim's functions, or False. Looked for once: the shim is preloaded or never there."""
+    global _shim
+    if _shim is None:
+        try:
+            import ctypes
+
+            # PyDLL keeps the GIL: the stack that the shim looks at is that of the caller.
+            shim = ctypes.PyDLL(None)
+            for name, result, arguments in (
+                ("enter_frame", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_uint)),
+                ("enter_code", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_void_p)),
+                ("exit", None, (ctypes.c_uint64,)),
+                ("mark", None, (ctypes.c_char_p,)),
+                ("pause", None, ()),
+                ("resume", None, ()),
+            ):
+                function = getattr(shim, "peakline_shim_" + name)
+                function.restype = result
+                function.argtypes = arguments
+                setattr(shim, name, function)
+            _shim = shim
+        except Exception:  # no ctypes, or no shim in this process
+            _shim = False
+    return _shim
+
+
+def _bytes(name):
+    return str(name).encode("utf-8", "backslashreplace")
+
+
+_ENTERING = ("__enter__", "__aenter__", "__exit__", "__aexit__")
+
+
+def _passes_on(frame):
+    """Whether a frame enters or leaves a block on behalf of its caller."""
+    return frame.f_code.co_name in _ENTERING or frame.f_globals.get("__name__") == "contextlib"
+
+
+def _block(frame):
+    """The frame whose `with` block is being entered or left, and how many calls outside of `frame` it is.
+
+    A context manager that enters a scope, be it a class or a generator under contextlib, does so for the block of its own caller.
+    """
+    up = 0
+    while frame.f_back is not None and (_passes_on(frame) or _passes_on(frame.f_back)):
+        frame = frame.f_back
+        up += 1
+    return frame, up
+
+
+class scope:
+    """A named span: `with peakline.scope(name):`, or `@peakline.scope(name)` on any kind of function.
+
+    It belongs to the frame of that block or function, and holds what is allocated there and in all that is called from there. A
+    coroutine or generator that is suspended takes its scope with it; other threads and tasks are not in it, also if they were
+    started there. Scopes nest; one of a name that is open already counts once.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self._open = []  # (id of the block's frame, the shim's handle)
+
+    def __enter__(self):
+        shim = _find()
+        if shim:
+            frame, up = _block(sys._getframe(1))
+            self._open.append((id(frame), shim.enter_frame(_bytes(self.name), up + 1)))
+        return self
+
+    def __exit__(self, *error):
+        if self._open:
+            block = id(_block(sys._getframe(1))[0])
+            # One object may be in use by several threads and tasks.
+            at = next((i for i in reversed(range(len(self._open))) if self._open[i][0] == block), -1)
+            _shim.exit(self._open.pop(at)[1])
+
+    def __call__(self, function):
+        functions = _functions(function)
+        if not functions:
+            raise TypeError("peakline.scope decorates functions and methods, not %r" % (function,))
+        if _find():
+            for inner in functions:
+                _enter_code(inner, _bytes(self.name))
+        return function
+
+    def __repr__(self):
+        return "peakline.scope(%r)" % (self.name,)
+
+
+def _functions(function):
+    """A function and those that it wraps, as far as they are Python's."""
+    found = []
+    while function is not None and len(found) < 100:
+        if hasattr(function, "__code__"):
+            found.append(function)
+        function = getattr(function, "__func__", None) or getattr(function, "__wrapped__", None)
+    return found
+
+
+_codes = {}
+
+
+def _enter_code(function, name):
+    """All frames of the function are in the scope; it stays the very function that it is."""
+    import weakref
+
+    # Functions that come from one `def` share its code object.
+    if id(function.__code__) not in _codes:
+        function.__code__ = function.__code__.replace()
+    code = function.__code__
+    handle = _shim.enter_code(name, id(code))
+
+    def died(_, address=id(code), handle=handle):
+        _codes.pop(address, None)
+        _shim.exit(handle)
+
+    _codes.setdefault(id(code), []).append(weakref.ref(code, died))
+
+
+def mark(name):
+    """Names this instant, for the timeline of the report."""
+    if _find():
+        _shim.mark(_bytes(name))
+
+
+class _Paused:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        resume()
+
+
+_paused = _Paused()
+
+
+def pause():
+    """Until resume(), what this thread allocates is not recorded, nor is its release. `with peakline.pause():` resumes at the end.
+
+    Blocks that were allocated before are accounted as ever when they are freed; one that is reallocated meanwhile counts as freed.
+    Pauses nest. It is the thread that pauses: all tasks that run in it.
+    """
+    if _find():
+        _shim.pause()
+    return _paused
+
+
+def resume():
+    """Ends the innermost pause of this thread."""
+    if _find():
+        _shim.resume()

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+//
+// Entries in an array, chained from the inside outward; those of Python are found by a hash of the frame's or
+// the code object's address. Nothing of it is touched before the first scope is opened.
+
+#include "shim/scope.h"
+
+#include <stddef.h>
+
+#define SCOPE_SLOTS (SCOPE_MOST * 2) // a power of two
+
+struct scope_slot {
+    const void *key; // NULL = free
+    uint32_t innermost;
+};
+
+uint32_t scope_of_python;
+
+static struct scope scope_entries[SCOPE_MOST + 1]; // entry 0 is "none"
+static struct scope_slot scope_slots[SCOPE_SLOTS];
+static uint32_t scope_used, scope_free, scope_serial;
+
+static uint32_t scope_home(const void *key) {
+    return (uint32_t)((uint64_t)(uintptr_t)key * 0x9e3779b97f4a7c15u >> 40) & (SCOPE_SLOTS - 1);
+}
+
+// The slot of a key, or the free one where it would be. There are twice as many as entries.
+static struct scope_slot *scope_slot(const void *key) {
+    uint32_t at = scope_home(key);
+    while (scope_slots[at].key && scope_slots[at].key != key)
+        at = (at + 1) & (SCOPE_SLOTS - 1);
+    return &scope_slots[at];
+}
+
+// Those behind it move up, so that no search ends too early.
+static void scope_slot_free(struct scope_slot *slot) {
+    uint32_t hole = (uint32_t)(slot - scope_slots);
+    for (uint32_t at = (hole + 1) & (SCOPE_SLOTS - 1); scope_slots[at].key;
+         at = (at + 1) & (SCOPE_SLOTS - 1)) {
+        uint32_t home = scope_home(scope_slots[at].key);
+        if (((at - home) & (SCOPE_SLOTS - 1)) >= ((at - hole) & (SCOPE_SLOTS - 1))) {
+            scope_slots[hole] = scope_slots[at];
+            hole = at;
+        }
+    }
+    scope_slots[hole] = (struct scope_slot){.key = NULL};
+}
+
+static void scope_set_name(struct scope *scope, const char *name) {
+    size_t length = 0;
+    while (name[length] && length < SCOPE_NAME_MOST)
+        length++;
+    if (name[length])
+        while (length && ((unsigned char)name[length] & 0xc0) == 0x80)
+            length--;
+    __builtin_memcpy(scope->name, name, length);
+    scope->length = (uint16_t)length;
+}
+
+static scope_handle scope_handle_of(uint32_t entry) {
+    return entry ? (uint64_t)scope_entries[entry].serial << 32 | entry : 0;
+}
+
+static scope_handle scope_add(uint32_t *innermost, const void *frame, const void *code, const char *name) {
+    unsigned nested = 0;
+    for (uint32_t entry = *innermost; entry; entry = scope_entries[entry].outer)
+        nested++;
+    uint32_t entry = scope_free;
+    if (nested == SCOPE_NESTED || (!entry && scope_used == SCOPE_MOST))
+        return 0;
+    if (entry)
+        scope_free = scope_entries[entry].outer;
+    else
+        entry = ++scope_used;
+    if (++scope_serial == 0)
+        scope_serial = 1;
+    struct scope *scope = &scope_entries[entry];
+    scope->frame = frame;
+    scope->code = code;
+    scope->outer = *innermost;
+    scope->serial = scope_serial;
+    scope->number = 0;
+    scope_set_name(scope, name);
+    *innermost = entry;
+    return scope_handle_of(entry);
+}
+
+scope_handle scope_open(uint32_t *innermost, const char *name) {
+    return scope_add(innermost, NULL, NULL, name);
+}
+
+static void scope_release(uint32_t entry) {
+    scope_entries[entry].serial = 0;
+    scope_entries[entry].outer = scope_free;
+    scope_free = entry;
+}
+
+scope_handle scope_open_python(const void *frame, const void *code, const char *name) {
+    struct scope_slot *slot = scope_slot(frame);
+    // Left behind by another frame at this address, whose block never ended.
+    while (slot->key && scope_entries[slot->innermost].code != code) {
+        uint32_t stale = slot->innermost;
+        slot->innermost = scope_entries[stale].outer;
+        scope_release(stale);
+        scope_of_python--;
+        if (!slot->innermost) {
+            scope_slot_free(slot);
+            slot = scope_slot(frame);
+        }
+    }
+    uint32_t innermost = slot->key ? slot->innermost : 0;
+    scope_handle handle = scope_add(&innermost, frame, code, name);
+    if (handle) {
+        *slot = (struct scope_slot){.key = frame, .innermost = innermost};
+        scope_of_python++;
+    }
+    return handle;
+}
+
+// Takes an entry out of a chain. False: it is not there.
+static bool scope_unlink(uint32_t *innermost, uint32_t entry, bool inside) {
+    uint32_t *link = innermost;
+    while (*link && *link != entry)
+        link = &scope_entries[*link].outer;
+    if (!*link)
+        return false;
+    while (inside && *innermost != entry) {
+        uint32_t inner = *innermost;
+        *innermost = scope_entries[inner].outer;
+        scope_release(inner);
+        link = innermost;
+    }
+    *link = scope_entries[entry].outer;
+    scope_release(entry);
+    return true;
+}
+
+bool scope_close(uint32_t *innermost, scope_handle handle, bool inside) {
+    uint32_t entry = (uint32_t)handle;
+    if (entry == 0 || entry > scope_used || scope_entries[entry].serial != handle >> 32)
+        return false;
+    if (!scope_entries[entry].frame)
+        return scope_unlink(innermost, entry, inside);
+    struct scope_slot *slot = scope_slot(scope_entries[entry].frame);
+    if (!slot->key || !scope_unlink(&slot->innermost, entry, false))
+        return false;
+    scope_of_python--;
+    if (!slot->innermost)
+        scope_slot_free(slot);
+    return true;
+}
+
+scope_handle scope_innermost(uint32_t innermost) {
+    return scope_handle_of(innermost);
+}
+
+void scope_close_all(uint32_t *innermost) {
+    while (*innermost)
+        scope_unlink(innermost, *innermost, false);
+}
+
+static unsigned scope_list_more(uint32_t innermost, struct scope *scopes[SCOPE_NESTED], unsigned count) {
+    for (uint32_t entry = innermost; entry && count < SCOPE_NESTED; entry = scope_entries[entry].outer)
+        scopes[count++] = &scope_entries[entry];
+    return count;
+}
+
+unsigned scope_list(uint32_t innermost, struct scope *scopes[SCOPE_NESTED]) {
+    return scope_list_more(innermost, scopes, 0);
+}
+
+unsigned scope_list_python(const void *frame, const void *code, struct scope *scopes[SCOPE_NESTED]) {
+    unsigned count = 0;
+    const struct scope_slot *slot = scope_slot(frame);
+    if (slot->key && scope_entries[slot->innermost].code == code)
+        count = scope_list(slot->innermost, scopes);
+    slot = scope_slot(code);
+    return slot->key ? scope_list_more(slot->innermost, scopes, count) : count;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// See scope_path.h.
+
+#include "shim/scope_path.h"
+#include "shim/place.h"
+
+static uint32_t scope_path_number(struct scope *scope) {
+    if (!scope->number || scope->generation != shim.generation) {
+        scope->number = place_scope((struct place_text){scope->name, scope->length});
+        scope->generation = shim.generation;
+    }
+    return scope->number;
+}
+
+static uint32_t scope_path_through(uint32_t node, struct scope *const *scopes, unsigned count) {
+    while (count--)
+        node = tree_path(node, scope_path_number(scopes[count]));
+    return node;
+}
+
+__attribute__((noinline)) uint32_t scope_path_begin(void) {
+    struct scope *scopes[SCOPE_NESTED];
+    return scope_path_through(TREE_ROOT, scopes, scope_list(thread_self.scopes, scopes));
+}
+
+__attribute__((noinline)) uint32_t scope_path_around(uint32_t node, const struct python_frame *frame) {
+    struct scope *scopes[SCOPE_NESTED];
+    return scope_path_through(node, scopes, scope_list_python(frame->frame, frame->code, scopes));
+}

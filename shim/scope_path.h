@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// Scopes on the way from the root to a stack's node. A scope is a frame of its own (RECORD_SCOPE), so that
+// its peak comes about like that of any function.
+//
+// Where: a thread's scopes come first, outside of all frames; a scope of a Python frame comes just outside of
+// that frame. Then the innermost frame is a line of the program whatever is open, and the scope holds all
+// that the frame and those inside it do. Callers hold shim.lock.
+
+#ifndef PEAKLINE_SCOPE_PATH_H
+#define PEAKLINE_SCOPE_PATH_H
+
+#include "shim/scope.h"
+#include "shim/shim.h"
+#include "shim/tree.h"
+
+// Out of line: with scopes.
+uint32_t scope_path_begin(void);
+uint32_t scope_path_around(uint32_t node, const struct python_frame *frame);
+
+// The node that the outermost frame of the calling thread's stack comes under.
+static inline uint32_t scope_path_root(void) {
+    return shim_likely(!thread_self.scopes) ? TREE_ROOT : scope_path_begin();
+}
+
+// The node that a Python frame comes under whose caller has `node`.
+static inline uint32_t scope_path_frame(uint32_t node, const struct python_frame *frame) {
+    return shim_likely(!scope_of_python) ? node : scope_path_around(node, frame);
+}
+
+// Nodes that scopes may need beside those of the frames.
+static inline uint32_t scope_path_nodes(void) {
+    uint32_t python = scope_of_python < SCOPE_NESTED ? scope_of_python : SCOPE_NESTED;
+    return shim_likely(!thread_self.scopes) ? python : python + SCOPE_NESTED;
+}
+
+#endif

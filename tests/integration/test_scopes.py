@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Scopes, marks and pauses, from C, C++ and Python."""
+from harness import *
+
+PACKAGE = os.path.join(ROOT, "shim", "python-package")
+
+
+def scopes(process):
+    found = {}
+    for scope in process["scopes"]:
+        assert scope["name"] not in found, scope["name"] + " twice"
+        found[scope["name"]] = scope["total"]
+    return found
+
+
+@cases("scopes", "scopes_fixed")
+def test_c(name):
+    recording = record(program(name))
+    process = recording.process
+    found = scopes(process)
+    expect(found["load"], peak_bytes=350028, allocated_bytes=370039, allocations=3, peak_exact=True, live_at_exit_bytes=0)
+    expect(found["load: part"], peak_bytes=50021, allocations=1, at_peak_bytes=0)
+    expect(found["epoch"], allocations=6, peak_bytes=9001, allocated_bytes=4 * 8009 + 2 * 9001)
+    expect(found["recursive"], peak_bytes=5 * 10007, allocations=5, allocated_bytes=5 * 10007, peak_exact=True)
+    expect(found["jumper"], allocations=2, peak_bytes=2003)
+    expect(found["jumped"], allocations=2, peak_bytes=2003)  # left by longjmp: ends with the scope outside of it
+    expect(found["thread"], allocations=1, peak_bytes=30011)
+    assert "left open" not in found and "joins" not in found, found.keys()
+    expect(found["outer"], allocations=2, peak_bytes=701, allocated_bytes=1302)
+    expect(found["inner"], allocations=1, peak_bytes=601)
+
+    # Paused: neither the block nor the regrown one is there, and what was freed meanwhile is gone.
+    take = process.line("take", "scopes.c")["self"]
+    assert take["peak_bytes"] < 1000000, take
+    expect(take, live_at_exit_bytes=0)
+    expect(process.totals, lost_events=0)
+    marks = process["marks"]
+    assert [mark["name"] for mark in marks] == ["before the pause", "after the pause", "after the pause"], marks
+    assert all(mark["heap_bytes"] < 1000 for mark in marks), marks  # what the C library keeps of the thread
+    times = [mark["time"] for mark in marks]
+    assert 0 < times[0] <= times[1] <= times[2] <= process["duration"], (times, process["duration"])
+
+    (child,) = recording.children
+    expect(scopes(child)["forked"], allocations=1, peak_bytes=60013)
+    expect(child.totals, allocations=2, peak_bytes=70003)
+
+
+def test_cpp():
+    found = scopes(record(program("scopes_cpp")).process)
+    expect(found["loop"], peak_bytes=(40018, 41500), allocated_bytes=(3 * 40018, 3 * 41500))
+    expect(found["failing"], peak_bytes=(30011, 31500), allocated_bytes=(3 * 30011, 3 * 31500))
+
+
+def test_contexts():
+    recording = record(program("scopes"))
+    process = min(recording.read("--contexts")["processes"], key=lambda p: p["start_time"])
+    named = [context for context in process["contexts"] if context.get("scope")]
+    assert {"load", "load: part", "epoch"} <= {context["function"] for context in named}
+    by_id = {context["id"]: context for context in process["contexts"]}
+    for context in named:
+        assert context["file"] is None and context["line"] is None, context
+        # Outside of all frames.
+        while context["parent"] is not None:
+            context = by_id[context["parent"]]
+            assert context.get("scope"), context
+
+
+@python_cases()
+def test_python(version):
+    interpreter = python(version)
+    # The object itself is small: it comes from the interpreter's pools, which are not recorded here.
+    environment = {"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"}  # of fork, while a thread may not quite have gone
+    recording = record(interpreter, program("py_scopes.py"), options=["--python-objects=off"], env=environment)
+    process = recording.process
+    found = scopes(process)
+
+    def scope(name, *sizes, **more):
+        """What was allocated in it, each block freed before the process's end, and not much else."""
+        total = sum(size + 1 for size in sizes)
+        more.setdefault("peak_bytes", total)
+        for field, value in more.items():
+            more[field] = (value, value + 2048)
+        expect(found[name], allocated_bytes=(total, total + 4096), live_at_exit_bytes=(0, 2048), **more)
+
+    scope("plain", 100002, 50020)
+    scope("nested", 20010, 30012)
+    scope("nested: inner", 20010)
+    scope("recursive", *[10006] * 5)
+    scope("task 1", 200002, 200002)
+    scope("task 2", 300006, 300006)
+    scope("function", 40008)
+    scope("made 1", 41010)
+    scope("made 2", 42012)
+    scope("generator", *[110000] * 3, peak_bytes=2 * 110001)
+    scope("coroutine", 130010)
+    scope("async generator", *[140006] * 2, peak_bytes=2 * 140007)
+    scope("method", 51010)
+    scope("class method", 52002)
+    scope("static method", 53004)
+    scope("contextmanager", 61010)
+    scope("class", 62006, peak_bytes=62007)
+    scope("stack", 63002, peak_bytes=63003)
+    scope("shared", *[80020] * 4)
+    scope("wanderer", *[90010] * 3)
+    assert "forked" not in found or found["forked"]["allocated_bytes"] < 4096, found["forked"]
+
+    expect(process.line("seen")["self"], peak_bytes=820001)
+    marks = [mark["name"] for mark in process["marks"]]
+    assert marks == ["é \\udc80", "end"], marks
+    process.no_line("paused")
+    process.no_line("paused_again")
+    expect(process.line("freed_while_paused")["self"], freed_bytes=(700005, 700005 + 2048), allocations=0)
+    assert process.totals["lost_events"] == 0, process.totals
+
+    (child,) = recording.children
+    expect(scopes(child)["forked"], peak_bytes=(910003, 912003))
+
+
+def test_without_shim():
+    """The package alone does nothing, and says so to nobody."""
+    environment = clean_environment({"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"})
+    done = subprocess.run([sys.executable, program("py_scopes.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert done.returncode == 0 and done.stderr == b"" and done.stdout.endswith(b"done\n"), done
