@@ -215,15 +215,19 @@ static const char *or_unknown(struct naming *n, const char *name) {
     return name ? name : pool_intern_string(n->model->pool, "<unknown>");
 }
 
-static void name_python(struct naming *n, const struct record_frame *frame,
-                        const struct record_function *function) {
+static struct model_function python_function(struct naming *n, uint32_t number) {
     const struct reader_image *image = n->process->image;
-    const char *file = intern(n->model, image, function->file);
-    struct model_function named = {.file = file,
+    const struct record_function *function = &image->functions[number];
+    return (struct model_function){.file = intern(n->model, image, function->file),
                                    .name = or_unknown(n, intern(n->model, image, function->name)),
                                    .first_line = function->first_line,
-                                   .language = RECORD_PYTHON};
-    add_level(n, named, file, frame->line);
+                                   .language = RECORD_PYTHON,
+                                   .chosen = function->chosen ? number : 0};
+}
+
+static void name_python(struct naming *n, const struct record_frame *frame) {
+    struct model_function named = python_function(n, frame->function);
+    add_level(n, named, named.file, frame->line);
 }
 
 static void name_scope(struct naming *n, const struct record_function *function) {
@@ -286,7 +290,7 @@ static void name_frames(struct naming *n) {
         const struct record_function *function = &image->functions[frame->function];
         first_level[i] = (uint32_t)n->level_count;
         if (function->language == RECORD_PYTHON)
-            name_python(n, frame, function);
+            name_python(n, frame);
         else if (function->language == RECORD_SCOPE)
             name_scope(n, function);
         else
@@ -294,6 +298,10 @@ static void name_frames(struct naming *n) {
         first_level[i + 1] = (uint32_t)n->level_count;
     }
     n->process->first_level = first_level;
+    // What the program wants to see is there even if it never allocated.
+    for (uint32_t i = 1; i < image->function_count; i++)
+        if (image->functions[i].chosen && image->functions[i].language == RECORD_PYTHON)
+            name_function(n, python_function(n, i));
 }
 
 bool model_load(struct model *model, struct model_process *process, struct model_resolver *resolver,

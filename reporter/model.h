@@ -27,6 +27,7 @@ struct model_function {
     const char *module;  // native: path of the module where it was first seen; NULL = none
     uint32_t first_line; // 0 = not known
     uint32_t language;   // enum record_language
+    uint32_t chosen;     // not 0: the program wants its table; its number in the recording
 };
 
 struct model_line {

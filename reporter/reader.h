@@ -42,8 +42,8 @@ struct reader_image {
     struct record_reaped *reaped;
     struct record_folded *folded;
     // Entries, the unused entry 0 included: valid indices are below. Bytes for strings.
-    uint32_t tick_count, mark_count, string_bytes, module_count, function_count, frame_count, node_count, reaped_count,
-        folded_count;
+    uint32_t tick_count, mark_count, string_bytes, module_count, function_count, frame_count, node_count,
+        reaped_count, folded_count;
     // Nodes that were being changed at the last instant: they lost their place, and hang below the root.
     uint32_t orphan_count;
 };

@@ -183,6 +183,33 @@ uint32_t *select_functions(const struct model_process *process, const struct met
     return finish(orders, found, options, count);
 }
 
+static bool is_chosen(const struct select_options *options, uint32_t number) {
+    for (size_t i = 0; i < options->chosen_count; i++)
+        if (options->chosen[i] == number)
+            return true;
+    return number && !options->chosen;
+}
+
+static const struct model_function *choosing; // qsort has no argument for it; one thread
+
+static int compare_chosen(const void *a, const void *b) {
+    uint32_t x = choosing[*(const uint32_t *)a].chosen, y = choosing[*(const uint32_t *)b].chosen;
+    return (x > y) - (x < y);
+}
+
+uint32_t *select_chosen(const struct model_process *process, const struct select_options *options,
+                        size_t *count) {
+    uint32_t *numbers = memory_alloc(process->function_count, sizeof *numbers);
+    *count = 0;
+    for (uint32_t i = 0; i < process->function_count; i++)
+        if (is_chosen(options, process->functions[i].chosen))
+            numbers[(*count)++] = i;
+    choosing = process->functions;
+    if (*count)
+        qsort(numbers, *count, sizeof *numbers, compare_chosen);
+    return numbers;
+}
+
 uint32_t *select_scopes(const struct model_process *process, const struct metrics *metrics,
                         enum select_column sort, size_t *count) {
     const struct select_options options = {.sort = sort};
@@ -207,9 +234,16 @@ static bool contains_any(const char *text, const char *const *parts, size_t coun
 }
 
 static bool is_installed_python(const char *file) {
-    static const char *const parts[] = {"/site-packages/",     "/dist-packages/",  "/lib/python2.",
-                                        "/lib/python3",        "/lib64/python3",   "<frozen ",
-                                        "<__array_function__", "/python/peakline/"};
+    static const char *const parts[] = {"/site-packages/",
+                                        "/dist-packages/",
+                                        "/lib/python2.",
+                                        "/lib/python3",
+                                        "/lib64/python3",
+                                        "<frozen ",
+                                        "<__array_function__",
+                                        "/python/peakline/",
+                                        "/python/memory_profiler.py",
+                                        "/python/sitecustomize.py"};
     return contains_any(file, parts, sizeof parts / sizeof *parts);
 }
 

@@ -22,10 +22,12 @@ enum select_column {
 };
 
 struct select_options {
-    const char *function; // glob; NULL = all
-    const char *file;     // glob; NULL = all
-    uint32_t pid;         // 0 = all
-    uint32_t top;         // 0 = not limited (tables: a page)
+    const char *function;   // glob; NULL = all
+    const char *file;       // glob; NULL = all
+    uint32_t pid;           // 0 = all
+    uint32_t top;           // 0 = not limited (tables: a page)
+    const uint32_t *chosen; // only these of the functions that the program chose; NULL = no such restriction
+    size_t chosen_count;
     enum select_column sort;
 };
 
@@ -37,6 +39,11 @@ uint32_t *select_lines(const struct model_process *process, const struct metrics
                        const struct select_options *options, size_t *count);
 uint32_t *select_functions(const struct model_process *process, const struct metrics *metrics,
                            const struct select_options *options, size_t *count);
+
+// Numbers of the functions whose table the program wants, in the order of their definition, also of those
+// that never allocated.
+uint32_t *select_chosen(const struct model_process *process, const struct select_options *options,
+                        size_t *count);
 
 // Numbers of the scopes (among the functions), sorted.
 uint32_t *select_scopes(const struct model_process *process, const struct metrics *metrics,

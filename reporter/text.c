@@ -216,6 +216,11 @@ const char *text_size(char out[TEXT_SIZE_MAX], int64_t bytes) {
     return out;
 }
 
+const char *text_mib(char out[TEXT_SIZE_MAX], int64_t bytes, unsigned digits) {
+    snprintf(out, TEXT_SIZE_MAX, "%.*f MiB", (int)digits, (double)bytes / (1 << 20));
+    return out;
+}
+
 const char *text_count(char out[TEXT_SIZE_MAX], uint64_t count) {
     char digits[TEXT_SIZE_MAX];
     size_t length = (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);

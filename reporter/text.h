@@ -38,6 +38,9 @@ char *text_expand_tabs(const char *bytes, size_t length);
 // 512 B, 58.4 MiB, -60.7 MiB, 1.20 GiB: three significant digits. Returns `out`.
 const char *text_size(char out[TEXT_SIZE_MAX], int64_t bytes);
 
+// "3.00 MiB": in MiB, with so many digits (0 to 9) after the point.
+const char *text_mib(char out[TEXT_SIZE_MAX], int64_t bytes, unsigned digits);
+
 // 10 422: thousands kept apart. Returns `out`.
 const char *text_count(char out[TEXT_SIZE_MAX], uint64_t count);
 

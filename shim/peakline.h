@@ -104,7 +104,7 @@ class peakline_guard {
     bool first;
 };
 
-#define PEAKLINE_SCOPE(name) for (peakline_guard peakline_guard_(name); peakline_guard_.peakline_once();)
+#define PEAKLINE_SCOPE_(name, guard) for (peakline_guard guard(name); guard.peakline_once();)
 
 #else
 
@@ -117,12 +117,17 @@ static inline __attribute__((unused)) void peakline_guard_end(struct peakline_gu
     peakline_leave(guard->scope);
 }
 
-/* The block or statement that follows is the scope, however it is left: at its end, or by break, continue,
- * return or goto. break and continue leave the scope only, not a loop around it. */
-#define PEAKLINE_SCOPE(name)                                                                                 \
-    for (struct peakline_guard peakline_guard_                                                               \
+#define PEAKLINE_SCOPE_(name, guard)                                                                         \
+    for (struct peakline_guard guard                                                                         \
          __attribute__((cleanup(peakline_guard_end))) = {peakline_begin(name), 1};                           \
-         peakline_guard_.first; peakline_guard_.first = 0)
+         guard.first; guard.first = 0)
 
 #endif
+
+/* The block or statement that follows is the scope, however it is left: at its end, or by break, continue,
+ * return, goto or an exception. break and continue leave the scope only, not a loop around it. */
+#define PEAKLINE_SCOPE(name) PEAKLINE_SCOPE_(name, PEAKLINE_PASTE_(peakline_guard_, __COUNTER__))
+#define PEAKLINE_PASTE_(name, number) PEAKLINE_PASTED_(name, number)
+#define PEAKLINE_PASTED_(name, number) name##number
+
 #endif

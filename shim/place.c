@@ -91,7 +91,7 @@ static uint32_t place_function(const struct place_function_key *key) {
     if (entry)
         return entry->number;
     struct record_function function = {
-        .language = key->language,
+        .language = (uint16_t)key->language,
         .module = key->module,
         .offset = key->offset,
         .file = key->file,
@@ -136,15 +136,29 @@ static uint32_t place_frame(const struct place_frame_key *key) {
     return number;
 }
 
-uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line) {
-    const struct place_function_key function = {
+static uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line) {
+    const struct place_function_key key = {
         .language = RECORD_PYTHON,
         .file = place_string(file.bytes, file.length),
         .name = place_string(name.bytes, name.length),
         .first_line = first_line,
     };
-    const struct place_frame_key frame = {.function = place_function(&function), .line = line};
+    return place_function(&key);
+}
+
+uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line) {
+    const struct place_frame_key frame = {
+        .function = place_python_function(file, name, first_line),
+        .line = line,
+    };
     return frame.function ? place_frame(&frame) : 0;
+}
+
+uint32_t place_choose(struct place_text file, struct place_text name, uint32_t first_line) {
+    uint32_t function = place_python_function(file, name, first_line);
+    if (function)
+        shim_function(function)->chosen = 1;
+    return function;
 }
 
 uint32_t place_scope(struct place_text name) {

@@ -21,6 +21,9 @@ struct place_text {
 // Frame of a line of a Python function. `line` 0 = none.
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
+// The program wants to see this Python function. Its number; in the order in which they were first met.
+uint32_t place_choose(struct place_text file, struct place_text name, uint32_t first_line);
+
 // Frame of a scope, which is known by its name.
 uint32_t place_scope(struct place_text name);
 

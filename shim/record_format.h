@@ -245,7 +245,8 @@ struct record_account {
 };
 
 struct record_function {
-    uint32_t language;
+    uint16_t language;
+    uint16_t chosen;     // 1: the program wants this function's table (memory_profiler's @profile)
     uint32_t module;     // native: module, 0 = not known (generated code)
     uint64_t offset;     // native: the function's start, as an ELF virtual address of its module (address -
                          // bias); without a module, the address. 0 with a module = start not known

@@ -16,7 +16,7 @@
 #include "reporter/options.h"
 #include "reporter/render/render.h"
 
-enum { FORMAT, OUTPUT, FUNCTION, FILE_GLOB, PID, TOP, SORT, CONTEXTS, COLOR };
+enum { FORMAT, OUTPUT, FUNCTION, FILE_GLOB, PID, TOP, SORT, CONTEXTS, PRECISION, CHOSEN, COLOR };
 
 static const struct options_spec report_specs[] = {
     [FORMAT] = {"format", 0, "FORMAT", "PEAKLINE_FORMAT", "table (default) or json"},
@@ -29,6 +29,10 @@ static const struct options_spec report_specs[] = {
     [SORT] = {"sort", 0, "COLUMN", "PEAKLINE_SORT",
               "by peak (default), mem-usage, increment, allocations, file, …; a wrong one lists all"},
     [CONTEXTS] = {"contexts", 0, NULL, "PEAKLINE_CONTEXTS", "JSON: list the calling contexts, too"},
+    [PRECISION] = {"precision", 0, "DIGITS", "PEAKLINE_PRECISION",
+                   "table: sizes in MiB with 0 to 9 digits; default: three digits of a unit that fits"},
+    [CHOSEN] = {"chosen", 0, "NUMBERS", NULL,
+                "table: only these of the functions chosen by @profile, by their number in the recording"},
     [COLOR] = {"color", 0, "WHEN", "PEAKLINE_COLOR", "auto (default), always or never"},
     {0},
 };
@@ -45,6 +49,7 @@ struct report {
     const char *output; // NULL = standard output
     enum color color;
     struct render_options render;
+    uint32_t *chosen;
 };
 
 static bool parse_format(const struct options *options, const struct render_format **format) {
@@ -68,6 +73,30 @@ static bool parse_sort(const struct options *options, enum select_column *column
     message_print("report: no column '%s' (%s); there are %s", options->value, options->given,
                   select_column_names());
     return false;
+}
+
+// "3,14,15"
+static bool parse_chosen(const struct options *options, struct report *report) {
+    struct select_options *select = &report->render.select;
+    size_t capacity = 0;
+    const char *at = options->value;
+    select->chosen_count = 0;
+    for (;; at++) {
+        char *end;
+        unsigned long number = *at >= '0' && *at <= '9' ? strtoul(at, &end, 10) : 0;
+        if (!number || number > UINT32_MAX || (*end && *end != ',')) {
+            message_print("report: '%s' (%s) is not a list of numbers like 3,14", options->value,
+                          options->given);
+            return false;
+        }
+        report->chosen = memory_grow(report->chosen, select->chosen_count, &capacity, sizeof *report->chosen);
+        report->chosen[select->chosen_count++] = (uint32_t)number;
+        if (!*end)
+            break;
+        at = end;
+    }
+    select->chosen = report->chosen;
+    return true;
 }
 
 static bool take_option(struct report *report, const struct options *options, int index) {
@@ -102,6 +131,13 @@ static bool take_option(struct report *report, const struct options *options, in
     case CONTEXTS:
         report->render.contexts = options->on;
         return true;
+    case PRECISION:
+        if (!options_number(options, 0, 9, &number))
+            return false;
+        report->render.mib = (unsigned)number + 1;
+        return true;
+    case CHOSEN:
+        return parse_chosen(options, report);
     default:
         if (!options_choice(options, colors, 3, &choice))
             return false;
@@ -220,6 +256,7 @@ static int report_run(int argc, char **argv) {
     look_at_terminal(&report);
     int status = has_process(model, report.render.select.pid) ? write_report(&report, model) : 2;
     model_close(model);
+    free(report.chosen);
     return status;
 }
 

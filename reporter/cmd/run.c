@@ -3,11 +3,13 @@
 // peakline run: starts a program with the shim preloaded and completes its recording when it ends.
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "reporter/closing.h"
 #include "reporter/cmd.h"
@@ -84,6 +86,16 @@ static bool run_python(const struct run *run) {
     return set;
 }
 
+// Where a program finds the reporter.
+static bool run_program(void) {
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0)
+        return true;
+    path[length] = '\0';
+    return setenv("PEAKLINE_PROGRAM", path, 1) == 0;
+}
+
 static bool run_environment(pid_t pid, void *context) {
     const struct run *run = context;
     char root[32], max_size[32];
@@ -99,7 +111,7 @@ static bool run_environment(pid_t pid, void *context) {
                setenv("PEAKLINE_FREES", run->frees ? "1" : "0", 1) == 0 &&
                setenv("PEAKLINE_FOLLOW", run->follow ? "1" : "0", 1) == 0 &&
                setenv("PEAKLINE_ROOT", root, 1) == 0 && setenv("PEAKLINE_MAX_SIZE", max_size, 1) == 0 &&
-               setenv("PEAKLINE_SHIM", run->shim, 1) == 0 && run_python(run);
+               setenv("PEAKLINE_SHIM", run->shim, 1) == 0 && run_python(run) && run_program();
     if (!set)
         message_print("the program's environment cannot be set: out of memory");
     free(name);

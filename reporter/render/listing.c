@@ -9,11 +9,11 @@
 
 #include "reporter/text.h"
 
-#define COLUMNS "Mem usage   Increment        Peak   Allocations  "
-#define HEADING "Line #   " COLUMNS "Line Contents"
-#define SCOPES "         " COLUMNS "Scope"
-#define CONTENTS_COLUMN 58 // where "Line Contents" begins
-#define LONG_FUNCTION 60   // lines; of longer ones only what is near an event is shown
+#define NUMBER_COLUMNS 6 // of "Line #"
+#define SIZE_COLUMNS 12  // of a size, with up to SIZE_DIGITS after the point
+#define SIZE_DIGITS 1
+#define ALLOCATIONS_COLUMNS 14
+#define LONG_FUNCTION 60 // lines; of longer ones only what is near an event is shown
 #define NEAR 1
 
 // ---- grouping ----
@@ -161,6 +161,24 @@ size_t listing_rows(const struct listing *listing, uint32_t function) {
     return count;
 }
 
+// ---- columns ----
+
+static size_t size_columns(const struct listing *listing) {
+    size_t digits = listing->options->mib ? listing->options->mib - 1 : 0;
+    return SIZE_COLUMNS + (digits > SIZE_DIGITS ? digits - SIZE_DIGITS : 0);
+}
+
+// Where "Line Contents" begins.
+static size_t contents_column(const struct listing *listing) {
+    return NUMBER_COLUMNS + 3 * size_columns(listing) + ALLOCATIONS_COLUMNS + 2;
+}
+
+static void print_heading(const struct listing *listing, const char *first, const char *last, FILE *out) {
+    int size = (int)size_columns(listing);
+    fprintf(out, "%*s%*s%*s%*s%*s  %s\n", NUMBER_COLUMNS, first, size, "Mem usage", size, "Increment", size,
+            "Peak", ALLOCATIONS_COLUMNS, "Allocations", last);
+}
+
 // ---- printing ----
 
 // Whether to say that a peak is an upper bound; not when the doubt is smaller than what the digits show.
@@ -172,21 +190,27 @@ static bool is_bound(const struct metrics_measure *measure) {
 
 static void print_cell(const char *text, size_t columns, FILE *out) {
     size_t width = text_width(text);
-    fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 0), "", text);
+    fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 1), "", text);
+}
+
+static const char *print_size(const struct listing *listing, char out[TEXT_SIZE_MAX], int64_t bytes) {
+    unsigned mib = listing->options->mib;
+    return mib ? text_mib(out, bytes, mib - 1) : text_size(out, bytes);
 }
 
 static void print_numbers(const struct listing *listing, const struct metrics_entry *entry, FILE *out) {
     const struct metrics_measure *total = &entry->total;
     char usage[TEXT_SIZE_MAX] = "", increment[TEXT_SIZE_MAX] = "-", peak[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
     if (entry->mem_usage > 0)
-        text_size(usage, entry->mem_usage);
+        print_size(listing, usage, entry->mem_usage);
     if (listing->metrics->frees_known)
-        text_size(increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
-    char *bound = memory_print("%s%s", is_bound(total) ? "≤" : "", text_size(peak, total->peak));
-    print_cell(usage, 12, out);
-    print_cell(increment, 12, out);
-    print_cell(bound, 12, out);
-    print_cell(text_count(count, total->allocations), 14, out);
+        print_size(listing, increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
+    char *bound = memory_print("%s%s", is_bound(total) ? "≤" : "", print_size(listing, peak, total->peak));
+    size_t columns = size_columns(listing);
+    print_cell(usage, columns, out);
+    print_cell(increment, columns, out);
+    print_cell(bound, columns, out);
+    print_cell(text_count(count, total->allocations), ALLOCATIONS_COLUMNS, out);
     free(bound);
 }
 
@@ -209,8 +233,8 @@ static char *row_contents(const struct listing *listing, const struct rows *rows
     size_t length;
     const char *text = source_line(rows->source, row->line, &length);
     char *plain = text_expand_tabs(text, length);
-    unsigned width = listing->options->width;
-    size_t room = !width ? 0 : width > CONTENTS_COLUMN + 20 ? width - CONTENTS_COLUMN : 20;
+    size_t width = listing->options->width, column = contents_column(listing);
+    size_t room = !width ? 0 : width > column + 20 ? width - column : 20;
     char *escaped = text_escape(plain, strlen(plain), room);
     free(plain);
     return escaped;
@@ -231,7 +255,7 @@ static void print_row(const struct listing *listing, const struct rows *rows,
     if (row->entry != NOTHING)
         print_numbers(listing, &listing->metrics->lines[row->entry], out);
     else if (*contents)
-        fprintf(out, "%*s", CONTENTS_COLUMN - 2 - 6, "");
+        fprintf(out, "%*s", (int)contents_column(listing) - 2 - NUMBER_COLUMNS, "");
     if (*contents)
         fprintf(out, "  %s", contents);
     free(contents);
@@ -254,14 +278,17 @@ static void print_title(const struct listing *listing, uint32_t number, const st
                                            : "?";
     char *file = text_escape_string(place), *name = text_escape_string(function->name);
     char size[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
-    text_size(size, entry->total.peak);
+    print_size(listing, size, entry->total.peak);
     text_count(count, entry->contexts);
-    size_t width = text_width(file) + 2 + text_width(name);
+    size_t width = text_width(file) + 2 + text_width(name), column = contents_column(listing);
     bool color = listing->options->color;
-    fprintf(out, "%s%s: %s%s%*s  peak %s%s in %s%s context%s", color ? "\033[1m" : "", file, name,
-            color ? "\033[0m" : "", width < CONTENTS_COLUMN ? (int)(CONTENTS_COLUMN - width) : 0, "",
-            is_bound(&entry->total) ? "≤" : "", size, count, entry->folded ? "+" : "",
-            entry->contexts == 1 && !entry->folded ? "" : "s");
+    fprintf(out, "%s%s: %s%s%*s  ", color ? "\033[1m" : "", file, name, color ? "\033[0m" : "",
+            width < column ? (int)(column - width) : 0, "");
+    if (entry->contexts || entry->folded)
+        fprintf(out, "peak %s%s in %s%s context%s", is_bound(&entry->total) ? "≤" : "", size, count,
+                entry->folded ? "+" : "", entry->contexts == 1 && !entry->folded ? "" : "s");
+    else
+        fputs("nothing was recorded here", out);
     if (rows->state == SOURCE_MISSING && function->file)
         fputs("; its source was not found", out);
     if (rows->state == SOURCE_NEWER)
@@ -275,7 +302,7 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
     struct rows rows = collect_rows(listing, function);
     print_title(listing, function, &rows, out);
     if (rows.count)
-        fputs(HEADING "\n", out);
+        print_heading(listing, "Line #", "Line Contents", out);
     for (size_t i = 0; i < rows.count; i++)
         print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
     free(rows.list);
@@ -285,7 +312,7 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
 void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out) {
     if (!count)
         return;
-    fputs(SCOPES "\n", out);
+    print_heading(listing, "", "Scope", out);
     for (size_t i = 0; i < count; i++) {
         char *name = text_escape_string(listing->process->functions[scopes[i]].name);
         fprintf(out, "%6s", "");

@@ -19,6 +19,7 @@ struct render_options {
     bool contexts;  // JSON: the calling contexts, too
     bool color;     // escape sequences are welcome
     unsigned width; // columns; 0 = not limited
+    unsigned mib;   // tables: sizes in MiB with mib - 1 digits; 0 = three digits of a unit that fits
 };
 
 struct render_input {

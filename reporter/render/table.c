@@ -176,6 +176,23 @@ static void print_scopes(const struct table *t, const struct listing *listing) {
     free(scopes);
 }
 
+// Those that the program chose, in its order; `*functions`, of which there are `*count`, as they were when it
+// chose none. Returns how many to show; `*count` is then these and the others.
+static size_t keep_chosen(const struct listing *listing, uint32_t **functions, size_t *count) {
+    size_t shown, others = 0;
+    uint32_t *chosen = select_chosen(listing->process, &listing->options->select, &shown);
+    for (size_t i = 0; i < *count; i++)
+        others += !listing->process->functions[(*functions)[i]].chosen;
+    if (!shown) {
+        free(chosen);
+        return 0;
+    }
+    free(*functions);
+    *functions = chosen;
+    *count = shown + others;
+    return shown;
+}
+
 static void print_functions(const struct table *t, const struct model_process *process,
                             const struct metrics *metrics, struct source_cache *sources) {
     const struct select_options *wanted = &t->input->options.select;
@@ -194,11 +211,11 @@ static void print_functions(const struct table *t, const struct model_process *p
     listing_sort_lines(&listing);
     if (!asked)
         print_scopes(t, &listing);
-    size_t shown = count;
+    size_t shown = asked || wanted->top ? 0 : keep_chosen(&listing, &functions, &count);
     if (wanted->top)
         shown = count < wanted->top ? count : wanted->top;
-    else if (!asked)
-        shown = fit_page(&listing, functions, count);
+    else if (!shown)
+        shown = asked ? count : fit_page(&listing, functions, count);
     for (size_t i = 0; i < shown; i++)
         listing_print(&listing, functions[i], t->out);
     if (!count)
@@ -211,16 +228,34 @@ static void print_functions(const struct table *t, const struct model_process *p
     free(functions);
 }
 
+// Nothing but the tables of functions that the program chose.
+static void print_chosen(const struct table *t, const struct model_process *process,
+                         const struct metrics *metrics, struct source_cache *sources) {
+    size_t count;
+    uint32_t *functions = select_chosen(process, &t->input->options.select, &count);
+    struct listing listing = {
+        .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
+    listing_sort_lines(&listing);
+    for (size_t i = 0; i < count; i++)
+        listing_print(&listing, functions[i], t->out);
+    listing_free(&listing);
+    free(functions);
+}
+
 static bool print_process(const struct table *t, struct model_process *process, struct reader_error *error) {
     if (!render_load(t->input, process, error))
         return false;
     struct metrics *metrics = metrics_compute(process);
     struct source_cache *sources = source_cache_new();
-    print_head(t, process);
-    print_totals(t, process);
-    print_notes(t, process);
-    fputc('\n', t->out);
-    print_functions(t, process, metrics, sources);
+    if (t->input->options.select.chosen) {
+        print_chosen(t, process, metrics, sources);
+    } else {
+        print_head(t, process);
+        print_totals(t, process);
+        print_notes(t, process);
+        fputc('\n', t->out);
+        print_functions(t, process, metrics, sources);
+    }
     source_cache_free(sources);
     metrics_free(metrics);
     model_unload(process);
@@ -234,7 +269,7 @@ bool render_table(const struct render_input *input, FILE *out, struct reader_err
                       .plain = input->options.color ? "\033[0m" : ""};
     struct model *model = input->model;
     uint32_t pid = input->options.select.pid;
-    if (model->process_count > 1)
+    if (model->process_count > 1 && !input->options.select.chosen)
         print_processes(&t);
     if (model->recording->error_count)
         fprintf(out, "Incomplete: %zu damaged file%s could not be used.\n\n", model->recording->error_count,

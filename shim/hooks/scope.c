@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What programs may ask the shim for: scopes, marks, a pause. peakline.h is the C side of it, the Python
-// package the other; both find these functions by name and do without them where there is no shim.
+// What programs may ask the shim for: scopes, marks, a pause, the tables of some functions. peakline.h is the
+// C side of it, the Python package the other; both find these functions by name and do without them where
+// there is no shim.
 //
 // Every function may be called in any process and thread, recorded or not, and by a signal handler, where it
 // may do nothing.
@@ -10,7 +11,10 @@
 #include "shim/clock.h"
 #include "shim/guard.h"
 #include "shim/place.h"
+#include "shim/recording.h"
 #include "shim/stack.h"
+
+#include <string.h>
 
 #define SCOPE_EXPORT __attribute__((visibility("default")))
 
@@ -25,6 +29,8 @@ SCOPE_EXPORT void peakline_shim_resume(void);
 SCOPE_EXPORT scope_handle peakline_shim_enter_frame(const char *name, unsigned up);
 SCOPE_EXPORT scope_handle peakline_shim_enter_code(const char *name, const void *code);
 SCOPE_EXPORT void peakline_shim_exit(scope_handle scope);
+SCOPE_EXPORT uint32_t peakline_shim_choose(const void *code);
+SCOPE_EXPORT const char *peakline_shim_recording(void);
 
 // A scope of a Python frame can be entered in one thread and met in another.
 static void scope_changed(struct thread *thread, bool python) {
@@ -114,7 +120,7 @@ void peakline_shim_mark(const char *name) {
     if (!thread)
         return;
     struct record_header *header = shim.header;
-    struct place_text text = {name, __builtin_strnlen(name, SCOPE_TEXT_MOST)};
+    struct place_text text = {name, strnlen(name, SCOPE_TEXT_MOST)};
     bool locked = lock_take(&shim.lock);
     if (header->marks < RECORD_MARKS_MAX) {
         shim.marks[header->marks] = (struct record_mark){
@@ -138,4 +144,34 @@ void peakline_shim_pause(void) {
 void peakline_shim_resume(void) {
     if (thread_self.paused)
         thread_self.paused--;
+}
+
+// The number of this Python function in the recording, whose table is wanted; 0: there will be none.
+uint32_t peakline_shim_choose(const void *code) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return 0;
+    char text[SCOPE_TEXT_MOST];
+    struct python_location location;
+    uint32_t number = 0;
+    if (python_locate_code(code, &location, text, sizeof text)) {
+        bool locked = lock_take(&shim.lock);
+        number = place_choose((struct place_text){location.file, location.file_length},
+                              (struct place_text){location.name, location.name_length}, location.first_line);
+        lock_drop(&shim.lock, locked);
+    }
+    guard_leave(thread);
+    return number;
+}
+
+// The file of this process, up to date; NULL: it is not recorded.
+const char *peakline_shim_recording(void) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return NULL;
+    bool locked = lock_take(&shim.lock);
+    recording_flush();
+    lock_drop(&shim.lock, locked);
+    guard_leave(thread);
+    return shim.file_path;
 }

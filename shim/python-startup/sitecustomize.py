@@ -23,13 +23,38 @@ class PeaklineFinder(object):
         return PathFinder.find_spec(name, self.path)
 
 
+class PeaklineProfile(object):
+    """What launchers of memory_profiler give to a script that uses @profile without an import: it can be switched on and off, too."""
+
+    def __call__(self, func=None, stream=None, precision=None, backend="psutil"):
+        from memory_profiler import profile
+
+        return profile(func, stream, precision, backend)
+
+    def add_function(self, func):
+        self(func)
+
+    def enable(self):
+        return self
+
+    def disable(self, *error):
+        pass
+
+    enable_by_count = __enter__ = enable
+    disable_by_count = __exit__ = disable
+
+
 def peakline_start():
     directory = __file__.replace("\\", "/").rpartition("/")[0]
     startup = sys.modules.pop(__name__)
     sys.path[:] = [entry for entry in sys.path if entry != directory]
     sys.path_importer_cache.pop(directory, None)
     if sys.version_info >= (3, 8):
+        import builtins
+
         sys.meta_path.insert(0, PeaklineFinder(directory, startup))
+        if not hasattr(builtins, "profile"):
+            builtins.profile = PeaklineProfile()
 
 
 peakline_start()

@@ -120,17 +120,10 @@ int code_line(const struct detect_runtime *runtime, const void *code, int offset
     return lines_locations(table, size, first, offset, near);
 }
 
-bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
-                   size_t size) {
-    const struct detect_runtime *runtime = detect_get();
-    if (!runtime || !python_found() || size < 64)
-        return false;
+static void code_describe(const struct detect_runtime *runtime, const void *code, int line,
+                          struct python_location *location, char *buffer, size_t size) {
     const struct python_layout *layout = &runtime->layout;
-    const void *code = frame->code;
-    int near, first = code_first_line(runtime, code);
-    int line = code_line(runtime, code, code_offset(runtime, frame->frame, code, frame->instr), &near);
-    if (line < 0)
-        line = near;
+    int first = code_first_line(runtime, code);
     size_t half = size / 2;
     location->file = buffer;
     location->file_length = text_copy(layout, code_load(code, layout->code_filename), buffer, half);
@@ -140,6 +133,25 @@ bool python_locate(const struct python_frame *frame, struct python_location *loc
                                       size - location->file_length);
     location->first_line = first > 0 ? (uint32_t)first : 0;
     location->line = line > 0 ? (uint32_t)line : 0;
+}
+
+bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
+                   size_t size) {
+    const struct detect_runtime *runtime = detect_get();
+    if (!runtime || !python_found() || size < 64)
+        return false;
+    int near;
+    int line =
+        code_line(runtime, frame->code, code_offset(runtime, frame->frame, frame->code, frame->instr), &near);
+    code_describe(runtime, frame->code, line < 0 ? near : line, location, buffer, size);
+    return true;
+}
+
+bool python_locate_code(const void *code, struct python_location *location, char *buffer, size_t size) {
+    const struct detect_runtime *runtime = detect_get();
+    if (!python_found() || !code_is_of(code, runtime) || size < 64)
+        return false;
+    code_describe(runtime, code, code_first_line(runtime, code), location, buffer, size);
     return true;
 }
 

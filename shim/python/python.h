@@ -103,6 +103,9 @@ struct python_location {
 bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
                    size_t size);
 
+// The same for a code object, whose line is its first. False also for what is no code object.
+bool python_locate_code(const void *code, struct python_location *location, char *buffer, size_t size);
+
 // A word of the caller's for this place in the code: 0 at first, and again when it had to be forgotten. Valid
 // until the next call, under the caller's lock. NULL: no memory.
 uint32_t *python_slot(const struct python_frame *frame);

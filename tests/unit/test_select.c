@@ -181,6 +181,41 @@ static void the_users_code_is_told_from_libraries(void **state) {
     expect_users("prog+0x10");
 }
 
+static void scopes_are_no_functions(void **state) {
+    (void)state;
+    struct model_function kept = functions[1];
+    size_t count;
+    functions[1] = (struct model_function){.name = "load", .language = RECORD_SCOPE};
+    uint32_t *numbers = select_scopes(&process, &metrics, SELECT_PEAK, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(numbers[0], 1);
+    free(numbers);
+    struct select_options options = {.function = "load"};
+    expect(&options, "");
+    functions[1] = kept;
+}
+
+static void the_programs_choice_keeps_its_order(void **state) {
+    (void)state;
+    struct select_options options = {.top = 0};
+    size_t count;
+    functions[4].chosen = 2;
+    functions[0].chosen = 7;
+    functions[2].chosen = 5;
+    entries[2].contexts = 0; // never ran
+    uint32_t *numbers = select_chosen(&process, &options, &count);
+    assert_int_equal(count, 3);
+    assert_true(numbers[0] == 4 && numbers[1] == 2 && numbers[2] == 0);
+    free(numbers);
+    options.chosen = (const uint32_t[]){7, 99, 2};
+    options.chosen_count = 3;
+    numbers = select_chosen(&process, &options, &count);
+    assert_int_equal(count, 2);
+    assert_true(numbers[0] == 4 && numbers[1] == 0);
+    free(numbers);
+    functions[4].chosen = functions[0].chosen = functions[2].chosen = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(globs_choose_functions, set_up),
@@ -189,6 +224,8 @@ int main(void) {
         cmocka_unit_test_setup(each_column_sorts, set_up),
         cmocka_unit_test_setup(negative_increments_come_last, set_up),
         cmocka_unit_test_setup(equal_peaks_show_the_caller_first, set_up),
+        cmocka_unit_test_setup(scopes_are_no_functions, set_up),
+        cmocka_unit_test_setup(the_programs_choice_keeps_its_order, set_up),
         cmocka_unit_test_setup(the_users_code_is_told_from_libraries, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,10 +156,20 @@ static void basenames(void **state) {
     assert_string_equal(text_basename("/a/"), "/a/");
 }
 
+static void mebibytes_have_the_digits_asked_for(void **state) {
+    (void)state;
+    char out[TEXT_SIZE_MAX];
+    assert_string_equal(text_mib(out, 1 << 20, 0), "1 MiB");
+    assert_string_equal(text_mib(out, -(3 << 19), 2), "-1.50 MiB");
+    assert_string_equal(text_mib(out, 1, 9), "0.000000954 MiB");
+    assert_string_equal(text_mib(out, INT64_MIN, 9), "-8796093022208.000000000 MiB");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_have_three_digits),
         cmocka_unit_test(sizes_are_near),
+        cmocka_unit_test(mebibytes_have_the_digits_asked_for),
         cmocka_unit_test(counts_are_grouped),
         cmocka_unit_test(seconds_fit_their_size),
         cmocka_unit_test(utf8_is_always_valid),

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""The drop-in for memory_profiler."""
+from harness import *
+
+TARGET = "py_memory_profiler.py"
+
+
+def run(interpreter, *arguments, env=None, options=()):
+    """A program that does not run without peakline."""
+    return record(interpreter, *arguments, compare=False, env=env, options=["--python-objects=off", *options], status=0)
+
+
+def tables(text):
+    """Title -> {line number: [Mem usage, Increment, Peak, Allocations] or contents}, in the order of the tables."""
+    found = {}
+    for block in text.split("\n\n"):
+        if not block.strip():
+            continue
+        title, *rows = block.strip("\n").splitlines()
+        name, what = re.fullmatch(r"(.*?)  +(peak .*|nothing was recorded here)", title).groups()
+        assert name not in found, name + " twice"
+        assert re.fullmatch("Line # +Mem usage +Increment +Peak +Allocations  Line Contents", rows[0]), rows[0]
+        lines = {}
+        for row in rows[1:]:
+            cells = re.fullmatch(r" *(\d+) +(?:([\d.]+ \w+) +)?(-?[\d.]+ \w+) +([\d.]+ \w+) +([\d ]*\d)(?:  .*)?", row)
+            if cells:
+                lines[int(cells.group(1))] = cells.groups()[1:]
+        found[name.split(": ")[1]] = (what, lines)
+    return found
+
+
+def row(text, function, mark):
+    return tables(text)[function][1][marks(TARGET)[mark]][1:]
+
+
+@python_cases()
+def test_decorated(version):
+    interpreter = python(version)
+    recording = run(interpreter, program(TARGET))
+    qualified = minor(version) >= (3, 11)
+    methods = ["Methods." * qualified + name for name in ("method", "of_class", "static")]
+
+    out = recording.stdout.decode()
+    assert out.startswith("done\n"), out
+    out = out[len("done\n") :]
+    assert list(tables(out)) == ["plain", *methods, "generator", "coroutine", "never"], out
+    assert row(out, "plain", "plain_first") == ("97.7 KiB", "97.7 KiB", "1")
+    assert row(out, "plain", "plain_second") == ("195 KiB", "195 KiB", "1")
+    assert row(out, "plain", "plain_del") == ("-195 KiB", "0 B", "0")
+    assert row(out, methods[0], "method")[1:] == ("195 KiB", "1")
+    assert row(out, methods[1], "of_class")[1:] == ("293 KiB", "1")
+    assert row(out, methods[2], "static")[1:] == ("391 KiB", "1")
+    assert row(out, "generator", "generator") == ("1.43 MiB", "1.43 MiB", "3")
+    assert row(out, "coroutine", "coroutine") == ("0.5722 MiB", "0.5722 MiB", "1")
+    assert tables(out)["never"] == ("nothing was recorded here", {})
+
+    err = recording.stderr.decode()
+    assert list(tables(err)) == ["to_stream"], err
+    assert row(err, "to_stream", "to_stream")[1:] == ("0.6676 MiB", "1")
+    with open("log", encoding="utf-8") as file:
+        log = file.read()
+    assert list(tables(log)) == ["to_file", "to_file_too"], log
+    assert row(log, "to_file", "to_file")[1:] == ("781 KiB", "1")
+
+    # They are what the report shows, too; the others are there when asked for. What printing took is not on the books.
+    report = peakline("report", recording.path).stdout.decode()
+    assert "undecorated" not in report and "to_file_too" in report, report
+    assert report.index(": plain ") < report.index(": generator ") < report.index(": to_stream ") < report.index(": never ")
+    process = recording.process
+    assert len(recording.processes) == 1, [p["command"] for p in recording.processes]
+    chosen = {f["function"].split(".")[-1] for f in process["functions"] if f.get("chosen")}
+    assert chosen == {"plain", "method", "of_class", "static", "generator", "coroutine", "to_stream", "to_file", "to_file_too"}, chosen
+    expect(process.line("undecorated")["self"], peak_bytes=(5000003, 5002000))
+    expect(process.line("plain_second")["self"], peak_bytes=200001, freed_bytes=0)
+    assert not [line for line in process["lines"] if line["function"] in ("_tables", "_write")]
+    assert process.totals["lost_events"] == 0
+
+
+def test_endings():
+    recording = record(sys.executable, program(TARGET), "raise", "close", compare=False, status=3, options=["--python-objects=off"])
+    assert b": never " in recording.stdout, recording.stdout
+    with open("log", encoding="utf-8") as file:  # closed by then
+        assert ": to_file_too " in file.read()
+    # The reader is gone.
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "-", PEAKLINE, "run", "--quiet", "-o", "piped", sys.executable, program(TARGET)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    assert b"memory_profiler" not in done.stderr.replace(b"py_memory_profiler", b""), done.stderr
+
+
+def test_fork():
+    recording = run(sys.executable, program(TARGET), "fork")
+    child, parent = re.findall(r"(?ms)^\S+: plain .*?\n\n", recording.stdout.decode())
+    assert row(child, "plain", "plain_second")[1] == "1.91 MiB", child
+    assert row(parent, "plain", "plain_second")[1] == "195 KiB", parent
+
+
+INSTALLED = '''
+"""Installed."""
+def profile(func=None, stream=None, precision=1, backend="psutil"):
+    print("decorated by the package", precision, backend)
+    return func
+def memory_usage():
+    return "usage"
+_hidden = 1
+if __name__ == "__main__":
+    print("main of", __file__)
+'''
+
+
+def test_names_of_the_package():
+    names = "from memory_profiler import *; from memory_profiler import _hidden, profile as p; import memory_profiler"
+    code = names + "; print(memory_usage(), _hidden, hasattr(memory_profiler, 'nothing'), profile is p, p(print) is print)"
+    os.mkdir("installed")
+    with open("installed/memory_profiler.py", "w") as file:
+        file.write(INSTALLED)
+    env = {"PYTHONPATH": os.path.abspath("installed")}
+    assert record(sys.executable, "-W", "ignore", "-c", code, env=env, compare=False).stdout == b"usage 1 False True True\n"
+    record(sys.executable, "-m", "memory_profiler", env=env, output="second")
+    # Where nothing is recorded, all of it is the package's.
+    env["PYTHONPATH"] = os.path.join(BUILD, "python") + ":" + env["PYTHONPATH"]
+    done = subprocess.run([sys.executable, "-c", code], env=clean_environment(env), stdout=subprocess.PIPE)
+    assert done.stdout == b"decorated by the package 1 psutil\nusage 1 False True True\n", done
+
+    # Not installed.
+    for code, message in (
+        ("from memory_profiler import memory_usage", b"ImportError: peakline has only memory_profiler's `profile`; `pip install"),
+        ("import memory_profiler; memory_profiler.memory_usage", b"AttributeError: peakline has only memory_profiler's `profile`"),
+        ("import memory_profiler; memory_profiler.__wrapped__", b"AttributeError: module 'memory_profiler' has no attribute"),
+    ):
+        done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-c", code, env=clean_environment())
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+    done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-m", "memory_profiler", env=clean_environment())
+    assert done.returncode == 1 and b"memory_profiler is not installed" in done.stderr, done.stderr
+
+
+@python_cases()
+def test_plain_decorator(version):
+    """@profile without an import, and a script's own."""
+    with open("script.py", "w") as file:
+        file.write("@profile\ndef f():\n    return bytearray(3000002)\nprofile.enable()\nwith profile:\n    f()\nprofile.disable()\n")
+    recording = run(python(version), "script.py")
+    assert tables(recording.stdout.decode())["f"][1][3][2] == "2.86 MiB", recording.stdout
+    with open("own.py", "w") as file:
+        file.write("def profile(f):\n    return 'own'\n@profile\ndef f():\n    pass\nprint(f)\n")
+    record(python(version), "own.py", output="second")
+
+
+def test_fallback_of_a_script():
+    """A script that has a way without memory_profiler takes peakline's, and needs no change."""
+    with open("script.py", "w") as file:
+        file.write("try:\n    from memory_profiler import profile\nexcept ImportError:\n    profile = lambda f: f\n")
+        file.write("@profile\ndef f():\n    return bytearray(3000002)\nf()\n")
+    plain = subprocess.run([sys.executable, "script.py"], stdout=subprocess.PIPE, env=clean_environment())
+    assert (plain.returncode, plain.stdout) == (0, b"")
+    assert "f" in tables(run(sys.executable, "script.py").stdout.decode())
