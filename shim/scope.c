@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // Entries in an array, chained from the inside outward; those of Python are found by a hash of the frame's or
-// the code object's address. Nothing of it is touched before the first scope is opened.
+// the code object's address.
 
 #include "shim/scope.h"
+#include "shim/sys.h"
 
 #include <stddef.h>
+#include <sys/mman.h>
 
 #define SCOPE_SLOTS (SCOPE_MOST * 2) // a power of two
 
@@ -14,11 +16,26 @@ struct scope_slot {
     uint32_t innermost;
 };
 
+struct scope_table {
+    struct scope entries[SCOPE_MOST + 1]; // entry 0 is "none"
+    struct scope_slot slots[SCOPE_SLOTS];
+};
+
 uint32_t scope_of_python;
 
-static struct scope scope_entries[SCOPE_MOST + 1]; // entry 0 is "none"
-static struct scope_slot scope_slots[SCOPE_SLOTS];
+static struct scope_table *scope_table; // NULL until there is a scope
 static uint32_t scope_used, scope_free, scope_serial;
+
+static bool scope_ready(void) {
+    if (scope_table)
+        return true;
+    long table = sys_mmap(NULL, sizeof *scope_table, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (sys_failed(table))
+        return false;
+    scope_table = (struct scope_table *)table;
+    return true;
+}
 
 static uint32_t scope_home(const void *key) {
     return (uint32_t)((uint64_t)(uintptr_t)key * 0x9e3779b97f4a7c15u >> 40) & (SCOPE_SLOTS - 1);
@@ -27,23 +44,23 @@ static uint32_t scope_home(const void *key) {
 // The slot of a key, or the free one where it would be. There are twice as many as entries.
 static struct scope_slot *scope_slot(const void *key) {
     uint32_t at = scope_home(key);
-    while (scope_slots[at].key && scope_slots[at].key != key)
+    while (scope_table->slots[at].key && scope_table->slots[at].key != key)
         at = (at + 1) & (SCOPE_SLOTS - 1);
-    return &scope_slots[at];
+    return &scope_table->slots[at];
 }
 
 // Those behind it move up, so that no search ends too early.
 static void scope_slot_free(struct scope_slot *slot) {
-    uint32_t hole = (uint32_t)(slot - scope_slots);
-    for (uint32_t at = (hole + 1) & (SCOPE_SLOTS - 1); scope_slots[at].key;
+    uint32_t hole = (uint32_t)(slot - scope_table->slots);
+    for (uint32_t at = (hole + 1) & (SCOPE_SLOTS - 1); scope_table->slots[at].key;
          at = (at + 1) & (SCOPE_SLOTS - 1)) {
-        uint32_t home = scope_home(scope_slots[at].key);
+        uint32_t home = scope_home(scope_table->slots[at].key);
         if (((at - home) & (SCOPE_SLOTS - 1)) >= ((at - hole) & (SCOPE_SLOTS - 1))) {
-            scope_slots[hole] = scope_slots[at];
+            scope_table->slots[hole] = scope_table->slots[at];
             hole = at;
         }
     }
-    scope_slots[hole] = (struct scope_slot){.key = NULL};
+    scope_table->slots[hole] = (struct scope_slot){.key = NULL};
 }
 
 static void scope_set_name(struct scope *scope, const char *name) {
@@ -58,23 +75,25 @@ static void scope_set_name(struct scope *scope, const char *name) {
 }
 
 static scope_handle scope_handle_of(uint32_t entry) {
-    return entry ? (uint64_t)scope_entries[entry].serial << 32 | entry : 0;
+    return entry ? (uint64_t)scope_table->entries[entry].serial << 32 | entry : 0;
 }
 
 static scope_handle scope_add(uint32_t *innermost, const void *frame, const void *code, const char *name) {
     unsigned nested = 0;
-    for (uint32_t entry = *innermost; entry; entry = scope_entries[entry].outer)
+    if (!scope_ready())
+        return 0;
+    for (uint32_t entry = *innermost; entry; entry = scope_table->entries[entry].outer)
         nested++;
     uint32_t entry = scope_free;
     if (nested == SCOPE_NESTED || (!entry && scope_used == SCOPE_MOST))
         return 0;
     if (entry)
-        scope_free = scope_entries[entry].outer;
+        scope_free = scope_table->entries[entry].outer;
     else
         entry = ++scope_used;
     if (++scope_serial == 0)
         scope_serial = 1;
-    struct scope *scope = &scope_entries[entry];
+    struct scope *scope = &scope_table->entries[entry];
     scope->frame = frame;
     scope->code = code;
     scope->outer = *innermost;
@@ -90,17 +109,19 @@ scope_handle scope_open(uint32_t *innermost, const char *name) {
 }
 
 static void scope_release(uint32_t entry) {
-    scope_entries[entry].serial = 0;
-    scope_entries[entry].outer = scope_free;
+    scope_table->entries[entry].serial = 0;
+    scope_table->entries[entry].outer = scope_free;
     scope_free = entry;
 }
 
 scope_handle scope_open_python(const void *frame, const void *code, const char *name) {
+    if (!scope_ready())
+        return 0;
     struct scope_slot *slot = scope_slot(frame);
     // Left behind by another frame at this address, whose block never ended.
-    while (slot->key && scope_entries[slot->innermost].code != code) {
+    while (slot->key && scope_table->entries[slot->innermost].code != code) {
         uint32_t stale = slot->innermost;
-        slot->innermost = scope_entries[stale].outer;
+        slot->innermost = scope_table->entries[stale].outer;
         scope_release(stale);
         scope_of_python--;
         if (!slot->innermost) {
@@ -121,27 +142,27 @@ scope_handle scope_open_python(const void *frame, const void *code, const char *
 static bool scope_unlink(uint32_t *innermost, uint32_t entry, bool inside) {
     uint32_t *link = innermost;
     while (*link && *link != entry)
-        link = &scope_entries[*link].outer;
+        link = &scope_table->entries[*link].outer;
     if (!*link)
         return false;
     while (inside && *innermost != entry) {
         uint32_t inner = *innermost;
-        *innermost = scope_entries[inner].outer;
+        *innermost = scope_table->entries[inner].outer;
         scope_release(inner);
         link = innermost;
     }
-    *link = scope_entries[entry].outer;
+    *link = scope_table->entries[entry].outer;
     scope_release(entry);
     return true;
 }
 
 bool scope_close(uint32_t *innermost, scope_handle handle, bool inside) {
     uint32_t entry = (uint32_t)handle;
-    if (entry == 0 || entry > scope_used || scope_entries[entry].serial != handle >> 32)
+    if (entry == 0 || entry > scope_used || scope_table->entries[entry].serial != handle >> 32)
         return false;
-    if (!scope_entries[entry].frame)
+    if (!scope_table->entries[entry].frame)
         return scope_unlink(innermost, entry, inside);
-    struct scope_slot *slot = scope_slot(scope_entries[entry].frame);
+    struct scope_slot *slot = scope_slot(scope_table->entries[entry].frame);
     if (!slot->key || !scope_unlink(&slot->innermost, entry, false))
         return false;
     scope_of_python--;
@@ -160,8 +181,8 @@ void scope_close_all(uint32_t *innermost) {
 }
 
 static unsigned scope_list_more(uint32_t innermost, struct scope *scopes[SCOPE_NESTED], unsigned count) {
-    for (uint32_t entry = innermost; entry && count < SCOPE_NESTED; entry = scope_entries[entry].outer)
-        scopes[count++] = &scope_entries[entry];
+    for (uint32_t entry = innermost; entry && count < SCOPE_NESTED; entry = scope_table->entries[entry].outer)
+        scopes[count++] = &scope_table->entries[entry];
     return count;
 }
 
@@ -171,8 +192,10 @@ unsigned scope_list(uint32_t innermost, struct scope *scopes[SCOPE_NESTED]) {
 
 unsigned scope_list_python(const void *frame, const void *code, struct scope *scopes[SCOPE_NESTED]) {
     unsigned count = 0;
+    if (!scope_of_python)
+        return 0;
     const struct scope_slot *slot = scope_slot(frame);
-    if (slot->key && scope_entries[slot->innermost].code == code)
+    if (slot->key && scope_table->entries[slot->innermost].code == code)
         count = scope_list(slot->innermost, scopes);
     slot = scope_slot(code);
     return slot->key ? scope_list_more(slot->innermost, scopes, count) : count;

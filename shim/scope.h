@@ -9,8 +9,9 @@
 // A scope of a function is open whenever a frame of that function is. What a stack's nodes are with them is
 // scope_path.h's.
 //
-// Static memory: a forked child inherits the scopes it was forked in. Callers hold shim.lock. Errors: a scope
-// that finds no room is refused, and its allocations are counted outside of it.
+// The memory, taken when the first scope is opened, is copied by fork: a child inherits the scopes it was
+// forked in. Callers hold shim.lock. Errors: a scope that finds no room is refused, and its allocations are
+// counted outside of it.
 
 #ifndef PEAKLINE_SCOPE_H
 #define PEAKLINE_SCOPE_H
@@ -18,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SCOPE_MOST 8192    // open at one time, in the process
+#define SCOPE_MOST 65536   // open at one time, in the process
 #define SCOPE_NESTED 64    // of these, in one thread or in one Python frame
 #define SCOPE_NAME_MOST 96 // bytes of a name that are kept
 
