@@ -32,10 +32,13 @@ static void make_seed(void) {
     uint32_t functions[] = {builder_python(b, "a.py", "<module>", 1), builder_python(b, "a.py", "f", 3),
                             builder_native(b, module, 0x1000), builder_native(b, other, 0),
                             builder_native(b, 0, 0x7000)};
+    uint32_t scope = builder_line(b, builder_scope(b, "load"), 0);
+    b->functions[functions[1]].chosen = 1;
     uint32_t frames[10], nodes[60] = {1};
     for (unsigned i = 0; i < 10; i++)
-        frames[i] =
-            i < 4 ? builder_line(b, functions[i % 2], i + 1) : builder_site(b, functions[2 + i % 3], 16 * i);
+        frames[i] = i == 9  ? scope
+                    : i < 4 ? builder_line(b, functions[i % 2], i + 1)
+                            : builder_site(b, functions[2 + i % 3], 16 * i);
     for (unsigned i = 1; i < 60; i++) {
         nodes[i] = builder_node(b, nodes[i * 7 % i / 2], frames[i * 5 % 10]);
         builder_allocate(b, nodes[i], i * 10);
@@ -52,23 +55,27 @@ static void make_seed(void) {
     builder_allocate(b, nodes[5], 77);
     builder_reaped(b, 7, 9, 5);
     b->header.ticks = 3;
+    b->header.marks = 2;
+    b->marks[0].name = b->marks[1].name = b->functions[functions[1]].name;
     seed = builder_image(b, &seed_size);
     builder_free(b);
 }
 
 // Where the header, the list of extents, the ticks and each table lie.
 static size_t region(unsigned char which, size_t *size) {
-    static const size_t head[][2] = {
-        {0, sizeof(struct record_header)}, {RECORD_EXTENTS_AT, RECORD_TABLES * 16}, {RECORD_TICKS_AT, 96}};
-    unsigned index = which % (3 + RECORD_TABLES);
-    if (index < 3) {
+    static const size_t head[][2] = {{0, sizeof(struct record_header)},
+                                     {RECORD_EXTENTS_AT, RECORD_TABLES * 16},
+                                     {RECORD_TICKS_AT, 96},
+                                     {RECORD_MARKS_AT, 64}};
+    const unsigned heads = sizeof head / sizeof *head, index = which % (heads + RECORD_TABLES);
+    if (index < heads) {
         *size = head[index][1];
         return head[index][0];
     }
     struct record_extent extent;
     struct record_header header;
     memcpy(&header, seed, sizeof header);
-    memcpy(&extent, seed + RECORD_EXTENTS_AT + (index - 3) * sizeof extent, sizeof extent);
+    memcpy(&extent, seed + RECORD_EXTENTS_AT + (index - heads) * sizeof extent, sizeof extent);
     const struct record_table_info *info = &header.tables[extent.table];
     *size = info->count * info->record_size;
     return extent.offset;

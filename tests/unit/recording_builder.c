@@ -101,6 +101,14 @@ uint32_t builder_python(struct builder *b, const char *file, const char *name, u
     return number;
 }
 
+uint32_t builder_scope(struct builder *b, const char *name) {
+    uint32_t name_string = builder_string(b, name);
+    uint32_t number = append(&b->functions, &b->function_count, sizeof *b->functions);
+    b->functions[number].language = RECORD_SCOPE;
+    b->functions[number].name = name_string;
+    return number;
+}
+
 uint32_t builder_native(struct builder *b, uint32_t module, uint64_t offset) {
     uint32_t number = append(&b->functions, &b->function_count, sizeof *b->functions);
     b->functions[number].language = RECORD_NATIVE;
@@ -378,6 +386,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
     memcpy(image, &header, sizeof header);
     memcpy(image + RECORD_EXTENTS_AT, extents, header.extents * sizeof *extents);
     memcpy(image + RECORD_TICKS_AT, b->ticks, header.ticks * sizeof *b->ticks);
+    memcpy(image + RECORD_MARKS_AT, b->marks, header.marks * sizeof *b->marks);
     *size = end;
     return image;
 }

@@ -32,6 +32,7 @@ struct builder {
     struct record_reaped *reaped;
     struct record_folded *folded;
     struct record_tick ticks[RECORD_TICKS_MAX];
+    struct record_mark marks[RECORD_MARKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
     struct builder_event *events;
@@ -48,6 +49,7 @@ uint32_t builder_string(struct builder *builder, const char *text);
 uint32_t builder_bytes(struct builder *builder, const char *bytes, size_t length);
 uint32_t builder_module(struct builder *builder, const char *path);
 uint32_t builder_python(struct builder *builder, const char *file, const char *name, uint32_t first_line);
+uint32_t builder_scope(struct builder *builder, const char *name);
 uint32_t builder_native(struct builder *builder, uint32_t module, uint64_t offset);
 uint32_t builder_line(struct builder *builder, uint32_t function, uint32_t line);   // a Python frame
 uint32_t builder_site(struct builder *builder, uint32_t function, uint64_t offset); // a native frame

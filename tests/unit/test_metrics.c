@@ -32,7 +32,7 @@ static unsigned pick(unsigned below) {
 
 // ---- a world ----
 
-enum kind { PYTHON, NATIVE, MIXED };
+enum kind { PYTHON, NATIVE, MIXED, SCOPED }; // SCOPED: Python, and a scope
 enum folding { NEVER, DEAD, ANY }; // which contexts may be folded: none, those without live blocks, any
 
 // A calling context as the truth has it; its node may be folded away and made again.
@@ -143,6 +143,14 @@ static void random_world(struct world *w, enum kind kind, enum folding folding) 
     for (unsigned f = 0; f < FUNCTIONS; f++) {
         char name[8] = {'p', (char)('0' + f), '\0'};
         bool python = kind == PYTHON || (kind == MIXED && f % 2);
+        if (kind == SCOPED) {
+            bool scope = f == 0;
+            uint32_t function = scope ? builder_scope(w->b, name) : builder_python(w->b, "p.py", name, f + 1);
+            for (unsigned s = 0; s < SITES; s++)
+                frames[f * SITES + s] =
+                    scope && s ? frames[f * SITES] : builder_line(w->b, function, scope ? 0 : s + 1);
+            continue;
+        }
         uint32_t function =
             python ? builder_python(w->b, "p.py", name, f + 1) : builder_native(w->b, module, (f + 1) << 8);
         for (unsigned s = 0; s < SITES; s++)
@@ -271,7 +279,11 @@ static void check_entries(struct tally *tally, const struct world *w, const stru
         }
         struct truth total_truth = work_out(w, total), self_truth = work_out(w, self);
         compare(tally, &got->total, &total_truth.measure, p->image->header.heap_peak);
-        compare(tally, &got->self, &self_truth.measure, p->image->header.heap_peak);
+        uint32_t function = functions ? entry : p->lines[entry].function;
+        if (p->functions[function].language == RECORD_SCOPE)
+            assert_true(got->total.peak_exact && got->self.allocations == 0);
+        else
+            compare(tally, &got->self, &self_truth.measure, p->image->header.heap_peak);
         assert_int_equal(got->mem_usage, total_truth.mem_usage);
         assert_int_equal(got->contexts, contexts);
         assert_true(got->self.peak <= got->total.peak);
@@ -338,6 +350,12 @@ static void both_languages_have_their_own_innermost(void **state) {
     (void)state;
     struct tally tally = run_worlds(MIXED, NEVER);
     assert_true(tally.bounds * 2 < tally.entries);
+}
+
+static void scopes_are_exact(void **state) {
+    (void)state;
+    struct tally tally = run_worlds(SCOPED, NEVER);
+    assert_true(tally.bounds * 2 < tally.entries); // selves of lines where the scope itself is a leaf
 }
 
 // Folding contexts without live blocks changes no number of any line or function.
@@ -528,6 +546,7 @@ int main(void) {
         cmocka_unit_test(python_is_exact),
         cmocka_unit_test(native_is_exact_or_bounded),
         cmocka_unit_test(both_languages_have_their_own_innermost),
+        cmocka_unit_test(scopes_are_exact),
         cmocka_unit_test(folding_the_dead_loses_nothing),
         cmocka_unit_test(folding_the_living_loses_a_known_amount),
         cmocka_unit_test(folded_call_sites_have_bounds),

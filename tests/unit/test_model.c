@@ -278,9 +278,15 @@ static void frames_get_names(void **state) {
     b->modules[module].build_id[1] = 0xcd;
     uint32_t native = builder_native(b, module, 0x1000), nowhere = builder_native(b, 0, 0x7f0000);
     uint32_t python = builder_python(b, "e.py", "C.m", 4), nameless = builder_python(b, "", "", 0);
-    uint32_t frames[] = {builder_site(b, native, 0x1042), builder_site(b, native, 0x1052),
-                         builder_site(b, native, 0x1060), builder_site(b, nowhere, 0x7f0010),
-                         builder_line(b, python, 6),      builder_line(b, nameless, 0)};
+    uint32_t frames[] = {builder_site(b, native, 0x1042),
+                         builder_site(b, native, 0x1052),
+                         builder_site(b, native, 0x1060),
+                         builder_site(b, nowhere, 0x7f0010),
+                         builder_line(b, python, 6),
+                         builder_line(b, nameless, 0),
+                         builder_line(b, builder_scope(b, "load"), 0)};
+    uint32_t chosen = builder_python(b, "e.py", "never", 20); // has no frame
+    b->functions[chosen].chosen = b->functions[python].chosen = 1;
     b->frames[frames[2]].flags = RECORD_FRAME_EXACT_PC;
     open_model(&r);
     struct model_process *p = find(&r, 1, 0);
@@ -315,6 +321,14 @@ static void frames_get_names(void **state) {
     line = &p->lines[p->levels[p->first_level[frames[5]]]];
     assert_string_equal(p->functions[line->function].name, "<unknown>");
     assert_null(line->file);
+    line = &p->lines[p->levels[p->first_level[frames[6]]]];
+    assert_string_equal(p->functions[line->function].name, "load");
+    assert_int_equal(p->functions[line->function].language, RECORD_SCOPE);
+    const struct model_function *last = &p->functions[p->function_count - 1];
+    assert_string_equal(last->name, "never");
+    assert_int_equal(last->chosen, chosen);
+    line = &p->lines[p->levels[p->first_level[frames[4]]]];
+    assert_int_equal(p->functions[line->function].chosen, python);
     close_model(&r);
 }
 

@@ -33,6 +33,8 @@ static struct builder *sample(uint32_t pid, uint32_t image) {
     builder_reaped(b, 99, 0, 5);
     b->header.ticks = 1;
     b->ticks[0] = (struct record_tick){.time_ns = 7, .heap_bytes = 123};
+    b->header.marks = 1;
+    b->marks[0] = (struct record_mark){.time_ns = 5, .heap_bytes = 99, .name = builder_string(b, "loaded")};
     return b;
 }
 
@@ -62,6 +64,8 @@ static void expect_sample(const struct reader_image *image) {
     assert_int_equal(image->reaped_count, 2);
     assert_int_equal(image->tick_count, 1);
     assert_int_equal(image->ticks[0].heap_bytes, 123);
+    assert_int_equal(image->mark_count, 1);
+    assert_int_equal(image->marks[0].heap_bytes, 99);
     assert_int_equal(image->nodes[2].allocated_bytes, 100);
     assert_int_equal(image->nodes[3].freed_bytes, 100);
     assert_int_equal(image->reaped[1].pid, 99);
@@ -237,6 +241,8 @@ static void a_damaged_header_is_refused(void **state) {
     expect_patch_refused(AT(grain), &two, 4, "grain of 2");
     expect_patch_refused(AT(extents), &huge, 4, "extents");
     expect_patch_refused(AT(ticks), &many, 4, "ticks");
+    expect_patch_refused(AT(marks), &many, 4, "marks");
+    expect_patch_refused(RECORD_MARKS_AT + offsetof(struct record_mark, name), &huge, 4, "a mark whose name");
     expect_patch_refused(AT(current_node), &huge, 4, "current node");
     expect_patch_refused(AT(command), &huge, 4, "string");
     expect_patch_refused(AT(cwd), &two, 4, "string"); // not aligned
