@@ -173,10 +173,10 @@ static size_t contents_column(const struct listing *listing) {
     return NUMBER_COLUMNS + 3 * size_columns(listing) + ALLOCATIONS_COLUMNS + 2;
 }
 
-static void print_heading(const struct listing *listing, const char *first, const char *last, FILE *out) {
+static void print_heading(const struct listing *listing, const char *first, FILE *out) {
     int size = (int)size_columns(listing);
-    fprintf(out, "%*s%*s%*s%*s%*s  %s\n", NUMBER_COLUMNS, first, size, "Mem usage", size, "Increment", size,
-            "Peak", ALLOCATIONS_COLUMNS, "Allocations", last);
+    fprintf(out, "%*s%*s%*s%*s%*s", NUMBER_COLUMNS, first, size, "Mem usage", size, "Increment", size, "Peak",
+            ALLOCATIONS_COLUMNS, "Allocations");
 }
 
 // ---- printing ----
@@ -301,8 +301,10 @@ static void print_title(const struct listing *listing, uint32_t number, const st
 void listing_print(const struct listing *listing, uint32_t function, FILE *out) {
     struct rows rows = collect_rows(listing, function);
     print_title(listing, function, &rows, out);
-    if (rows.count)
-        print_heading(listing, "Line #", "Line Contents", out);
+    if (rows.count) {
+        print_heading(listing, "Line #", out);
+        fputs("  Line Contents\n", out);
+    }
     for (size_t i = 0; i < rows.count; i++)
         print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
     free(rows.list);
@@ -312,12 +314,17 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
 void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out) {
     if (!count)
         return;
-    print_heading(listing, "", "Scope", out);
+    int size = (int)size_columns(listing);
+    print_heading(listing, "", out);
+    fprintf(out, "%*s  Scope\n", size, "Allocated");
     for (size_t i = 0; i < count; i++) {
-        char *name = text_escape_string(listing->process->functions[scopes[i]].name);
-        fprintf(out, "%6s", "");
-        print_numbers(listing, &listing->metrics->functions[scopes[i]], out);
-        fprintf(out, "  %s\n", name);
+        char *name = text_escape_string(listing->process->functions[scopes[i]].name), bytes[TEXT_SIZE_MAX];
+        const struct metrics_entry *entry = &listing->metrics->functions[scopes[i]];
+        uint64_t allocated = entry->total.allocated_bytes;
+        fprintf(out, "%*s", NUMBER_COLUMNS, "");
+        print_numbers(listing, entry, out);
+        print_size(listing, bytes, allocated < INT64_MAX ? (int64_t)allocated : INT64_MAX);
+        fprintf(out, "%*s  %s\n", size, bytes, name);
         free(name);
     }
     fputc('\n', out);
