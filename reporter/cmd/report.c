@@ -211,7 +211,9 @@ static int write_report(const struct report *report, struct model *model) {
         return 2;
     }
     struct reader_error error;
-    struct render_input input = {.model = model, .symbolize = symbolize_new(), .options = report->render};
+    struct render_input input = {.model = model, .options = report->render};
+    if (!report->chosen) // Python's own functions, and their program waits for the table
+        input.symbolize = symbolize_new();
     bool done = report->format->print(&input, atomic.stream, &error);
     symbolize_free(input.symbolize);
     if (!done) {

@@ -116,6 +116,23 @@ def test_python(version):
     expect(scopes(child)["forked"], peak_bytes=(910003, 912003))
 
 
+@cases("1M", "16M")
+def test_many(size):
+    """Far more scopes than fit, in the smallest recording: contexts are folded, sums stay."""
+    options = ["--python-objects=off", "--max-size=" + size]
+    process = record(sys.executable, program("py_scopes_many.py"), options=options, env={"PYTHONPATH": PACKAGE}).process
+    found = scopes(process)
+    for number in range(4):
+        # Each task's block, and what the event loop needs while it is awaited.
+        blocks = 2500 * 4001
+        expect(found["task %d" % number], allocated_bytes=(blocks, blocks + 1000000), peak_bytes=(blocks, blocks + 500000))
+    if size == "16M":
+        assert len(found) == 3004, len(found)
+        for number in range(3000):
+            expect(found["epoch %d" % number], peak_bytes=(5001 + number, 5001 + number + 2048), peak_exact=True)
+        assert process.totals["lost_events"] == 0, process.totals
+
+
 def test_without_shim():
     """The package alone does nothing, and says so to nobody."""
     environment = clean_environment({"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"})
