@@ -65,7 +65,7 @@ static void scope_slot_free(struct scope_slot *slot) {
 
 static void scope_set_name(struct scope *scope, const char *name) {
     size_t length = 0;
-    while (name[length] && length < SCOPE_NAME_MOST)
+    while (length < SCOPE_NAME_MOST && name[length])
         length++;
     if (name[length])
         while (length && ((unsigned char)name[length] & 0xc0) == 0x80)
