@@ -15,6 +15,7 @@
 
 #include "reporter/memory.h"
 #include "reporter/reader_check.h"
+#include "reporter/reader_replay.h"
 
 // Larger than any recording that the shim writes: what claims more is a hole with a header.
 #define LARGEST_FILE ((uint64_t)8 << 30)
@@ -36,10 +37,11 @@ static const size_t record_sizes[RECORD_TABLES] = {
     [RECORD_NODES] = sizeof(struct record_node),
     [RECORD_REAPED] = sizeof(struct record_reaped),
     [RECORD_FOLDED] = sizeof(struct record_folded),
+    [RECORD_JOURNALS] = sizeof(struct record_journal),
 };
 
 static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",
-                                                       "node",   "reaped", "folded"};
+                                                       "node",   "reaped", "folded",   "journal"};
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct input *in, uint64_t offset,
                                                          const char *format, ...) {
@@ -159,12 +161,14 @@ static bool read_table(struct input *in, enum record_table table, void **records
 // The process may be running while we read. An entry is published before anything refers to it, so each table
 // is read after those that refer to it, and holds whatever they name. The counters of the header are those of
 // the first look.
-static bool read_tables(struct input *in, struct reader_image *image) {
+static bool read_tables(struct input *in, struct reader_image *image, struct record_journal **journals,
+                        uint32_t *journal_count) {
     const struct {
         enum record_table table;
         void **records;
         uint32_t *count;
     } tables[] = {
+        {RECORD_JOURNALS, (void **)journals, journal_count},
         {RECORD_NODES, (void **)&image->nodes, &image->node_count},
         {RECORD_FRAMES, (void **)&image->frames, &image->frame_count},
         {RECORD_FUNCTIONS, (void **)&image->functions, &image->function_count},
@@ -202,10 +206,15 @@ static uint64_t locate(const struct input *in, enum record_table table, uint64_t
 
 static bool read_image(struct input *in, struct reader_image *image) {
     struct reader_fault fault;
-    if (!read_tables(in, image))
-        return false;
-    if (reader_check(image, &fault))
-        return true;
+    struct record_journal *journals = NULL;
+    uint32_t journal_count = 0;
+    bool complete = read_tables(in, image, &journals, &journal_count),
+         good = complete && reader_check(image, &fault);
+    if (good)
+        reader_replay(image, journals, journal_count);
+    free(journals);
+    if (!complete || good)
+        return good;
     if (!fault.record)
         return refuse(in, fault.offset, "damaged: %s", fault.what);
     return refuse(in, locate(in, fault.table, fault.record * record_sizes[fault.table]),

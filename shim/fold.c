@@ -6,6 +6,7 @@
 
 #include "shim/fold.h"
 #include "shim/arena.h"
+#include "shim/journal.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/recording.h"
@@ -200,6 +201,9 @@ void fold_tree(void) {
         {.dead_only = true, .lossy = true, .most = 1 << 20},
         {.lossy = true, .most = INT64_MAX / 4},
     };
+    // No thread may note an event for a node that goes.
+    if (!journal_stop_all(&thread_self))
+        return;
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     struct fold fold = {.count = (uint32_t)shim.header->tables[RECORD_NODES].count};
     size_t order_bytes, children_bytes = fold.count * sizeof(uint32_t);
@@ -221,6 +225,7 @@ void fold_tree(void) {
                 fold_pass(&fold, &rounds[r], limit);
         shim.tree_epoch++;
     }
+    journal_release_all(&thread_self);
     arena_free(fold.order, order_bytes);
     arena_free(fold.children, children_bytes);
     arena_free(fold.nodes, nodes_bytes);

@@ -252,6 +252,7 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     entry->next = shim.modules;
     shim.modules = entry;
     __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
+    thread_self.attention = 1;
     return entry;
 }
 

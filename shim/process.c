@@ -10,6 +10,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/guard.h"
+#include "shim/journal.h"
 #include "shim/live.h"
 #include "shim/place.h"
 #include "shim/real.h"
@@ -59,7 +60,7 @@ static bool process_open(struct thread *thread) {
     python_init(&shim.python);
     if (config.objects != RECORD_OBJECTS_OFF)
         python_objects_start();
-    if (!live_open() || !place_open() || !tree_open()) {
+    if (!live_open() || !place_open() || !tree_open() || !journal_init()) {
         recording_abandon();
         return false;
     }
@@ -120,8 +121,11 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
     thread->late_head = thread->late_tail = 0;
     thread->until_sample = 512; // not the first events: they are as slow as no other
     thread->stack = NULL;
+    thread->journal = shim.journal_shared;
+    __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
     if (!thread->ending) {
         stack_open(thread);
+        journal_open(thread);
         // Allocates when the process has many keys; the guard is held.
         if (process_key_made)
             pthread_setspecific(process_key, thread);
@@ -143,6 +147,7 @@ static void process_thread_ends(void *value) {
         return;
     thread->busy = 1;
     stack_close(thread);
+    journal_close(thread);
     thread->busy = 0;
 }
 

@@ -50,6 +50,26 @@
 //       then parent.segment_net += segment_net; and clear the node's segment.
 //   A record that a dying process had half flushed may be off by that one flush.
 //
+// Journals
+//   Threads note events in a journal each (struct record_journal) and apply them to everything above many at
+//   a time. To read final values, first apply the events [applied, count) of each journal, one after the
+//   other: those of one journal are in order; between journals there is no order, which is what
+//   peak_error_bytes bounds. To apply an event to its node N, where change is +size or, with
+//   RECORD_EVENT_FREE, -size:
+//     - if N is not current_node: flush the nodes from current_node up to where the paths to both meet,
+//     without the node
+//       where they meet, as below; N is current_node now;
+//     - saved, saved_seq as above; live += change; segment_net += change; peak and segment_high follow;
+//     self_live and
+//       self_peak of its frame and function likewise;
+//     - heap_live += change, slack_live likewise with `slack`; if heap_live > heap_peak: heap_peak =
+//     heap_live,
+//       slack_at_peak = slack_live, peak_seq++;
+//     - an allocation counts in N's and the header's allocated_bytes and allocations, and raises N's
+//     heap_high to heap_live;
+//       a free counts in the header's freed_bytes and frees, in those of the node `freeing`, unless that is
+//       0, and with RECORD_EVENT_TEMPORARY in N's temporary.
+//
 // Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
 // innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
 //
@@ -70,7 +90,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -86,6 +106,7 @@ enum record_table {
     RECORD_NODES,       // struct record_node
     RECORD_REAPED,      // struct record_reaped
     RECORD_FOLDED,      // struct record_folded
+    RECORD_JOURNALS,    // struct record_journal
     RECORD_TABLES       // how many there are
 };
 
@@ -169,8 +190,8 @@ struct record_header {
     // Totals. Signed where an instant of disorder between threads can make them negative.
     int64_t heap_live;
     int64_t heap_peak;
-    uint64_t peak_seq;  // raises of heap_peak
-    uint64_t peak_ns;   // of the last raise; clock resolution (a few milliseconds)
+    uint64_t peak_seq; // raises of heap_peak
+    uint64_t peak_ns;  // of the last raise: when the first event was noted of those that were applied with it
     int64_t slack_live; // usable minus requested bytes of live blocks
     int64_t slack_at_peak;
     int64_t mapped_live;
@@ -179,11 +200,11 @@ struct record_header {
     uint64_t freed_bytes, frees; // of blocks that were counted when allocated
     uint64_t unknown_frees;      // of blocks that were not: older than the recording, or lost
     uint64_t rss_peak_bytes;     // 0 = not known yet
-    uint64_t peak_error_bytes;   // heap_peak and the peaks below may be off by this much
-    uint64_t hook_ns;            // time spent in the shim, estimated by sampling
-    uint64_t hook_samples;       // on how many samples hook_ns rests
-    uint64_t table_bytes;        // the shim's own memory beside this file
-    uint64_t folded_nodes;       // how many nodes were folded
+    uint64_t peak_error_bytes; // with several threads: heap_peak and all other peaks may be off by this much
+    uint64_t hook_ns;          // time spent in the shim, estimated by sampling
+    uint64_t hook_samples;     // on how many samples hook_ns rests
+    uint64_t table_bytes;      // the shim's own memory beside this file
+    uint64_t folded_nodes;     // how many nodes were folded
     uint64_t lost[RECORD_LOSSES];
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
@@ -307,6 +328,29 @@ struct record_folded {
     uint64_t nodes; // how many
 };
 
+enum record_event_flags {
+    RECORD_EVENT_FREE = 1 << 0,
+    RECORD_EVENT_TEMPORARY = 1 << 1, // freed before its thread's next allocation
+    RECORD_EVENT_FLAG_BITS = 8,
+};
+
+struct record_event {
+    uint64_t size;    // requested bytes
+    uint32_t node;    // where it was allocated
+    uint32_t owner;   // the process's own
+    uint32_t freeing; // the node that frees; 0 = not recorded
+    uint32_t
+        slack_flags; // usable minus requested bytes << RECORD_EVENT_FLAG_BITS, and enum record_event_flags
+};
+
+#define RECORD_JOURNAL_EVENTS 85
+
+struct record_journal {
+    uint32_t count;   // events noted; 0 when they have all been applied
+    uint32_t applied; // the first so many of them have been applied; > count = all
+    struct record_event events[RECORD_JOURNAL_EVENTS];
+};
+
 #define RECORD_CHECK(condition) _Static_assert(condition, #condition)
 RECORD_CHECK(sizeof(struct record_header) <= RECORD_EXTENTS_AT);
 RECORD_CHECK(sizeof(struct record_extent) == 16);
@@ -322,6 +366,8 @@ RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
 RECORD_CHECK(sizeof(struct record_sums) == 48);
 RECORD_CHECK(sizeof(struct record_folded) == 128);
+RECORD_CHECK(sizeof(struct record_event) == 24);
+RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
 #undef RECORD_CHECK
 

@@ -24,13 +24,14 @@ static const uint32_t recording_sizes[RECORD_TABLES] = {
     [RECORD_NODES] = sizeof(struct record_node),
     [RECORD_REAPED] = sizeof(struct record_reaped),
     [RECORD_FOLDED] = sizeof(struct record_folded),
+    [RECORD_JOURNALS] = sizeof(struct record_journal),
 };
 
 // Most of the cap that a table may take, in sixteenths. Nodes can be folded, so they leave room for what
 // cannot.
 static const unsigned recording_share[RECORD_TABLES] = {
     [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 3, [RECORD_FRAMES] = 6,
-    [RECORD_NODES] = 6,   [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 7,
+    [RECORD_NODES] = 6,   [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 7,    [RECORD_JOURNALS] = 1,
 };
 
 static struct record_extent *recording_extents(void) {

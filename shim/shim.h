@@ -31,19 +31,30 @@ struct late_free {
     size_t size, usable;
 };
 
+#define THREAD_LEAVES 64 // a power of two
+
+// A part of the shadow table that the thread has used before (live.c).
+struct live_cached {
+    uintptr_t tag; // of the MiB of address space, plus 1; 0 = empty
+    uint32_t *leaf;
+};
+
 // Of the calling thread. Plain memory: only its own thread touches it.
 struct thread {
     uint32_t generation;  // shim.generation when this thread was set up; UINT32_MAX before
     uint32_t busy;        // the guard: inside a hook, so allocations are the shim's own or a signal handler's
     uint32_t off_books;   // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;      // the thread's destructors have begun
+    uint32_t attention;   // something rare is to be done after the present event (track.c)
     uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
-    uint32_t tree_epoch;  // shim.tree_epoch of the node that stack_node gave last
     uint32_t until_sample; // events until our own cost is measured again
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
     struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
+    struct journal *journal;
+    bool journal_locked; // really: see lock.h
+    struct live_cached leaves[THREAD_LEAVES];
 };
 
 extern __thread struct thread thread_self;
@@ -89,8 +100,6 @@ struct shim {
     bool file_full;    // no more extents; nothing is tried again
     char file_path[4096];
 
-    uint32_t until_clock;   // events until the clock is read again
-    uint64_t now_ns;        // since the start, as last read
     int64_t tick_heap_high; // the highest heap since the last tick
 
     struct arena arena; // has its own lock
@@ -123,6 +132,11 @@ struct shim {
     size_t mappings_count, mappings_capacity;
 
     struct stack *stacks_free; // left by threads that have ended
+
+    struct journal *journals;       // all of them, those of ended threads included
+    struct journal *journal_shared; // of threads that have none of their own
+    uint64_t journal_budgets;       // the sum of what live threads may hold back, bytes
+    uint32_t journals_used;
 
     struct unwind_state unwind;
     struct python_state python;

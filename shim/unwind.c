@@ -228,12 +228,17 @@ static inline __attribute__((always_inline)) unsigned unwind_quick(struct unwind
             old--;
         }
         if (old->slot == slot && old->value == value && unwind_same_fp(old, fp)) {
-            // Its own words are others, if it was reached from other callees; so it counts as new, but for
-            // its node.
-            new->flags = old->flags &UNWIND_NEEDS_FP ? UNWIND_USES_FP : 0;
             if (unwind_unlikely(old->flags & UNWIND_EXACT_PC))
                 return UNWIND_NOT_QUICK;
-            break;
+            uint32_t changed = unwind_verify(stack, (uint32_t)(old - frames));
+            if (!changed) {
+                // Its own words are others, if it was reached from other callees; so it counts as new, but
+                // for its node.
+                new->flags = old->flags &UNWIND_NEEDS_FP ? UNWIND_USES_FP : 0;
+                break;
+            }
+            // Frames between here and there are as they were, but not their callers: they get other nodes.
+            old = frames + unwind_owner(frames, (uint32_t)(old - frames), changed - 1);
         }
         if (unwind_unlikely(count == UNWIND_QUICK))
             return UNWIND_NOT_QUICK;
@@ -277,7 +282,7 @@ static inline __attribute__((always_inline)) unsigned unwind_quick(struct unwind
 
     uint32_t base = (uint32_t)(old - frames), word = unwind_words_before(stack, base);
     if (unwind_unlikely(base + count > stack->capacity ||
-                        word + 2 * count > unwind_walk_words(stack->capacity) || unwind_verify(stack, base)))
+                        word + 2 * count > unwind_walk_words(stack->capacity)))
         return UNWIND_NOT_QUICK;
     struct unwind_frame *to = frames + base;
     struct unwind_word *words = stack->words + word;
@@ -448,4 +453,15 @@ unsigned unwind_capture_at(struct unwind_stack *stack, uintptr_t pc, uintptr_t s
             return unchanged;
     }
     return unwind_update(stack, state, generation, pc, sp, fp);
+}
+
+const struct unwind_word *unwind_words(const struct unwind_stack *stack, uint32_t *count, bool *fp_counts) {
+    *count = 0;
+    *fp_counts = true;
+    if (stack->direct && stack->depth && stack->depth <= UNWIND_COMPARED) {
+        const struct unwind_frame *innermost = &stack->frames[stack->depth - 1];
+        *count = unwind_words_until(innermost);
+        *fp_counts = innermost->flags & UNWIND_NEEDS_FP;
+    }
+    return stack->words;
 }

@@ -69,6 +69,7 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->nodes, &b->node_count, sizeof *b->nodes); // the root
     append(&b->reaped, &b->reaped_count, sizeof *b->reaped);
     append(&b->folded, &b->folded_count, sizeof *b->folded);
+    append(&b->journals, &b->journal_count, sizeof *b->journals);
     return b;
 }
 
@@ -80,6 +81,7 @@ void builder_free(struct builder *b) {
     free(b->nodes);
     free(b->reaped);
     free(b->folded);
+    free(b->journals);
     free(b->events);
     free(b);
 }
@@ -223,7 +225,19 @@ static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t f
         (struct builder_event){.node = number, .free_node = free_node, .change = change};
 }
 
+static void note(struct builder *b, uint32_t node, int64_t size, uint32_t freeing, uint32_t flags) {
+    if (b->journal_count == 1 || b->journals[b->journal_count - 1].count == RECORD_JOURNAL_EVENTS)
+        append(&b->journals, &b->journal_count, sizeof *b->journals);
+    struct record_journal *journal = &b->journals[b->journal_count - 1];
+    journal->events[journal->count++] =
+        (struct record_event){.size = (uint64_t)size, .node = node, .freeing = freeing, .slack_flags = flags};
+}
+
 void builder_allocate(struct builder *b, uint32_t number, int64_t size) {
+    if (b->noting) {
+        note(b, number, size, 0, 0);
+        return;
+    }
     apply(b, number, size, 0);
     struct record_node *node = &b->nodes[number];
     node->allocated_bytes += (uint64_t)size;
@@ -235,6 +249,10 @@ void builder_allocate(struct builder *b, uint32_t number, int64_t size) {
 }
 
 void builder_release(struct builder *b, uint32_t number, int64_t size, uint32_t free_node) {
+    if (b->noting) {
+        note(b, number, size, free_node, RECORD_EVENT_FREE);
+        return;
+    }
     apply(b, number, -size, free_node);
     if (free_node) {
         b->nodes[free_node].freed_bytes += (uint64_t)size;
@@ -347,6 +365,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
         {b->nodes, b->node_count, sizeof *b->nodes, RECORD_NODES},
         {b->reaped, b->reaped_count, sizeof *b->reaped, RECORD_REAPED},
         {b->folded, b->folded_count, sizeof *b->folded, RECORD_FOLDED},
+        {b->journals, b->journal_count, sizeof *b->journals, RECORD_JOURNALS},
     };
     struct record_header header = b->header;
     struct record_extent extents[RECORD_EXTENTS_MAX] = {0};

@@ -31,9 +31,12 @@ struct builder {
     struct record_node *nodes;
     struct record_reaped *reaped;
     struct record_folded *folded;
+    struct record_journal *journals;
     struct record_tick ticks[RECORD_TICKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
+    size_t journal_count;
+    bool noting; // events go to a journal, as of a process that was killed before it applied them
     struct builder_event *events;
     size_t event_count;
     bool split_extents; // an extent per grain, the tables' interleaved

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/fold.c shim/tree.c shim/owner.c shim/peak.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/fold.c shim/tree.c shim/owner.c shim/journal.c shim/timeline.c shim/peak.c shim/arena.c
+// needs: tests/unit/shim_double.c
 //
 // Forgetting contexts against brute force: random programs in a tree that is far too small for them. What
 // every line and function allocated and freed must be exact however often its contexts are folded, and so

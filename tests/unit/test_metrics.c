@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/metrics.c reporter/accounts.c reporter/model.c reporter/ending.c reporter/reader.c
-// needs: reporter/reader_check.c
+// needs: reporter/reader_check.c reporter/reader_replay.c
 // needs: reporter/reader_recording.c reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
 // Metrics against brute force: random trees with recursion, call sites that share lines, inlined functions
