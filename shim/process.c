@@ -72,31 +72,39 @@ static bool process_open(struct thread *thread) {
     return true;
 }
 
+// What is known of an interpreter by now. A refusal may come later than the version (selftest.h), or without
+// one (PyPy).
+static void process_note_python(void) {
+    struct record_header *header = shim.header;
+    const char *version = header->python_version ? NULL : python_version();
+    const char *note = header->python_note ? NULL : python_note();
+    if (!version && !note)
+        return;
+    bool locked = lock_take(&shim.lock);
+    if (version && !header->python_version) {
+        header->python_version = recording_string(version, __builtin_strlen(version));
+        if (!note) {
+            header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
+            if (config.native)
+                header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
+            header->objects =
+                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
+        }
+    }
+    if (note && !header->python_note) {
+        header->python_note = recording_string(note, __builtin_strlen(note));
+        header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
+    }
+    lock_drop(&shim.lock, locked);
+}
+
 void process_poll(void) {
     __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
     // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent
     // knew of an interpreter is still known.
     if (shim.pid == process_image_pid)
         python_poll();
-    const char *version = python_version();
-    if (!version || shim.header->python_version)
-        return;
-    const char *note = python_note();
-    bool locked = lock_take(&shim.lock);
-    if (!shim.header->python_version) {
-        shim.header->python_version = recording_string(version, __builtin_strlen(version));
-        if (note) {
-            shim.header->python_note = recording_string(note, __builtin_strlen(note));
-            shim.header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
-        } else {
-            shim.header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
-            if (config.native)
-                shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
-            shim.header->objects =
-                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
-        }
-    }
-    lock_drop(&shim.lock, locked);
+    process_note_python();
 }
 
 __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
@@ -164,18 +172,9 @@ static bool process_is_ours(void) {
 
 // With the guard held. The last words of this image.
 static void process_last(enum record_end end, int status) {
+    process_note_python();
     track_tick();
     recording_end(end, status);
-}
-
-static void process_at_exit(int status, void *unused) {
-    (void)unused;
-    struct thread *thread = guard_enter();
-    if (!thread)
-        return;
-    if (process_is_ours())
-        process_last(RECORD_EXITED, status);
-    guard_leave(thread);
 }
 
 void process_exits(int status) {
@@ -186,6 +185,11 @@ void process_exits(int status) {
     if (process_is_ours())
         process_last(RECORD_EXITED, status);
     guard_leave(thread);
+}
+
+static void process_at_exit(int status, void *unused) {
+    (void)unused;
+    process_exits(status);
 }
 
 bool process_replaced(void) {

@@ -227,14 +227,7 @@ static uint32_t recording_link_string(const char *path) {
 // anything, so fields are counted from its last ')'.
 static uint64_t recording_start_ticks(void) {
     char text[1024];
-    long fd = sys_open("/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return 0;
-    long length = sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
+    sys_read_text("/proc/self/stat", text, sizeof text);
     char *at = __builtin_strrchr(text, ')');
     for (int field = 2; at && field < 22; field++) {
         at++;
@@ -249,12 +242,8 @@ static uint64_t recording_start_ticks(void) {
 }
 
 static void recording_boot_id(uint8_t out[16]) {
-    char text[64] = {0};
-    long fd = sys_open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return;
-    sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
+    char text[64];
+    sys_read_text("/proc/sys/kernel/random/boot_id", text, sizeof text);
     unsigned nibble = 0;
     for (const char *c = text; *c && nibble < 32; c++) {
         unsigned value;

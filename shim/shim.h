@@ -123,8 +123,9 @@ struct shim {
     struct place_module *modules;
     bool greenlets; // greenlet's Python part was seen: C stacks may be swapped (stack.c)
     uintptr_t greenlet_low, greenlet_high; // its extension module; 0 = not met yet
-    bool modules_new;                      // a module was met that has not been searched for an interpreter
-    struct place_address *addresses;       // cache
+    bool modules_new; // process_poll is due: a module has not been searched for an interpreter, or an
+                      // interpreter was given up
+    struct place_address *addresses; // cache
     uint32_t code_epoch; // counts unloadings of code: stacks cached before may name addresses that mean other
                          // code now
 

@@ -12,14 +12,7 @@
 // Resident bytes of this process; 0 = not known.
 static uint64_t timeline_rss(void) {
     char text[128];
-    long fd = sys_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return 0;
-    long length = sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
+    sys_read_text("/proc/self/statm", text, sizeof text);
     const char *at = text;
     while (*at && *at != ' ')
         at++;

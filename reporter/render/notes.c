@@ -26,11 +26,10 @@ static void add_string(struct notes *notes, const char *text) {
 
 static void add_flags(struct notes *notes, const struct model_process *process) {
     uint32_t flags = process->image->header.flags;
-    if (flags & RECORD_FLAG_PYTHON_UNSUPPORTED)
-        add(notes, memory_print("Python's frames could not be read (%s): native stacks are shown instead.",
-                                process->python_note ? process->python_note : "no reason recorded"));
-    else if (process->python_note)
-        add_string(notes, process->python_note);
+    if (process->python_note)
+        add(notes, memory_print("%s.", process->python_note));
+    else if (flags & RECORD_FLAG_PYTHON_UNSUPPORTED)
+        add_string(notes, "Python's frames could not be read: native stacks are shown instead.");
     if (flags & RECORD_FLAG_NO_UNWINDER)
         add_string(notes,
                    "Native stacks could not be walked: only the call sites of the allocations are known.");

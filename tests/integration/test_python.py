@@ -241,6 +241,27 @@ def test_an_interpreter_that_is_too_old():
     assert b"Python 3." in done.stdout + done.stderr, done.stdout[:2000]
 
 
+def refusal(process, version, note):
+    """Its frames were not read, and the report says so."""
+    assert process["python_version"] == version, process["python_version"]
+    assert process["notes"].count(note + "; native stacks are shown instead.") == 1, process["notes"]
+
+
+@cases("", "kill")
+def test_structures_that_do_not_match(end):
+    """The self-test finds out when the version has long been written down."""
+    arguments = [end] if end else []
+    recording = record(program("python_fake"), "0x030b02f0", "garbage", *arguments, status=128 + signal.SIGKILL if end else 0)
+    refusal(recording.process, "3.11.2", "CPython 3.11.2 failed the self-test of its frames")
+    assert b"failed the self-test" in peakline("report", recording.path).stdout
+
+
+def test_python_that_is_not_cpython():
+    process = record(program("python_foreign")).process
+    refusal(process, None, "PyPy's frames are not read")
+    expect(process.line("held")["self"], allocations=1, live_at_exit_bytes=1000003)
+
+
 @python_cases()
 def test_threads(version):
     interpreter = python(version)
