@@ -114,6 +114,10 @@ static inline int64_t model_add(int64_t a, int64_t b) {
     return sum;
 }
 
+static inline int64_t model_signed(uint64_t value) {
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
 static inline uint64_t model_add_unsigned(uint64_t a, uint64_t b) {
     uint64_t sum;
     return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;

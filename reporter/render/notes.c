@@ -49,21 +49,25 @@ static void add_losses(struct notes *notes, const struct model_process *process)
         {RECORD_LOST_REENTRANT, "allocation is", "allocations are",
          "not counted: made inside the profiler, or by a signal handler that interrupted it."},
         {RECORD_LOST_TABLE_FULL, "time", "times",
-         "there was no room for a new context: the bytes are counted at the nearest caller that had room; "
-         "--max-size gives more."},
+         "there was no room for a new context: the bytes are counted at the nearest caller that had room."},
         {RECORD_LOST_NO_MEMORY, "block", "blocks", "could not be followed, for want of memory."},
-        {RECORD_LOST_NO_SPACE, "time", "times", "the file system had no room for the recording to grow."},
+        {RECORD_LOST_NO_SPACE, "time", "times",
+         "the file system had no room for the recording to grow; `run -o` names another place."},
         {RECORD_LOST_DEEP, "stack was", "stacks were",
          "cut at the depth limit: the outermost callers are missing there."},
         {RECORD_LOST_UNWIND, "native stack", "native stacks",
          "could not be followed to the end: the outermost callers are missing there."},
     };
+    const uint64_t *counts = process->image->header.lost;
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
-        uint64_t lost = process->image->header.lost[losses[i].loss];
+        uint64_t lost = counts[losses[i].loss];
+        // On a full disk a higher limit would help nobody.
+        bool limited = losses[i].loss == RECORD_LOST_TABLE_FULL && !counts[RECORD_LOST_NO_SPACE];
         char number[TEXT_SIZE_MAX];
         if (lost)
-            add(notes, memory_print("%s %s %s", text_count(number, lost),
-                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what));
+            add(notes, memory_print("%s %s %s%s", text_count(number, lost),
+                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what,
+                                    limited ? " `run --max-size` gives more." : ""));
     }
 }
 
@@ -94,7 +98,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     char size[TEXT_SIZE_MAX];
     if (error)
         add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
-                                 text_size(size, error > INT64_MAX ? INT64_MAX : (int64_t)error)));
+                                 text_size(size, model_signed(error))));
     add_folded(&notes, process);
     add_losses(&notes, process);
     *count = notes.count;
