@@ -173,14 +173,20 @@ static void print_cell(const char *text, size_t columns, FILE *out) {
     fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 0), "", text);
 }
 
-static void print_numbers(const struct listing *listing, const struct metrics_entry *entry, FILE *out) {
+static const char *bound_sign(struct listing *listing, const struct metrics_measure *measure) {
+    bool bound = is_bound(measure);
+    listing->bounds |= bound;
+    return bound ? "≤" : "";
+}
+
+static void print_numbers(struct listing *listing, const struct metrics_entry *entry, FILE *out) {
     const struct metrics_measure *total = &entry->total;
     char usage[TEXT_SIZE_MAX] = "", increment[TEXT_SIZE_MAX] = "-", peak[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
     if (entry->mem_usage > 0)
         text_size(usage, entry->mem_usage);
     if (listing->metrics->frees_known)
         text_size(increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
-    char *bound = memory_print("%s%s", is_bound(total) ? "≤" : "", text_size(peak, total->peak));
+    char *bound = memory_print("%s%s", bound_sign(listing, total), text_size(peak, total->peak));
     print_cell(usage, 12, out);
     print_cell(increment, 12, out);
     print_cell(bound, 12, out);
@@ -214,8 +220,8 @@ static char *row_contents(const struct listing *listing, const struct rows *rows
     return escaped;
 }
 
-static void print_row(const struct listing *listing, const struct rows *rows,
-                      const struct model_function *function, const struct row *row, FILE *out) {
+static void print_row(struct listing *listing, const struct rows *rows, const struct model_function *function,
+                      const struct row *row, FILE *out) {
     bool dim = listing->options->color && row->entry == NOTHING;
     if (row->gap)
         fprintf(out, "%6s\n", "...");
@@ -243,7 +249,7 @@ const char *listing_short_path(const struct model_process *process, const char *
     return file;
 }
 
-static void print_title(const struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
+static void print_title(struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
     const struct model_process *p = listing->process;
     const struct model_function *function = &p->functions[number];
     const struct metrics_entry *entry = &listing->metrics->functions[number];
@@ -258,8 +264,9 @@ static void print_title(const struct listing *listing, uint32_t number, const st
     bool color = listing->options->color;
     fprintf(out, "%s%s: %s%s%*s  peak %s%s in %s%s context%s", color ? "\033[1m" : "", file, name,
             color ? "\033[0m" : "", width < CONTENTS_COLUMN ? (int)(CONTENTS_COLUMN - width) : 0, "",
-            is_bound(&entry->total) ? "≤" : "", size, count, entry->folded ? "+" : "",
+            bound_sign(listing, &entry->total), size, count, entry->folded ? "+" : "",
             entry->contexts == 1 && !entry->folded ? "" : "s");
+    listing->folded |= entry->folded > 0;
     if (rows->state == SOURCE_MISSING && function->file)
         fputs("; its source was not found", out);
     if (rows->state == SOURCE_NEWER)
@@ -269,7 +276,7 @@ static void print_title(const struct listing *listing, uint32_t number, const st
     free(name);
 }
 
-void listing_print(const struct listing *listing, uint32_t function, FILE *out) {
+void listing_print(struct listing *listing, uint32_t function, FILE *out) {
     struct rows rows = collect_rows(listing, function);
     print_title(listing, function, &rows, out);
     if (rows.count)
@@ -278,4 +285,15 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
         print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
     free(rows.list);
     fputc('\n', out);
+}
+
+void listing_explain(const struct listing *listing, FILE *out) {
+    if (listing->bounds)
+        fputs("≤ N: the peak is N at most: the bytes came from several call sites or an inlined function, or "
+              "contexts were folded.\n",
+              out);
+    if (listing->folded)
+        fputs("N+ contexts: N, and some that were folded; their bytes are in the numbers.\n", out);
+    if (listing->bounds || listing->folded)
+        fputc('\n', out);
 }
