@@ -321,3 +321,9 @@ void model_unload(struct model_process *process) {
     process->function_count = process->line_count = process->order_count = process->context_count = 0;
     process->loaded = false;
 }
+
+bool model_hook_seconds(const struct model_process *process, double *seconds) {
+    const struct record_header *h = &process->image->header;
+    *seconds = (double)h->hook_ns / 1e9;
+    return h->hook_samples && (h->flags & RECORD_FLAG_THREADS || *seconds < process->duration);
+}

@@ -106,6 +106,10 @@ int64_t model_at_peak(const struct model_process *process, const struct record_n
 // "exited", "signalled", "replaced", "running", "unknown".
 const char *model_end_name(enum model_end end);
 
+// Time that the process spent in the shim: an estimate from samples. False when there is none, and when it is
+// more than the time there was: few samples, one of which another process had interrupted.
+bool model_hook_seconds(const struct model_process *process, double *seconds);
+
 // Sums that stop at the ends of their range: a damaged file may hold any number.
 static inline int64_t model_add(int64_t a, int64_t b) {
     int64_t sum;

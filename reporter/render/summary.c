@@ -60,19 +60,19 @@ static const char *state_of(const struct model *model) {
 
 // Of all processes: the sum of the times, the largest tables.
 static void print_own_cost(const struct model *model, FILE *out) {
-    uint64_t nanoseconds = 0, samples = 0, tables = 0, lost = 0, error = 0;
+    uint64_t tables = 0, lost = 0, error = 0;
+    double seconds = 0, its;
     char size[TEXT_SIZE_MAX], text[TEXT_SIZE_MAX];
     for (size_t i = 0; i < model->process_count; i++) {
         const struct record_header *h = &model->processes[i].image->header;
-        nanoseconds = model_add_unsigned(nanoseconds, h->hook_ns);
-        samples |= h->hook_samples;
+        seconds += model_hook_seconds(&model->processes[i], &its) ? its : 0;
         lost = model_add_unsigned(lost, model->processes[i].lost_events);
         tables = h->table_bytes > tables ? h->table_bytes : tables;
         error = h->peak_error_bytes > error ? h->peak_error_bytes : error;
     }
-    if (samples)
+    if (seconds > 0)
         fprintf(out, "peakline: recording took about %s, and up to %s of memory\n",
-                text_seconds(text, (double)nanoseconds / 1e9), text_size(size, model_signed(tables)));
+                text_seconds(text, seconds), text_size(size, model_signed(tables)));
     if (lost)
         fprintf(out, "peakline: %s event%s lost: the report says what that means\n", text_count(text, lost),
                 lost == 1 ? " was" : "s were");

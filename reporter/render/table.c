@@ -83,19 +83,16 @@ static void print_total(const struct table *t, const char *label, const char *va
 // What recording took: losses and bounds of error are among the notes.
 static void print_own_cost(const struct table *t, const struct model_process *process) {
     const struct record_header *h = &process->image->header;
-    char value[TEXT_SIZE_MAX], tables[TEXT_SIZE_MAX], *share = NULL;
-    double seconds = (double)h->hook_ns / 1e9;
-    if (!h->hook_samples)
+    char value[TEXT_SIZE_MAX], tables[TEXT_SIZE_MAX], share[64] = " of all threads together";
+    double seconds;
+    if (!model_hook_seconds(process, &seconds))
         return;
-    if (h->flags & RECORD_FLAG_THREADS)
-        share = memory_print(" of all threads together");
-    else if (process->duration > 0 && seconds <= process->duration)
-        share = memory_print(", %.1f %% of the run", 100 * seconds / process->duration);
-    char *meaning = memory_print("of recording%s, estimated; its tables took %s", share ? share : "",
+    if (!(h->flags & RECORD_FLAG_THREADS))
+        snprintf(share, sizeof share, ", %.1f %% of the run", 100 * seconds / process->duration);
+    char *meaning = memory_print("of recording%s, estimated; its tables took %s", share,
                                  text_size(tables, model_signed(h->table_bytes)));
     print_total(t, "Own cost", text_seconds(value, seconds), meaning);
     free(meaning);
-    free(share);
 }
 
 static void print_totals(const struct table *t, const struct model_process *process) {

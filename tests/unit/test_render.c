@@ -307,6 +307,12 @@ static void own_cost_is_told(void **state) {
                 "3.00 MiB\n");
     expect_text(run.text, "`run --max-size` gives more.\n");
     free(run.text);
+    b->header.hook_ns = 2000000000; // of a second
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_none(run.text, "Own cost");
+    free(run.text);
+    b->header.hook_ns = 125000000;
     b->header.flags |= RECORD_FLAG_THREADS;
     b->header.peak_error_bytes = 4096;
     b->header.lost[RECORD_LOST_NO_SPACE] = 1;
