@@ -29,7 +29,7 @@ SHIM_OBJ := $(SHIM_SRC:%.c=$(BUILD)/%.o)
 REPORTER_OBJ := $(REPORTER_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
 UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
-SOURCES := $(wildcard shim/*.[ch] shim/*/*.[ch] reporter/*.[ch] reporter/*/*.[ch] tests/*/*.[ch])
+SOURCES := $(wildcard shim/*.[ch] shim/*/*.[ch] reporter/*.[ch] reporter/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
 .PHONY: all
 all: $(BUILD)/peakline $(BUILD)/libpeakline.so ## build the program and the shim
