@@ -203,7 +203,7 @@ def wanted(name, pattern):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="GLOB", help="only programs whose name matches (and `scaling`)")
     parser.add_argument("--tools", metavar="GLOB", help="only tools whose name matches, beside plain and peakline")
     parser.add_argument("--runs", type=int, default=5, help="turns; default 5")
