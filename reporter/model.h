@@ -51,7 +51,8 @@ struct model_process {
     struct model_function *functions;
     struct model_line *lines;
     uint32_t function_count, line_count;
-    // The levels of frame f: lines levels[first_level[f]] .. levels[first_level[f + 1] - 1], outermost first.
+    // The levels of frame f: lines levels[first_level[f]] .. levels[first_level[f + 1] - 1], outermost first;
+    // none where the frame is not in use.
     uint32_t *levels, *first_level;
     bool loaded;
 };

@@ -20,6 +20,8 @@
 // Larger than any recording that the shim writes: what claims more is a hole with a header.
 #define LARGEST_FILE ((uint64_t)8 << 30)
 
+#define LOOKS 5 // at most, at a process that is running
+
 struct input {
     int fd;
     uint64_t size;
@@ -204,17 +206,50 @@ static uint64_t locate(const struct input *in, enum record_table table, uint64_t
     return 0;
 }
 
+// A frame for what is left of those that were forgotten, in each function that had any.
+static void add_rests(struct reader_image *image) {
+    uint32_t rests = 0;
+    for (uint32_t i = 1; i < image->function_count; i++)
+        rests += image->functions[i].forgotten != 0;
+    if (!rests || !image->frame_count)
+        return;
+    image->frames = memory_resize(image->frames, (size_t)image->frame_count + rests, sizeof *image->frames);
+    for (uint32_t i = 1; i < image->function_count; i++) {
+        const struct record_function *function = &image->functions[i];
+        if (!function->forgotten)
+            continue;
+        image->frames[image->frame_count++] =
+            (struct record_frame){.function = i,
+                                  .module = function->module,
+                                  .offset = function->language == RECORD_NATIVE ? function->offset : 0,
+                                  .flags = RECORD_FRAME_EXACT_PC | READER_FRAME_REST};
+    }
+}
+
 static bool read_image(struct input *in, struct reader_image *image) {
     struct reader_fault fault;
     struct record_journal *journals = NULL;
     uint32_t journal_count = 0;
-    bool complete = read_tables(in, image, &journals, &journal_count),
-         good = complete && reader_check(image, &fault);
-    if (good)
+    // Numbers of frames that were forgotten meanwhile may name other lines now: look again.
+    for (int looks = 0; looks < LOOKS; looks++) {
+        reader_free_image(image);
+        free(journals);
+        journals = NULL;
+        if (!read_tables(in, image, &journals, &journal_count)) {
+            free(journals);
+            return false;
+        }
+        if (in->header.forgotten_lines == image->header.forgotten_lines)
+            break;
+    }
+    bool good = reader_check(image, &fault);
+    if (good) {
         reader_replay(image, journals, journal_count);
+        add_rests(image);
+    }
     free(journals);
-    if (!complete || good)
-        return good;
+    if (good)
+        return true;
     if (!fault.record)
         return refuse(in, fault.offset, "damaged: %s", fault.what);
     return refuse(in, locate(in, fault.table, fault.record * record_sizes[fault.table]),

@@ -73,13 +73,18 @@
 // Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
 // innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
 //
-// Forgetting. When the nodes reach their cap, subtrees that matter little are folded: a node's numbers go to
-// a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0), so that every
-// sum over a subtree stays exact, and to the struct record_folded of its frame and of its function, which
-// would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and used again, so numbers
-// of nodes say nothing about their order: a node's depth is its parent's plus one. Blocks that are alive when
-// their node is folded belong to the sibling from then on; for the line and the function they count as gone
-// (record_folded.unseen_bytes).
+// Forgetting. When the nodes or frames reach their budget, subtrees that matter little are folded: a node's
+// numbers go to a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0),
+// so that every sum over a subtree stays exact, and to the records of struct record_folded of its frame and
+// of its function, which would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and
+// used again, so numbers of nodes say nothing about their order: a node's depth is its parent's plus one.
+// Blocks that are alive when their node is folded belong to the sibling from then on; for the line and the
+// function they count as gone (record_folded.unseen_bytes).
+// A frame whose nodes are all folded may then be forgotten: its record is marked RECORD_FRAME_FREE and used
+// again, and what it did is left in its function (record_function.forgotten) and in the tree only. A
+// function's own numbers, and all totals, stay exact. The header says how many lines went that way, what they
+// had allocated, and how small their peaks were. When such a line comes back, it begins anew
+// (RECORD_FRAME_AGAIN).
 //
 // Bump RECORD_VERSION with every change of meaning or layout; a reader refuses other versions.
 
@@ -206,6 +211,10 @@ struct record_header {
     uint64_t table_bytes;      // the shim's own memory beside this file
     uint64_t folded_nodes;     // how many nodes were folded
     uint64_t lost[RECORD_LOSSES];
+    uint64_t folded_peak_seq; // record_folded.at_peak is of this peak: 0 at any other
+    uint64_t forgotten_lines; // how many frames were forgotten; again and again, where they came back
+    uint64_t forgotten_bytes; // what they themselves had allocated
+    int64_t forgotten_peak;   // the highest of their peaks, unseen blocks included
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
     uint32_t ticks;        // published entries of the timeline
@@ -252,19 +261,28 @@ struct record_account {
 
 struct record_function {
     uint32_t language;
-    uint32_t module;     // native: module, 0 = not known (generated code)
-    uint64_t offset;     // native: the function's start, as an ELF virtual address of its module (address -
-                         // bias); without a module, the address. 0 with a module = start not known
-    uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
-    uint32_t name;       // Python: co_qualname (co_name before 3.11)
-    uint32_t first_line; // Python: co_firstlineno
-    uint32_t folded;     // what its folded nodes held; 0 = it has none
+    uint32_t module; // native: module, 0 = not known (generated code)
+    union {
+        uint64_t offset;   // native: the function's start, as an ELF virtual address of its module (address -
+                           // bias); without a module, the address. 0 with a module = start not known
+        struct {           // Python:
+            uint32_t file; // co_filename, as UTF-8 with surrogateescape bytes restored
+            uint32_t name; // co_qualname (co_name before 3.11)
+        };
+    };
+    uint32_t first_line;                // Python: co_firstlineno
+    uint32_t forgotten;                 // how many of its frames were forgotten
+    uint32_t folded_self, folded_total; // as in frames
     struct record_account account;
 };
 
 enum record_frame_flags {
     RECORD_FRAME_EXACT_PC =
         1 << 0, // offset is the instruction itself (a signal interrupted it), not a return address
+    // It was forgotten before, or (one time in hundreds) looks as if it had been: what it did until then is
+    // missing, itself at most forgotten_bytes, and its peaks may be too low by up to forgotten_peak.
+    RECORD_FRAME_AGAIN = 1 << 1,
+    RECORD_FRAME_FREE = 1 << 2, // not in use; other fields say nothing
 };
 
 struct record_frame {
@@ -274,8 +292,9 @@ struct record_frame {
     uint32_t flags;  // enum record_frame_flags
     uint64_t offset; // native: the return address, less the module's bias: look up offset - 1
     struct record_account account;
-    uint32_t folded; // what its folded nodes held; 0 = it has none
-    uint32_t reserved;
+    // What its folded nodes held: those with it innermost, and those with it anywhere on the path. Often the
+    // same, then it is one record. 0 = nothing.
+    uint32_t folded_self, folded_total;
 };
 
 enum record_node_flags {
@@ -311,21 +330,15 @@ struct record_reaped {
     uint64_t time_ns;
 };
 
-// Sums over nodes that were folded, of one frame or of one function: to be added to those over the nodes that
-// are left. self: nodes with it innermost; total: nodes with it anywhere on the path.
-struct record_sums {
-    uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
-    int64_t at_peak; // live at the process's peak number at_peak_seq; 0 at any other
-};
-
+// Sums over nodes that were folded, of a frame or of a function: to be added to those over the nodes that are
+// left.
 struct record_folded {
-    struct record_sums self, total;
-    uint64_t at_peak_seq;
-    int64_t heap_high; // as in nodes, of all that counts for total
+    uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
+    int64_t at_peak;   // live at the process's peak number header.folded_peak_seq
+    int64_t heap_high; // as in nodes
     // Live bytes of nodes that were folded while they had blocks: account.*_live lack them from then on, and
     // account.*_peak and at_peak may be too low by as much.
     int64_t unseen_bytes;
-    uint64_t nodes; // how many
 };
 
 enum record_event_flags {
@@ -364,8 +377,7 @@ RECORD_CHECK(sizeof(struct record_function) == 64);
 RECORD_CHECK(sizeof(struct record_frame) == 64);
 RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
-RECORD_CHECK(sizeof(struct record_sums) == 48);
-RECORD_CHECK(sizeof(struct record_folded) == 128);
+RECORD_CHECK(sizeof(struct record_folded) == 64);
 RECORD_CHECK(sizeof(struct record_event) == 24);
 RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);

@@ -74,6 +74,7 @@ struct table {
     char *base;
     size_t mapped;   // bytes backed by the file
     size_t reserved; // bytes of address space
+    size_t budget;   // bytes to fill before what does not matter is forgotten; 0 = all
 };
 
 struct live {
@@ -110,6 +111,7 @@ struct shim {
     uint32_t nodes_free; // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
     uint32_t *folded_child; // by node: the child that stands for the folded ones
+    uint32_t *nodes_born;   // by node: the tree_epoch when it was made
     struct owner *owners;   // owner.c
     uint32_t *owner_of;     // by node
     uint32_t owners_used, owners_free;
@@ -119,7 +121,15 @@ struct shim {
 
     struct place_string *strings;
     struct place_function *functions;
-    struct place_frame *frames;
+    struct frame_entry *frames;
+    uint32_t frames_free; // records that can be used again, linked by `line`
+    uint32_t frames_free_count;
+    uint32_t *frames_born;      // by frame: the tree_epoch when it was made
+    uint32_t frames_epoch;      // the tree_epoch when lines were forgotten last
+    uint64_t *frames_forgotten; // frame.c
+    uint32_t *frames_left;      // likewise
+    uint32_t folded_free;       // likewise, linked by `allocated_bytes`
+    uint32_t folded_free_count;
     struct place_module *modules;
     bool greenlets; // greenlet's Python part was seen: C stacks may be swapped (stack.c)
     uintptr_t greenlet_low, greenlet_high; // its extension module; 0 = not met yet

@@ -81,6 +81,15 @@ static void add_folded(struct notes *notes, const struct model_process *process)
                          process->image->header.lost[RECORD_LOST_TABLE_FULL]
                              ? ""
                              : "; lines and functions kept their numbers"));
+    const struct record_header *h = &process->image->header;
+    char peak[TEXT_SIZE_MAX], bytes[TEXT_SIZE_MAX];
+    if (h->forgotten_lines)
+        add(notes,
+            memory_print(
+                "%s lines with peaks up to %s are shown only as part of their functions; they "
+                "allocated %s.",
+                text_count(number, h->forgotten_lines), text_size(peak, h->forgotten_peak),
+                text_size(bytes, h->forgotten_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->forgotten_bytes)));
     if (process->image->orphan_count)
         add(notes,
             memory_print("%s contexts were being changed at the last moment: their callers are missing.",

@@ -67,6 +67,9 @@ void builder_release(struct builder *builder, uint32_t node, int64_t size, uint3
 // for it from now on, and that has the blocks it had.
 uint32_t builder_fold(struct builder *builder, uint32_t node);
 
+// Forgets a frame whose nodes are all folded.
+void builder_forget(struct builder *builder, uint32_t frame);
+
 // The file's bytes; the caller frees them.
 unsigned char *builder_image(const struct builder *builder, size_t *size);
 

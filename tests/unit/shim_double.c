@@ -3,6 +3,8 @@
 // See shim_double.h.
 
 #include "tests/unit/shim_double.h"
+#include "shim/budget.h"
+#include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
 
@@ -64,6 +66,22 @@ uint32_t recording_append(enum record_table table, const void *entry) {
     memcpy(shim.tables[table].base + *count * shim_double_sizes[table], entry, shim_double_sizes[table]);
     return (uint32_t)(*count)++;
 }
+
+uint32_t budget_spare(enum record_table table) {
+    uint64_t count = shim.header->tables[table].count;
+    uint64_t most = shim.tables[table].budget ? shim.tables[table].budget : shim_double_records;
+    return count < most ? (uint32_t)(most - count) : 0;
+}
+
+bool budget_raise(enum record_table table) {
+    size_t *budget = &shim.tables[table].budget;
+    if (!*budget || *budget == shim_double_records)
+        return false;
+    *budget = *budget * 3 / 2 < shim_double_records ? *budget * 3 / 2 : shim_double_records;
+    return true;
+}
+
+void place_forgotten(void) {}
 
 bool recording_reserve(enum record_table table, uint32_t records) {
     return shim.header->tables[table].count + records <= shim_double_records;

@@ -227,10 +227,11 @@ static void expect_patch_refused(size_t offset, const void *patch, size_t length
 
 static void a_damaged_header_is_refused(void **state) {
     (void)state;
-    const uint32_t two = 2, other = 77, swapped = 0x04030201, huge = 0x7fffffff, many = RECORD_TICKS_MAX + 1;
+    const uint32_t two = 2, other = RECORD_VERSION + 1, swapped = 0x04030201, huge = 0x7fffffff,
+                   many = RECORD_TICKS_MAX + 1;
     const uint64_t most = UINT64_MAX, some = 1000000;
     expect_patch_refused(AT(magic), "X", 1, "not a recording");
-    expect_patch_refused(AT(version), &other, 4, "format version 77");
+    expect_patch_refused(AT(version), &other, 4, "format version");
     expect_patch_refused(AT(byte_order), &swapped, 4, "byte order");
     expect_patch_refused(AT(header_size), &two, 4, "header of 2 bytes");
     expect_patch_refused(AT(grain), &two, 4, "grain of 2");
@@ -292,8 +293,11 @@ static void damaged_records_are_refused(void **state) {
     EXPECT_RECORD_REFUSED(nodes, 1, depth = 1, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 1, flags = RECORD_NODE_FREE, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 2, parent = 4, "node 2");
-    EXPECT_RECORD_REFUSED(frames, 1, folded = 1, "frame 1");
-    EXPECT_RECORD_REFUSED(functions, 1, folded = 7, "function 1");
+    EXPECT_RECORD_REFUSED(frames, 1, folded_self = 1, "frame 1");
+    EXPECT_RECORD_REFUSED(frames, 1, folded_total = 1, "frame 1");
+    EXPECT_RECORD_REFUSED(frames, 1, flags = READER_FRAME_REST, "frame 1");
+    EXPECT_RECORD_REFUSED(functions, 1, folded_self = 7, "function 1");
+    EXPECT_RECORD_REFUSED(functions, 1, folded_total = 7, "function 1");
     EXPECT_RECORD_REFUSED(nodes, 3, frame = 3, "node 3");
 }
 
