@@ -17,7 +17,7 @@ COMMON := -std=gnu11 $(WARN) -I. -DPEAKLINE_VERSION='"$(VERSION)"' -D_GNU_SOURCE
 # The shim: hidden symbols unless a hook exports them; a frame pointer, because unwinding starts at our own frame;
 # initial-exec TLS, because anything else may allocate.
 SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc \
-	-fno-stack-protector -fno-plt
+	-fno-stack-protector -fno-plt -fno-tree-vectorize
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,--hash-style=gnu
 REPORTER_LIBS := -ldw -lelf -lstdc++
 
@@ -29,7 +29,7 @@ SHIM_OBJ := $(SHIM_SRC:%.c=$(BUILD)/%.o)
 REPORTER_OBJ := $(REPORTER_SRC:%.c=$(BUILD)/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
 UNIT := $(UNIT_SRC:%.c=$(BUILD)/%)
-SOURCES := $(wildcard shim/*.[ch] shim/*/*.[ch] reporter/*.[ch] reporter/*/*.[ch] tests/*/*.[ch])
+SOURCES := $(wildcard shim/*.[ch] shim/*/*.[ch] reporter/*.[ch] reporter/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
 .PHONY: all
 all: $(BUILD)/peakline $(BUILD)/libpeakline.so $(BUILD)/python ## build the program and the shim

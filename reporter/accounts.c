@@ -19,6 +19,7 @@ struct shares {
     struct share *list; // sorted by entry, function and frame
     size_t count;
     uint32_t *frames; // per function of the recording: how many of its frames take part in anything
+    struct record_folded *rests; // per function: what its frames that were forgotten held as self
 };
 
 static const struct record_frame *frame_of(const struct shares *s, const struct share *share) {
@@ -33,8 +34,14 @@ static int64_t account_peak(const struct shares *s, const struct record_account 
     return s->self ? account->self_peak : account->total_peak;
 }
 
+// Of what was forgotten no more is known than that its function's is not exceeded.
+static int64_t frame_peak(const struct shares *s, const struct record_frame *frame) {
+    return account_peak(s, frame->flags & READER_FRAME_REST ? &s->image->functions[frame->function].account
+                                                            : &frame->account);
+}
+
 static bool has_peak(const struct shares *s, const struct record_frame *frame) {
-    return account_peak(s, &frame->account) > 0;
+    return frame_peak(s, frame) > 0 || frame->flags & RECORD_FRAME_AGAIN;
 }
 
 static bool is_any(const struct shares *s, const struct record_frame *frame) {
@@ -62,9 +69,11 @@ static void shares_collect(struct shares *s,
     s->count = 0;
     s->frames = memory_alloc(p->image->function_count, sizeof *s->frames);
     for (uint32_t frame = 1; frame < p->image->frame_count; frame++) {
-        if (!wanted(s, &p->image->frames[frame]))
+        if (p->image->frames[frame].flags & RECORD_FRAME_FREE || !wanted(s, &p->image->frames[frame]))
             continue;
         s->frames[p->image->frames[frame].function]++;
+        if (p->image->frames[frame].flags & READER_FRAME_REST && !s->of_functions)
+            continue; // it is no line
         uint32_t end = p->first_level[frame + 1], begin = s->self ? end - 1 : p->first_level[frame];
         for (uint32_t i = begin; i < end; i++) {
             uint32_t line = p->levels[i];
@@ -106,29 +115,41 @@ static struct metrics_measure *measure_of(const struct shares *s, struct metrics
 
 // ---- peaks ----
 
-// The peak of frames of one function. `*exact` says whether it is more than a bound.
-static int64_t group_peak(const struct shares *s, size_t begin, size_t end, bool *exact) {
+// The peak of frames of one function. `*exact` says whether it is more than a bound, `*forgotten` by how much
+// it was raised for what is missing.
+static int64_t group_peak(const struct shares *s, size_t begin, size_t end, bool *exact, int64_t *forgotten) {
     const struct share *share = &s->list[begin];
-    *exact = true;
-    if (end - begin == 1)
-        return account_peak(s, &frame_of(s, share)->account);
-    int64_t whole = account_peak(s, &function_of(s, share)->account);
-    if (end - begin == s->frames[share->function])
+    bool all = end - begin == s->frames[share->function], one = end - begin == 1;
+    int64_t whole = account_peak(s, &function_of(s, share)->account), sum = 0;
+    *exact = all || one;
+    *forgotten = 0;
+    // What was forgotten of a native function may have been self of one that is inlined in it.
+    const struct record_frame *last = frame_of(s, &s->list[end - 1]);
+    if (s->self && last->flags & READER_FRAME_REST && function_of(s, share)->language == RECORD_NATIVE)
+        *exact = false;
+    if (all && !one)
         return whole;
-    *exact = false;
-    int64_t sum = 0;
-    for (size_t i = begin; i < end; i++)
-        sum = model_add(sum, account_peak(s, &frame_of(s, &s->list[i])->account));
-    return sum < whole ? sum : whole;
+    for (size_t i = begin; i < end; i++) {
+        const struct record_frame *frame = frame_of(s, &s->list[i]);
+        sum = model_add(sum, frame_peak(s, frame));
+        if (frame->flags & RECORD_FRAME_AGAIN)
+            *forgotten = model_add(*forgotten, s->image->header.forgotten_peak);
+    }
+    if (*forgotten > 0)
+        *exact = false;
+    sum = model_add(sum, *forgotten);
+    return sum < whole || one ? sum : whole;
 }
 
 static void find_peaks(struct shares *s, struct metrics_entry *entries) {
     shares_collect(s, has_peak);
     for (size_t begin = 0, end; begin < s->count; begin = end) {
         bool exact;
+        int64_t forgotten;
         end = shares_group(s, begin);
         struct metrics_measure *measure = measure_of(s, entries, begin);
-        measure->peak = model_add(measure->peak, group_peak(s, begin, end, &exact));
+        measure->peak = model_add(measure->peak, group_peak(s, begin, end, &exact, &forgotten));
+        measure->forgotten = model_add(measure->forgotten, forgotten);
         measure->peak_exact = exact && is_first_of_entry(s, begin);
     }
     shares_free(s);
@@ -142,17 +163,25 @@ static int64_t as_signed(uint64_t value) {
 static void limit(const struct record_header *h, struct metrics_measure *measure,
                   const struct metrics_measure *outer) {
     int64_t most = model_add(h->heap_peak, as_signed(h->peak_error_bytes));
-    if (as_signed(measure->allocated_bytes) < most)
-        most = as_signed(measure->allocated_bytes);
+    int64_t allocated = model_add(as_signed(measure->allocated_bytes), measure->forgotten);
+    if (allocated < most)
+        most = allocated;
     if (outer && outer->peak < most)
         most = outer->peak;
     if (!measure->peak_exact && outer && outer->peak_exact && outer->allocations == measure->allocations) {
         measure->peak = outer->peak; // the very same blocks
+        measure->at_peak = outer->at_peak;
+        measure->live = outer->live;
         measure->peak_exact = true;
-        measure->unseen = 0;
+        measure->unseen = measure->forgotten = 0;
     }
     if (!measure->peak_exact && measure->peak > most)
         measure->peak = most;
+    // Frames that call each other may have counted a path twice.
+    if (!measure->peak_exact && measure->at_peak > measure->peak)
+        measure->at_peak = measure->peak;
+    if (!measure->peak_exact && measure->live > measure->peak)
+        measure->live = measure->peak;
     if (measure->peak <= 0) {
         measure->peak = measure->unseen = 0;
         measure->peak_exact = true;
@@ -183,40 +212,80 @@ static void add_uncertain(struct metrics_entry *entries, const int64_t *extra, u
 
 // ---- what was folded ----
 
-static void add_sums(struct record_sums *to, const struct record_sums *from) {
+static void add_sums(struct record_folded *to, const struct record_folded *from) {
     to->allocated_bytes = model_add_unsigned(to->allocated_bytes, from->allocated_bytes);
     to->allocations = model_add_unsigned(to->allocations, from->allocations);
     to->temporary = model_add_unsigned(to->temporary, from->temporary);
     to->freed_bytes = model_add_unsigned(to->freed_bytes, from->freed_bytes);
     to->frees = model_add_unsigned(to->frees, from->frees);
     to->at_peak = model_add(to->at_peak, from->at_peak);
+    to->unseen_bytes = model_add(to->unseen_bytes, from->unseen_bytes);
+    to->heap_high = from->heap_high > to->heap_high ? from->heap_high : to->heap_high;
+}
+
+static uint64_t difference(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+static void subtract_sums(struct record_folded *from, const struct record_folded *what) {
+    from->allocated_bytes = difference(from->allocated_bytes, what->allocated_bytes);
+    from->allocations = difference(from->allocations, what->allocations);
+    from->temporary = difference(from->temporary, what->temporary);
+    from->freed_bytes = difference(from->freed_bytes, what->freed_bytes);
+    from->frees = difference(from->frees, what->frees);
+    from->at_peak = model_add(from->at_peak, what->at_peak == INT64_MIN ? 0 : -what->at_peak);
+    from->unseen_bytes =
+        model_add(from->unseen_bytes, what->unseen_bytes == INT64_MIN ? 0 : -what->unseen_bytes);
 }
 
 // What folded nodes of one frame or function held, as of the process's peak.
-static struct record_folded read_folded(const struct shares *s, uint32_t number) {
+static struct record_folded read_folded(const struct shares *s, uint32_t self, uint32_t total) {
+    uint32_t number = s->self ? self : total;
     if (!number)
         return (struct record_folded){0};
     struct record_folded folded = s->image->folded[number];
-    if (folded.at_peak_seq != s->image->header.peak_seq)
-        folded.self.at_peak = folded.total.at_peak = 0;
+    if (s->image->header.folded_peak_seq != s->image->header.peak_seq)
+        folded.at_peak = 0;
     return folded;
+}
+
+static struct record_folded read_function(const struct shares *s, uint32_t number) {
+    const struct record_function *function = &s->image->functions[number];
+    return read_folded(s, function->folded_self, function->folded_total);
+}
+
+static struct record_folded read_frame(const struct shares *s, const struct record_frame *frame) {
+    if (frame->flags & READER_FRAME_REST)
+        return s->self ? s->rests[frame->function] : read_function(s, frame->function);
+    return read_folded(s, frame->folded_self, frame->folded_total);
+}
+
+// Each node is self of one frame, so what is left of a function is what was forgotten.
+static void find_rests(struct shares *s) {
+    const struct reader_image *image = s->process->image;
+    s->rests = memory_alloc(image->function_count, sizeof *s->rests);
+    for (uint32_t i = 1; i < image->function_count; i++)
+        if (image->functions[i].forgotten)
+            s->rests[i] = read_function(s, i);
+    for (uint32_t i = 1; i < image->frame_count; i++) {
+        const struct record_frame *frame = &image->frames[i];
+        if (frame->flags & (RECORD_FRAME_FREE | READER_FRAME_REST) ||
+            !image->functions[frame->function].forgotten)
+            continue;
+        struct record_folded folded = read_frame(s, frame);
+        subtract_sums(&s->rests[frame->function], &folded);
+    }
 }
 
 // What all frames of a function miss together is in its own record, each path counted once. Some of its
 // frames may count a path twice where they call each other.
 static struct record_folded group_folded(const struct shares *s, size_t begin, size_t end) {
     if (end - begin == s->frames[s->list[begin].function])
-        return read_folded(s, function_of(s, &s->list[begin])->folded);
-    if (end - begin == 1)
-        return read_folded(s, frame_of(s, &s->list[begin])->folded);
+        return read_function(s, s->list[begin].function);
     struct record_folded sum = {0};
     for (size_t i = begin; i < end; i++) {
-        struct record_folded folded = read_folded(s, frame_of(s, &s->list[i])->folded);
-        add_sums(&sum.self, &folded.self);
-        add_sums(&sum.total, &folded.total);
-        sum.unseen_bytes = model_add(sum.unseen_bytes, folded.unseen_bytes);
-        sum.nodes = model_add_unsigned(sum.nodes, folded.nodes);
-        sum.heap_high = folded.heap_high > sum.heap_high ? folded.heap_high : sum.heap_high;
+        struct record_folded folded = read_frame(s, frame_of(s, &s->list[i]));
+        add_sums(&sum, &folded);
     }
     return sum;
 }
@@ -225,23 +294,24 @@ static void add_folded(struct shares *s, struct metrics_entry *entries) {
     if (s->process->image->folded_count <= 1)
         return;
     shares_collect(s, is_any);
+    find_rests(s);
     for (size_t begin = 0, end; begin < s->count; begin = end) {
         end = shares_group(s, begin);
-        struct record_folded folded = group_folded(s, begin, end);
-        const struct record_sums *sums = s->self ? &folded.self : &folded.total;
+        struct record_folded sums = group_folded(s, begin, end);
         struct metrics_measure *measure = measure_of(s, entries, begin);
         struct metrics_entry *entry = &entries[s->list[begin].entry];
-        measure->allocated_bytes = model_add_unsigned(measure->allocated_bytes, sums->allocated_bytes);
-        measure->allocations = model_add_unsigned(measure->allocations, sums->allocations);
-        measure->temporary = model_add_unsigned(measure->temporary, sums->temporary);
-        measure->freed_bytes = model_add_unsigned(measure->freed_bytes, sums->freed_bytes);
-        measure->frees = model_add_unsigned(measure->frees, sums->frees);
-        measure->at_peak = model_add(measure->at_peak, sums->at_peak);
-        measure->unseen = model_add(measure->unseen, folded.unseen_bytes);
-        entry->folded |= folded.nodes > 0;
-        if (folded.heap_high > entry->mem_usage)
-            entry->mem_usage = folded.heap_high;
+        measure->allocated_bytes = model_add_unsigned(measure->allocated_bytes, sums.allocated_bytes);
+        measure->allocations = model_add_unsigned(measure->allocations, sums.allocations);
+        measure->temporary = model_add_unsigned(measure->temporary, sums.temporary);
+        measure->freed_bytes = model_add_unsigned(measure->freed_bytes, sums.freed_bytes);
+        measure->frees = model_add_unsigned(measure->frees, sums.frees);
+        measure->at_peak = model_add(measure->at_peak, sums.at_peak);
+        measure->unseen = model_add(measure->unseen, sums.unseen_bytes);
+        entry->folded |= sums.allocations || sums.frees || sums.unseen_bytes;
+        if (!s->self && sums.heap_high > entry->mem_usage)
+            entry->mem_usage = sums.heap_high;
     }
+    free(s->rests);
     shares_free(s);
 }
 

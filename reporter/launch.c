@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "reporter/canary.h"
 #include "reporter/message.h"
 #include "reporter/program.h"
 
@@ -136,21 +137,29 @@ static int launch_exec_failed(const char *path, int error) {
     }
 }
 
-// Lets go of everything but standard error.
-static void launch_release_descriptors(void) {
+// Lets go of everything but standard error and `kept`, which is 3 or more, or -1.
+static void launch_release_descriptors(int kept) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         // Only what was open: with 0 closed, say, open() has just returned it.
         dup2(null, 0);
         dup2(null, 1);
     }
-    close_range(3, ~0U, 0);
+    if (kept > 3)
+        close_range(3, (unsigned)kept - 1, 0);
+    close_range(kept >= 3 ? (unsigned)kept + 1 : 3, ~0U, 0);
 }
 
-// Whether to pass a signal on. The kernel sends SI_KERNEL to the whole foreground group: keyboard, window
-// size.
-static bool launch_is_ours_to_forward(const siginfo_t *info, pid_t pid) {
-    return info->si_code != SI_KERNEL && info->si_signo != SIGCHLD && info->si_pid != pid;
+// Whether to pass a signal on: not what the program got itself, as a member of our group. The kernel sends
+// SI_KERNEL to the whole foreground group: keyboard, window size.
+static bool launch_is_ours_to_forward(const siginfo_t *info, pid_t pid, struct canary *canary) {
+    if (info->si_signo == SIGCHLD)
+        return false;
+    // The canary is always asked, so that it forgets the signal.
+    bool everyone = canary_has(canary, info->si_signo);
+    if (info->si_code == SI_KERNEL || info->si_pid == pid)
+        return false;
+    return !everyone || getpgid(pid) != getpgrp();
 }
 
 static void launch_forward(const siginfo_t *info, pid_t pid) {
@@ -160,10 +169,18 @@ static void launch_forward(const siginfo_t *info, pid_t pid) {
         kill(pid, info->si_signo);
 }
 
-// Stops this process as the program was stopped, so that the shell sees the job stop; returns when continued.
-static void launch_stop(int signal_number, pid_t pid) {
+// Whether a SIGCONT has come, which is blocked: takes it.
+static bool launch_continued(struct canary *canary) {
     sigset_t one;
     sigemptyset(&one);
+    sigaddset(&one, SIGCONT);
+    if (sigtimedwait(&one, NULL, &(struct timespec){0}) != SIGCONT)
+        return false;
+    canary_has(canary, SIGCONT);
+    return true;
+}
+
+static void launch_stop_self(int signal_number, struct canary *canary) {
     // SIGSTOP is sent to one process by someone who will continue that same process (a debugger, say), and
     // only a shell that waits for us has a use for our stopping. Without a terminal there is none.
     if (signal_number == SIGSTOP) {
@@ -174,30 +191,39 @@ static void launch_stop(int signal_number, pid_t pid) {
         raise(SIGSTOP);
     } else {
         struct sigaction standard = {.sa_handler = SIG_DFL}, before;
+        sigset_t one;
+        sigemptyset(&one);
         sigaddset(&one, signal_number);
         sigaction(signal_number, &standard, &before);
         raise(signal_number);
         sigprocmask(SIG_UNBLOCK, &one, NULL); // here
         sigprocmask(SIG_BLOCK, &one, NULL);
         sigaction(signal_number, &before, NULL);
+        canary_has(canary, signal_number);
     }
-    // What continued us is pending, since it is blocked; without it, an orphaned group say, we never stopped.
-    // `fg` continues our whole group; a program that has moved to a group of its own is continued here.
+}
+
+// Stops this process as the program was stopped, so that the shell sees the job stop; returns when continued.
+static void launch_stop(int signal_number, pid_t pid, struct canary *canary) {
     int status;
-    sigemptyset(&one);
-    sigaddset(&one, SIGCONT);
-    if (sigtimedwait(&one, NULL, &(struct timespec){0}) == SIGCONT &&
-        waitpid(pid, &status, WCONTINUED | WNOHANG) != pid)
+    // A SIGSTOP for the whole group may have stopped us, too, and we are continued already.
+    bool continued = launch_continued(canary);
+    if (!continued) {
+        launch_stop_self(signal_number, canary);
+        continued = launch_continued(canary); // not in an orphaned group, say: we never stopped
+    }
+    // `fg` continues our whole group; a program that has moved to a group of its own is continued here.
+    if (continued && waitpid(pid, &status, WCONTINUED | WNOHANG) != pid)
         kill(pid, SIGCONT);
 }
 
-static void launch_wait(pid_t pid, const sigset_t *all, struct launch_result *result) {
+static void launch_wait(pid_t pid, const sigset_t *all, struct canary *canary, struct launch_result *result) {
     struct rusage usage;
     for (;;) {
         int status;
         pid_t got = wait4(pid, &status, WUNTRACED | WNOHANG, &usage);
         if (got == pid && WIFSTOPPED(status)) {
-            launch_stop(WSTOPSIG(status), pid);
+            launch_stop(WSTOPSIG(status), pid, canary);
             continue;
         }
         if (got == pid) {
@@ -206,7 +232,7 @@ static void launch_wait(pid_t pid, const sigset_t *all, struct launch_result *re
         }
         siginfo_t info;
         // SIGCHLD is among them: this sleeps until there is something to do.
-        if (sigwaitinfo(all, &info) > 0 && launch_is_ours_to_forward(&info, pid))
+        if (sigwaitinfo(all, &info) > 0 && launch_is_ours_to_forward(&info, pid, canary))
             launch_forward(&info, pid);
     }
     struct timespec now;
@@ -237,6 +263,8 @@ int launch_run(const struct launch *launch, struct launch_result *result) {
     }
     close(go[0]);
     close(report[1]);
+    struct canary canary;
+    canary_start(&canary);
     int error = 0;
     bool prepared = launch->prepare(pid, launch->context);
     if (prepared) {
@@ -249,10 +277,12 @@ int launch_run(const struct launch *launch, struct launch_result *result) {
     if (prepared)
         launch->started(error < 0, launch->context);
     if (error >= 0) {
+        canary_end(&canary);
         waitpid(pid, NULL, 0);
         return prepared ? launch_exec_failed(launch->path, error) : PROGRAM_FAILED;
     }
-    launch_release_descriptors();
-    launch_wait(pid, &all, result);
+    launch_release_descriptors(canary.socket);
+    launch_wait(pid, &all, &canary, result);
+    canary_end(&canary);
     return 0;
 }

@@ -5,10 +5,11 @@
 //
 // Signals. Launcher and program are in one process group, so what the terminal sends (Ctrl-C, Ctrl-\, Ctrl-Z,
 // a resized window) reaches both: the launcher ignores it and waits for what the program makes of it. What
-// another process sends to the launcher alone is passed on. A sender that addresses the whole group is
-// indistinguishable from that, so its signal can arrive twice: better than not at all. When the program stops
-// for job control, so does the launcher. When the launcher is killed by SIGKILL, the program goes on and is
-// recorded: tying it to us (PR_SET_PDEATHSIG) would be something that it can notice.
+// another process sends to the launcher alone is passed on; what it sends to the whole group is not, since
+// the program has it already: canary.h tells one from the other. (A signal for the group in the instant
+// between the two forks, before the program runs, arrives twice.) When the program stops for job control, so
+// does the launcher. When the launcher is killed by SIGKILL, the program goes on and is recorded: tying it to
+// us (PR_SET_PDEATHSIG) would be something that it can notice.
 //
 // The launcher gives up its copies of the program's standard input and output and of every other inherited
 // descriptor, so that pipes and locks end when the program's do. Standard error is kept for the summary.

@@ -25,6 +25,9 @@ struct metrics_measure {
     int64_t peak, at_peak, live;
     bool peak_exact; // otherwise an upper bound. Either may be off by the header's peak_error_bytes
     int64_t unseen;  // not 0: the bound is at most this much too high
+    // Not 0: the line was forgotten and came back. What it did before that is missing in its numbers, but its
+    // peak is a bound, at most this much too high.
+    int64_t forgotten;
 };
 
 struct metrics_entry {

@@ -270,7 +270,8 @@ static void name_native(struct naming *n, const struct record_frame *frame,
     }
     if (!count)
         levels[count++] = (struct model_found){0};
-    while (count--) {
+    bool rest = frame->flags & READER_FRAME_REST; // of the function itself, not of what is inlined there
+    for (size_t inner = rest ? count - 1 : 0; count-- > inner;) {
         const struct model_found *found = &levels[count];
         struct model_function named = {.file = pool_intern_string(pool, found->function_file),
                                        .name = found->function ? pool_intern_string(pool, found->function)
@@ -278,7 +279,7 @@ static void name_native(struct naming *n, const struct record_frame *frame,
                                        .module = path,
                                        .first_line = found->first_line,
                                        .language = RECORD_NATIVE};
-        add_level(n, named, pool_intern_string(pool, found->file), found->line);
+        add_level(n, named, pool_intern_string(pool, found->file), rest ? 0 : found->line);
     }
 }
 
@@ -287,8 +288,10 @@ static void name_frames(struct naming *n) {
     uint32_t *first_level = memory_alloc((size_t)image->frame_count + 2, sizeof *first_level);
     for (uint32_t i = 1; i < image->frame_count; i++) {
         const struct record_frame *frame = &image->frames[i];
+        first_level[i] = first_level[i + 1] = (uint32_t)n->level_count;
+        if (frame->flags & RECORD_FRAME_FREE)
+            continue;
         const struct record_function *function = &image->functions[frame->function];
-        first_level[i] = (uint32_t)n->level_count;
         if (function->language == RECORD_PYTHON)
             name_python(n, frame);
         else if (function->language == RECORD_SCOPE)
@@ -336,4 +339,10 @@ void model_unload(struct model_process *process) {
     process->order = NULL;
     process->function_count = process->line_count = process->order_count = process->context_count = 0;
     process->loaded = false;
+}
+
+bool model_hook_seconds(const struct model_process *process, double *seconds) {
+    const struct record_header *h = &process->image->header;
+    *seconds = (double)h->hook_ns / 1e9;
+    return h->hook_samples && (h->flags & RECORD_FLAG_THREADS || *seconds < process->duration);
 }

@@ -53,7 +53,8 @@ struct model_process {
     struct model_function *functions;
     struct model_line *lines;
     uint32_t function_count, line_count;
-    // The levels of frame f: lines levels[first_level[f]] .. levels[first_level[f + 1] - 1], outermost first.
+    // The levels of frame f: lines levels[first_level[f]] .. levels[first_level[f + 1] - 1], outermost first;
+    // none where the frame is not in use.
     uint32_t *levels, *first_level;
     bool loaded;
 };
@@ -108,12 +109,20 @@ int64_t model_at_peak(const struct model_process *process, const struct record_n
 // "exited", "signalled", "replaced", "running", "unknown".
 const char *model_end_name(enum model_end end);
 
+// Time that the process spent in the shim: an estimate from samples. False when there is none, and when it is
+// more than the time there was: few samples, one of which another process had interrupted.
+bool model_hook_seconds(const struct model_process *process, double *seconds);
+
 // Sums that stop at the ends of their range: a damaged file may hold any number.
 static inline int64_t model_add(int64_t a, int64_t b) {
     int64_t sum;
     if (__builtin_add_overflow(a, b, &sum))
         return b < 0 ? INT64_MIN : INT64_MAX;
     return sum;
+}
+
+static inline int64_t model_signed(uint64_t value) {
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
 static inline uint64_t model_add_unsigned(uint64_t a, uint64_t b) {

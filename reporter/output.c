@@ -146,8 +146,14 @@ bool output_create(struct output *output, const char *name, bool force) {
         char *slash = strrchr(output->path, '/');
         *slash = '\0'; // the parent, for the message
         const char *parent = slash == output->path ? "/" : output->path;
-        if (error == ENOENT || error == ENOTDIR)
+        if (error == ENOENT && access(parent, F_OK) == 0)
+            message_print("%s cannot be made: %s takes no new directories; name another place with -o", name,
+                          parent);
+        else if (error == ENOENT)
             message_print("%s cannot be made: there is no directory %s; create it first", name, parent);
+        else if (error == ENOTDIR)
+            message_print("%s cannot be made: %s is not a directory; name another place with -o", name,
+                          parent);
         else if (error == ENOSPC || error == EDQUOT)
             message_print("no room for a recording in %s: %s; free some, or name another place with -o",
                           parent, strerror(error));

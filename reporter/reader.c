@@ -15,9 +15,12 @@
 
 #include "reporter/memory.h"
 #include "reporter/reader_check.h"
+#include "reporter/reader_replay.h"
 
 // Larger than any recording that the shim writes: what claims more is a hole with a header.
 #define LARGEST_FILE ((uint64_t)8 << 30)
+
+#define LOOKS 5 // at most, at a process that is running
 
 struct input {
     int fd;
@@ -36,10 +39,11 @@ static const size_t record_sizes[RECORD_TABLES] = {
     [RECORD_NODES] = sizeof(struct record_node),
     [RECORD_REAPED] = sizeof(struct record_reaped),
     [RECORD_FOLDED] = sizeof(struct record_folded),
+    [RECORD_JOURNALS] = sizeof(struct record_journal),
 };
 
 static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",
-                                                       "node",   "reaped", "folded"};
+                                                       "node",   "reaped", "folded",   "journal"};
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct input *in, uint64_t offset,
                                                          const char *format, ...) {
@@ -161,12 +165,14 @@ static bool read_table(struct input *in, enum record_table table, void **records
 // The process may be running while we read. An entry is published before anything refers to it, so each table
 // is read after those that refer to it, and holds whatever they name. The counters of the header are those of
 // the first look.
-static bool read_tables(struct input *in, struct reader_image *image) {
+static bool read_tables(struct input *in, struct reader_image *image, struct record_journal **journals,
+                        uint32_t *journal_count) {
     const struct {
         enum record_table table;
         void **records;
         uint32_t *count;
     } tables[] = {
+        {RECORD_JOURNALS, (void **)journals, journal_count},
         {RECORD_NODES, (void **)&image->nodes, &image->node_count},
         {RECORD_FRAMES, (void **)&image->frames, &image->frame_count},
         {RECORD_FUNCTIONS, (void **)&image->functions, &image->function_count},
@@ -205,11 +211,49 @@ static uint64_t locate(const struct input *in, enum record_table table, uint64_t
     return 0;
 }
 
+// A frame for what is left of those that were forgotten, in each function that had any.
+static void add_rests(struct reader_image *image) {
+    uint32_t rests = 0;
+    for (uint32_t i = 1; i < image->function_count; i++)
+        rests += image->functions[i].forgotten != 0;
+    if (!rests || !image->frame_count)
+        return;
+    image->frames = memory_resize(image->frames, (size_t)image->frame_count + rests, sizeof *image->frames);
+    for (uint32_t i = 1; i < image->function_count; i++) {
+        const struct record_function *function = &image->functions[i];
+        if (!function->forgotten)
+            continue;
+        image->frames[image->frame_count++] =
+            (struct record_frame){.function = i,
+                                  .module = function->module,
+                                  .offset = function->language == RECORD_NATIVE ? function->offset : 0,
+                                  .flags = RECORD_FRAME_EXACT_PC | READER_FRAME_REST};
+    }
+}
+
 static bool read_image(struct input *in, struct reader_image *image) {
     struct reader_fault fault;
-    if (!read_tables(in, image))
-        return false;
-    if (reader_check(image, &fault))
+    struct record_journal *journals = NULL;
+    uint32_t journal_count = 0;
+    // Numbers of frames that were forgotten meanwhile may name other lines now: look again.
+    for (int looks = 0; looks < LOOKS; looks++) {
+        reader_free_image(image);
+        free(journals);
+        journals = NULL;
+        if (!read_tables(in, image, &journals, &journal_count)) {
+            free(journals);
+            return false;
+        }
+        if (in->header.forgotten_lines == image->header.forgotten_lines)
+            break;
+    }
+    bool good = reader_check(image, &fault);
+    if (good) {
+        reader_replay(image, journals, journal_count);
+        add_rests(image);
+    }
+    free(journals);
+    if (good)
         return true;
     if (!fault.record)
         return refuse(in, fault.offset, "damaged: %s", fault.what);

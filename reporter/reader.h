@@ -26,6 +26,10 @@ struct reader_error {
     char what[160];
 };
 
+// A frame that is not in the file: what is left in a function of frames that were forgotten. Its account is
+// empty, and it has no nodes.
+#define READER_FRAME_REST (1u << 31)
+
 // One file: a process image. Modules, functions, frames, nodes and folded are there between reader_load and
 // reader_unload only, the rest always.
 struct reader_image {
@@ -44,7 +48,8 @@ struct reader_image {
     // Entries, the unused entry 0 included: valid indices are below. Bytes for strings.
     uint32_t tick_count, mark_count, string_bytes, module_count, function_count, frame_count, node_count,
         reaped_count, folded_count;
-    // Nodes that were being changed at the last instant: they lost their place, and hang below the root.
+    // Nodes that were being changed at the last instant: they lost their place, and hang below the root, or
+    // their frame.
     uint32_t orphan_count;
 };
 

@@ -52,17 +52,26 @@ static bool module_ok(const struct reader_image *image, uint32_t i) {
     return string_ok(image, image->modules[i].path);
 }
 
+static bool folded_ok(const struct reader_image *image, uint32_t folded) {
+    return !folded || folded < image->folded_count;
+}
+
 static bool function_ok(const struct reader_image *image, uint32_t i) {
     const struct record_function *f = &image->functions[i];
-    return f->language >= RECORD_PYTHON && f->language <= RECORD_SCOPE &&
-           (!f->module || f->module < image->module_count) && string_ok(image, f->file) &&
-           string_ok(image, f->name) && (!f->folded || f->folded < image->folded_count);
+    bool named = f->language == RECORD_PYTHON || f->language == RECORD_SCOPE;
+    return (f->language == RECORD_NATIVE ||
+            (named && string_ok(image, f->file) && string_ok(image, f->name))) &&
+           (!f->module || f->module < image->module_count) && folded_ok(image, f->folded_self) &&
+           folded_ok(image, f->folded_total);
 }
 
 static bool frame_ok(const struct reader_image *image, uint32_t i) {
     const struct record_frame *f = &image->frames[i];
-    return f->function && f->function < image->function_count &&
-           (!f->module || f->module < image->module_count) && (!f->folded || f->folded < image->folded_count);
+    if (f->flags & RECORD_FRAME_FREE)
+        return true;
+    return f->function && f->function < image->function_count && !(f->flags & READER_FRAME_REST) &&
+           (!f->module || f->module < image->module_count) && folded_ok(image, f->folded_self) &&
+           folded_ok(image, f->folded_total);
 }
 
 static bool node_ok(const struct reader_image *image, uint32_t i) {
@@ -83,6 +92,10 @@ static void adopt_orphans(struct reader_image *image) {
         const struct record_node *parent = &image->nodes[node->parent];
         if (parent->flags & RECORD_NODE_FREE || !node->depth || parent->depth != node->depth - 1) {
             node->parent = 1;
+            image->orphan_count++;
+        }
+        if (node->frame && image->frames[node->frame].flags & RECORD_FRAME_FREE) {
+            node->frame = 0;
             image->orphan_count++;
         }
     }

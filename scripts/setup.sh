@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs what is missing, and says what. Usage: scripts/setup.sh [build] [demo] [tests] [develop]
+# Installs what is missing, and says what. Usage: scripts/setup.sh [build] [demo] [tests] [develop] [bench]
 #
 #   build    what `make` needs (the default)
 #   demo     what scripts/demo.sh needs beside it
 #   tests    what the tests need
-#   develop  what `make lint`, `make fuzz` and `make bench` need
+#   develop  what `make lint` and `make fuzz` need
+#   bench    the programs that `make bench` runs and the tools that it compares; with `demo`, its Python programs, too
 #
 # On Debian and Ubuntu it calls apt-get, with sudo when it is not run by root. Elsewhere it prints the command for that
 # system and stops if a tool is missing. Running it again is quick and changes nothing.
@@ -25,7 +26,8 @@ packages() {
         echo libcmocka-dev python3 python3-dev python3-numpy python3-pandas python3-sklearn python3-jsonschema \
             libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet
         ;;
-    debian-develop) echo clang clang-format clang-tidy cppcheck heaptrack ;;
+    debian-develop) echo clang clang-format clang-tidy cppcheck ;;
+    debian-bench) echo heaptrack valgrind sqlite3 redis-server redis-tools perl python3-venv ;;
     fedora-build)
         echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel
         ;;
@@ -34,14 +36,16 @@ packages() {
         echo libcmocka-devel python3 python3-devel python3-numpy python3-pandas python3-scikit-learn \
             python3-jsonschema libcap jemalloc gperftools-libs mimalloc python3-greenlet
         ;;
-    fedora-develop) echo clang clang-tools-extra cppcheck heaptrack ;;
+    fedora-develop) echo clang clang-tools-extra cppcheck ;;
+    fedora-bench) echo heaptrack valgrind sqlite redis perl ;;
     arch-build) echo gcc make libunwind uthash libelf ;;
     arch-demo) echo python python-numpy python-pandas python-scikit-learn ;;
     arch-tests) echo cmocka python python-numpy python-pandas python-scikit-learn python-jsonschema libcap jemalloc \
         gperftools mimalloc python-greenlet ;;
-    arch-develop) echo clang cppcheck heaptrack ;;
+    arch-develop) echo clang cppcheck ;;
+    arch-bench) echo heaptrack valgrind sqlite redis perl ;;
     *)
-        echo "setup.sh: unknown set '$2'; the sets are build, demo, tests and develop" >&2
+        echo "setup.sh: unknown set '$2'; the sets are build, demo, tests, develop and bench" >&2
         return 2
         ;;
     esac

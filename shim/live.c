@@ -11,16 +11,11 @@
 #include "shim/live.h"
 #include "shim/arena.h"
 #include "shim/hash.h"
-#include "shim/real.h"
-#include "shim/shim.h"
 
 #define LIVE_DIRECTORY (1u << 15)
 #define LIVE_MIDDLE (1u << 12)
 #define LIVE_LEAF (1u << 16)
-#define LIVE_FIELD_BITS 11
-#define LIVE_ASIDE ((1u << LIVE_FIELD_BITS) - 1)
 #define LIVE_OWNER_MAX ((1u << 20) - 1)
-#define LIVE_OBJECT (1u << 31)
 
 struct live_side {
     uintptr_t address;
@@ -49,7 +44,7 @@ static inline bool live_fits(uintptr_t address) {
     return (address & 15) == 0 && address >> 47 == 0;
 }
 
-static inline uint32_t *live_slot(uintptr_t address, bool make) {
+__attribute__((noinline)) static uint32_t *live_leaf(uintptr_t address, bool make) {
     void **place = &shim.live.directory[address >> 32];
     void **middle = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     if (shim_unlikely(!middle) && (!make || !(middle = live_make(place, LIVE_MIDDLE * sizeof(void *)))))
@@ -58,6 +53,22 @@ static inline uint32_t *live_slot(uintptr_t address, bool make) {
     uint32_t *leaf = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     if (shim_unlikely(!leaf) && (!make || !(leaf = live_make(place, LIVE_LEAF * sizeof(uint32_t)))))
         return NULL;
+    return leaf;
+}
+
+// The middle and the directory are looked at only where the thread has not been lately: leaves stay as long
+// as the process.
+static inline uint32_t *live_slot(struct thread *thread, uintptr_t address, bool make) {
+    uint32_t *slot = live_known_slot(thread, address);
+    if (shim_likely(slot))
+        return slot;
+    uint32_t *leaf = live_leaf(address, make);
+    if (!leaf)
+        return NULL;
+    // Not where every size goes to the side table: that is no ordinary case.
+    if (!shim.live.sizes_aside)
+        thread->leaves[address >> 20 & (THREAD_LEAVES - 1)] =
+            (struct live_cached){.tag = (address >> 20) + 1, .leaf = leaf};
     return &leaf[address >> 4 & (LIVE_LEAF - 1)];
 }
 
@@ -107,18 +118,19 @@ static inline bool live_take(uintptr_t address, uint32_t *slot, uint32_t value, 
         block->size = field;
         block->usable = (field + 15) & ~(size_t)15; // pymalloc's size classes
     } else {
-        block->usable = real.malloc_usable_size((void *)address);
+        block->usable = real_usable_size((void *)address);
         block->size = block->usable - field;
     }
     return true;
 }
 
-bool live_insert(const void *block_address, const struct live_block *block, struct live_block *stale) {
+bool live_insert(struct thread *thread, const void *block_address, const struct live_block *block,
+                 struct live_block *stale) {
     uintptr_t address = (uintptr_t)block_address;
     stale->owner = 0;
     if (shim_unlikely(!live_fits(address)))
         return live_side_insert(address, block, stale);
-    uint32_t *slot = live_slot(address, true);
+    uint32_t *slot = live_slot(thread, address, true);
     if (shim_unlikely(!slot))
         return false;
     uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
@@ -137,35 +149,37 @@ bool live_insert(const void *block_address, const struct live_block *block, stru
     return true;
 }
 
-bool live_detach(const void *block_address, struct live_block *block) {
+bool live_detach(struct thread *thread, const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
     if (shim_unlikely(!live_fits(address)))
         return live_side_detach(address, block);
-    uint32_t *slot = live_slot(address, false);
+    uint32_t *slot = live_slot(thread, address, false);
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     return value && live_take(address, slot, value, block);
 }
 
-bool live_detach_object(const void *block_address, struct live_block *block) {
+bool live_detach_object(struct thread *thread, const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
     if (shim_unlikely(!live_fits(address)))
         return false; // Python's allocators align to 16 bytes
-    uint32_t *slot = live_slot(address, false);
+    uint32_t *slot = live_slot(thread, address, false);
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     return (value & LIVE_OBJECT) && live_take(address, slot, value, block);
 }
 
 bool live_detach_simple(const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
-    uint32_t *slot = live_fits(address) ? live_slot(address, false) : NULL;
+    // Not by what the thread remembers: it may have been interrupted while it did that.
+    uint32_t *leaf = live_fits(address) ? live_leaf(address, false) : NULL;
+    uint32_t *slot = leaf ? &leaf[address >> 4 & (LIVE_LEAF - 1)] : NULL;
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     return value && (value & LIVE_ASIDE) != LIVE_ASIDE && live_take(address, slot, value, block);
 }
 
-bool live_has(const void *block_address) {
+bool live_has(struct thread *thread, const void *block_address) {
     uintptr_t address = (uintptr_t)block_address;
     if (live_fits(address)) {
-        const uint32_t *slot = live_slot(address, false);
+        const uint32_t *slot = live_slot(thread, address, false);
         return slot && __atomic_load_n(slot, __ATOMIC_RELAXED) != 0;
     }
     struct live_side *entry = NULL;

@@ -9,14 +9,15 @@
 // is asked of the allocator again) or, for small Python objects, its size. What does not fit a slot is kept
 // in a locked hash.
 //
+// `thread` is the calling one, which remembers where it has been.
+//
 // Memory: a quarter of a heap of small blocks; one page for a large block.
 
 #ifndef PEAKLINE_LIVE_H
 #define PEAKLINE_LIVE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "shim/real.h"
+#include "shim/shim.h"
 
 struct live_block {
     uint32_t owner; // owner.h; never 0
@@ -28,20 +29,64 @@ struct live_block {
 // False: no memory.
 bool live_open(void);
 
+// Usable bytes of a block, at least `size`; that, where malloc_usable_size cannot be trusted.
+static inline size_t live_usable(void *address, size_t size) {
+    size_t usable = shim_likely(real.usable_size_matches) ? real_usable_size(address) : size;
+    return shim_likely(usable >= size) ? usable : size;
+}
+
+// Slots: see live.c.
+#define LIVE_FIELD_BITS 11
+#define LIVE_ASIDE ((1u << LIVE_FIELD_BITS) - 1)
+#define LIVE_OBJECT (1u << 31)
+
+// The slot of an address in a part of memory where the thread has been lately; else NULL.
+static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t address) {
+    uintptr_t part = address >> 20;
+    const struct live_cached *cached = &thread->leaves[part & (THREAD_LEAVES - 1)];
+    if (shim_unlikely(cached->tag != ((part + 1) | (address & 15) << 60)))
+        return NULL;
+    return &cached->leaf[address >> 4 & 0xffff];
+}
+
+// The ordinary case of live_insert, for blocks that are not objects. False: not that; nothing has been done.
+static inline bool live_insert_quick(const struct thread *thread, uintptr_t address, uint32_t owner,
+                                     size_t slack) {
+    uint32_t *slot = live_known_slot(thread, address);
+    if (shim_unlikely(!slot || slack >= LIVE_ASIDE || __atomic_load_n(slot, __ATOMIC_RELAXED)))
+        return false;
+    __atomic_store_n(slot, owner << LIVE_FIELD_BITS | (uint32_t)slack, __ATOMIC_RELAXED);
+    return true;
+}
+
+// The ordinary case of live_detach. The slot's value; 0: not that; nothing has been done.
+static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t address) {
+    uint32_t *slot = live_known_slot(thread, address);
+    if (shim_unlikely(!slot))
+        return 0;
+    uint32_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    if (shim_unlikely((value & LIVE_ASIDE) == LIVE_ASIDE || (value & LIVE_OBJECT)))
+        return 0;
+    __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
+    return value;
+}
+
 // False: the block cannot be followed, for want of memory. When the table still knew a block at this address,
 // because its free was not seen, *stale is that block; else stale->owner is 0.
-bool live_insert(const void *address, const struct live_block *block, struct live_block *stale);
+bool live_insert(struct thread *thread, const void *address, const struct live_block *block,
+                 struct live_block *stale);
 
 // Takes the block out of the table. False: it is not there.
-bool live_detach(const void *address, struct live_block *block);
+bool live_detach(struct thread *thread, const void *address, struct live_block *block);
 
 // As live_detach, but only for blocks with `object` set; others stay.
-bool live_detach_object(const void *address, struct live_block *block);
+bool live_detach_object(struct thread *thread, const void *address, struct live_block *block);
 
-// As live_detach, without ever taking a lock: blocks of the side table stay.
+// As live_detach, for signal handlers that may have interrupted any of these: no lock is taken, blocks of the
+// side table stay.
 bool live_detach_simple(const void *address, struct live_block *block);
 
 // Whether the table knows a block at this very address.
-bool live_has(const void *address);
+bool live_has(struct thread *thread, const void *address);
 
 #endif

@@ -4,12 +4,14 @@
 // recursive: the guard (guard.h) keeps a thread from meeting its own lock. While the process has a single
 // thread, nothing is taken at all.
 //
-// Order: shim.lock, then shim.side.lock or shim.arena.lock; never the other way round, and no call into the C
-// library's loader under any of them, since another thread may hold the loader's lock and allocate.
+// Order: shim.lock, then a journal's, then shim.side.lock or shim.arena.lock; never the other way round, and
+// no call into the C library's loader under any of them, since another thread may hold the loader's lock and
+// allocate.
 
 #ifndef PEAKLINE_LOCK_H
 #define PEAKLINE_LOCK_H
 
+#include "shim/clock.h"
 #include "shim/sys.h"
 
 #include <linux/futex.h>
@@ -50,6 +52,27 @@ static inline bool lock_take(struct lock *lock) {
 static inline void lock_drop(struct lock *lock, bool taken) {
     if (taken && __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
         sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+// For locks that are taken although there may be a single thread, and given back by lock_give. False: not
+// within `ns`.
+__attribute__((noinline, unused)) static bool lock_take_within(struct lock *lock, uint64_t ns) {
+    uint32_t expected = 0;
+    if (__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return true;
+    uint64_t start = clock_monotonic();
+    do {
+        const struct timespec pause = {.tv_nsec = 20000};
+        sys_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+        expected = 0;
+        if (__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    } while (clock_monotonic() - start < ns);
+    return false;
+}
+
+static inline void lock_give(struct lock *lock) {
+    lock_drop(lock, true);
 }
 
 #endif

@@ -6,13 +6,6 @@
 #include "shim/arena.h"
 #include "shim/shim.h"
 
-#define OWNER_FORWARDED (1u << 31)
-
-struct owner {
-    uint32_t to;   // node; or OWNER_FORWARDED and another owner; or the next free owner
-    uint32_t uses; // blocks, and owners that are forwarded to this one
-};
-
 bool owner_open(void) {
     shim.owners = arena_reserve((OWNER_MOST + 1) * sizeof *shim.owners);
     shim.owner_of =
@@ -35,8 +28,8 @@ bool owner_add(uint32_t node) {
 }
 
 uint32_t owner_take(uint32_t node) {
-    uint32_t owner = shim.owner_of[node];
-    shim.owners[owner].uses++;
+    uint32_t owner = owner_of(node);
+    owner_use(owner);
     return owner;
 }
 
@@ -49,13 +42,6 @@ static void owner_forget(uint32_t owner) {
         shim.owners[next].uses--;
         owner = next;
     }
-}
-
-uint32_t owner_node(uint32_t owner) {
-    uint32_t to = shim.owners[owner].to;
-    while (shim_unlikely(to & OWNER_FORWARDED))
-        to = shim.owners[to & ~OWNER_FORWARDED].to;
-    return to;
 }
 
 uint32_t owner_drop(uint32_t owner) {

@@ -9,13 +9,15 @@
 //   block ──> owner 17 ──> node 203
 //   block ──> owner 9 ──> owner 17          (the node of owner 9 was folded into node 203)
 //
-// Callers hold shim.lock.
+// A use may be counted later than the block changes hands (journal.h): for a while an owner can have fewer
+// uses than none. When a node is folded, all that was noted has been applied.
+//
+// Callers hold shim.lock; for owner_of and owner_node, the lock of their journal is enough.
 
 #ifndef PEAKLINE_OWNER_H
 #define PEAKLINE_OWNER_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "shim/shim.h"
 
 #define OWNER_MOST ((1u << 20) - 1) // they fit the slots of live.c
 
@@ -25,14 +27,36 @@ bool owner_open(void);
 // A node came into being. False: there are no owners left.
 bool owner_add(uint32_t node);
 
-// One block more for the node. Its owner, for owner_drop.
+struct owner {
+    uint32_t to;   // node; or OWNER_FORWARDED and another owner; or the next free owner
+    uint32_t uses; // blocks, and owners that are forwarded to this one
+};
+
+#define OWNER_FORWARDED (1u << 31)
+
+// The owner of blocks that the node allocates now.
+static inline uint32_t owner_of(uint32_t node) {
+    return shim.owner_of[node];
+}
+
+// One block more.
+static inline void owner_use(uint32_t owner) {
+    shim.owners[owner].uses++;
+}
+
+// owner_of and owner_use.
 uint32_t owner_take(uint32_t node);
 
 // One block less. The node it counts for now.
 uint32_t owner_drop(uint32_t owner);
 
 // The node that the owner's blocks count for now.
-uint32_t owner_node(uint32_t owner);
+static inline uint32_t owner_node(uint32_t owner) {
+    uint32_t to = shim.owners[owner].to;
+    while (shim_unlikely(to & OWNER_FORWARDED))
+        to = shim.owners[to & ~OWNER_FORWARDED].to;
+    return to;
+}
 
 // Blocks (and forwarded owners) of a node.
 uint32_t owner_blocks(uint32_t node);

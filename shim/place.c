@@ -5,6 +5,7 @@
 
 #include "shim/place.h"
 #include "shim/clock.h"
+#include "shim/frame.h"
 #include "shim/hash.h"
 #include "shim/python/elf.h"
 #include "shim/recording.h"
@@ -28,18 +29,6 @@ struct place_function_key {
 
 struct place_function {
     struct place_function_key key;
-    uint32_t number;
-    UT_hash_handle hh;
-};
-
-struct place_frame_key {
-    uint32_t function, line;
-    uint64_t offset;
-    uint32_t module, flags;
-};
-
-struct place_frame {
-    struct place_frame_key key;
     uint32_t number;
     UT_hash_handle hh;
 };
@@ -93,11 +82,14 @@ static uint32_t place_function(const struct place_function_key *key) {
     struct record_function function = {
         .language = (uint16_t)key->language,
         .module = key->module,
-        .offset = key->offset,
-        .file = key->file,
-        .name = key->name,
         .first_line = key->first_line,
     };
+    if (key->language == RECORD_NATIVE) {
+        function.offset = key->offset;
+    } else {
+        function.file = key->file;
+        function.name = key->name;
+    }
     entry = arena_alloc(sizeof *entry);
     uint32_t number = entry ? recording_append(RECORD_FUNCTIONS, &function) : 0;
     if (!number) {
@@ -108,31 +100,6 @@ static uint32_t place_function(const struct place_function_key *key) {
     entry->key = *key;
     entry->number = number;
     HASH_ADD(hh, shim.functions, key, sizeof entry->key, entry);
-    return number;
-}
-
-static uint32_t place_frame(const struct place_frame_key *key) {
-    struct place_frame *entry = NULL;
-    HASH_FIND(hh, shim.frames, key, sizeof *key, entry);
-    if (entry)
-        return entry->number;
-    struct record_frame frame = {
-        .function = key->function,
-        .line = key->line,
-        .module = key->module,
-        .flags = key->flags,
-        .offset = key->offset,
-    };
-    entry = arena_alloc(sizeof *entry);
-    uint32_t number = entry ? recording_append(RECORD_FRAMES, &frame) : 0;
-    if (!number) {
-        shim_lose(RECORD_LOST_TABLE_FULL);
-        arena_free(entry, sizeof *entry);
-        return 0;
-    }
-    entry->key = *key;
-    entry->number = number;
-    HASH_ADD(hh, shim.frames, key, sizeof entry->key, entry);
     return number;
 }
 
@@ -147,11 +114,11 @@ static uint32_t place_python_function(struct place_text file, struct place_text 
 }
 
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line) {
-    const struct place_frame_key frame = {
+    const struct frame_key frame = {
         .function = place_python_function(file, name, first_line),
         .line = line,
     };
-    return frame.function ? place_frame(&frame) : 0;
+    return frame.function ? frame_number(&frame) : 0;
 }
 
 uint32_t place_choose(struct place_text file, struct place_text name, uint32_t first_line) {
@@ -166,8 +133,8 @@ uint32_t place_scope(struct place_text name) {
         .language = RECORD_SCOPE,
         .name = place_string(name.bytes, name.length),
     };
-    const struct place_frame_key frame = {.function = place_function(&function)};
-    return frame.function ? place_frame(&frame) : 0;
+    const struct frame_key frame = {.function = place_function(&function)};
+    return frame.function ? frame_number(&frame) : 0;
 }
 
 uint32_t place_name(struct place_text name) {
@@ -279,6 +246,7 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     entry->next = shim.modules;
     shim.modules = entry;
     __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
+    thread_self.attention = 1;
     return entry;
 }
 
@@ -308,13 +276,13 @@ __attribute__((noinline)) static uint32_t place_native_find(uintptr_t address, b
                   : module ? 0
                            : address,
     };
-    const struct place_frame_key frame = {
+    const struct frame_key frame = {
         .function = place_function(&function),
         .module = function.module,
         .offset = address - bias,
         .flags = exact ? RECORD_FRAME_EXACT_PC : 0,
     };
-    return frame.function ? place_frame(&frame) : 0;
+    return frame.function ? frame_number(&frame) : 0;
 }
 
 uint32_t place_native(uintptr_t address, bool exact) {
@@ -325,6 +293,17 @@ uint32_t place_native(uintptr_t address, bool exact) {
     if (frame)
         *cached = (struct place_address){.address = address, .frame = frame, .exact = exact};
     return frame;
+}
+
+static bool place_frame_is_gone(uint32_t frame) {
+    return frame && frame != PLACE_ALLOCATOR && shim_frame(frame)->flags & RECORD_FRAME_FREE;
+}
+
+void place_forgotten(void) {
+    for (size_t i = 0; i < PLACE_ADDRESSES; i++)
+        if (place_frame_is_gone(shim.addresses[i].frame))
+            shim.addresses[i] = (struct place_address){0};
+    python_slots_forget(place_frame_is_gone);
 }
 
 void place_unloaded(void) {

@@ -37,6 +37,10 @@ uint32_t place_name(struct place_text name);
 // Frame of a native call site: a return address, or, with `exact`, the address of an interrupted instruction.
 uint32_t place_native(uintptr_t address, bool exact);
 
+// Frames have been forgotten (frame.h): those that are free now are looked up again, before any of their
+// numbers is used again.
+void place_forgotten(void);
+
 // Code may have been unloaded: addresses learnt so far are looked up again.
 void place_unloaded(void);
 

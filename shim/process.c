@@ -10,6 +10,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/guard.h"
+#include "shim/journal.h"
 #include "shim/live.h"
 #include "shim/place.h"
 #include "shim/real.h"
@@ -60,7 +61,7 @@ static bool process_open(struct thread *thread) {
     python_init(&shim.python);
     if (config.objects != RECORD_OBJECTS_OFF)
         python_objects_start();
-    if (!live_open() || !place_open() || !tree_open()) {
+    if (!live_open() || !place_open() || !tree_open() || !journal_init()) {
         recording_abandon();
         return false;
     }
@@ -72,31 +73,39 @@ static bool process_open(struct thread *thread) {
     return true;
 }
 
+// What is known of an interpreter by now. A refusal may come later than the version (selftest.h), or without
+// one (PyPy).
+static void process_note_python(void) {
+    struct record_header *header = shim.header;
+    const char *version = header->python_version ? NULL : python_version();
+    const char *note = header->python_note ? NULL : python_note();
+    if (!version && !note)
+        return;
+    bool locked = lock_take(&shim.lock);
+    if (version && !header->python_version) {
+        header->python_version = recording_string(version, __builtin_strlen(version));
+        if (!note) {
+            header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
+            if (config.native)
+                header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
+            header->objects =
+                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
+        }
+    }
+    if (note && !header->python_note) {
+        header->python_note = recording_string(note, __builtin_strlen(note));
+        header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
+    }
+    lock_drop(&shim.lock, locked);
+}
+
 void process_poll(void) {
     __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
     // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent
     // knew of an interpreter is still known.
     if (shim.pid == process_image_pid)
         python_poll();
-    const char *version = python_version();
-    if (!version || shim.header->python_version)
-        return;
-    const char *note = python_note();
-    bool locked = lock_take(&shim.lock);
-    if (!shim.header->python_version) {
-        shim.header->python_version = recording_string(version, __builtin_strlen(version));
-        if (note) {
-            shim.header->python_note = recording_string(note, __builtin_strlen(note));
-            shim.header->flags |= RECORD_FLAG_PYTHON_UNSUPPORTED;
-        } else {
-            shim.header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
-            if (config.native)
-                shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
-            shim.header->objects =
-                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
-        }
-    }
-    lock_drop(&shim.lock, locked);
+    process_note_python();
 }
 
 __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
@@ -121,8 +130,11 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
     thread->late_head = thread->late_tail = 0;
     thread->until_sample = 512; // not the first events: they are as slow as no other
     thread->stack = NULL;
+    thread->journal = shim.journal_shared;
+    __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
     if (!thread->ending) {
         stack_open(thread);
+        journal_open(thread);
         // Allocates when the process has many keys; the guard is held.
         if (process_key_made)
             pthread_setspecific(process_key, thread);
@@ -147,6 +159,7 @@ static void process_thread_ends(void *value) {
     scope_close_all(&thread->scopes);
     lock_drop(&shim.lock, locked);
     stack_close(thread);
+    journal_close(thread);
     thread->busy = 0;
 }
 
@@ -163,18 +176,9 @@ static bool process_is_ours(void) {
 
 // With the guard held. The last words of this image.
 static void process_last(enum record_end end, int status) {
+    process_note_python();
     track_tick();
     recording_end(end, status);
-}
-
-static void process_at_exit(int status, void *unused) {
-    (void)unused;
-    struct thread *thread = guard_enter();
-    if (!thread)
-        return;
-    if (process_is_ours())
-        process_last(RECORD_EXITED, status);
-    guard_leave(thread);
 }
 
 void process_exits(int status) {
@@ -185,6 +189,11 @@ void process_exits(int status) {
     if (process_is_ours())
         process_last(RECORD_EXITED, status);
     guard_leave(thread);
+}
+
+static void process_at_exit(int status, void *unused) {
+    (void)unused;
+    process_exits(status);
 }
 
 bool process_replaced(void) {

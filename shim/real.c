@@ -7,8 +7,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <string.h>
 
 struct real real;
+
+#define REAL_GLIBC_CHECKS 256
 
 _Alignas(4096) char real_early[REAL_EARLY_BYTES];
 static size_t real_early_used;
@@ -37,9 +40,22 @@ bool real_resolve(void) {
     __builtin_memcpy(&size_address, &real.malloc_usable_size, sizeof size_address);
     real.usable_size_matches = size_address && dladdr(malloc_address, &of_malloc) &&
                                dladdr(size_address, &of_size) && of_malloc.dli_fbase == of_size.dli_fbase;
+    const char *slash = real.usable_size_matches ? strrchr(of_malloc.dli_fname, '/') : NULL;
+    real.glibc = slash && strcmp(slash, "/libc.so.6") == 0;
+    real.glibc_checks = REAL_GLIBC_CHECKS;
     __atomic_store_n(&real.resolved, true, __ATOMIC_RELEASE);
     errno = saved_errno;
     return true;
+}
+
+size_t real_usable_size_checked(void *block) {
+    size_t usable = real.malloc_usable_size(block), word = ((const size_t *)block)[-1];
+    if ((word & ~(size_t)7) - (word & 2 ? 16 : 8) != usable)
+        __atomic_store_n(&real.glibc, false, __ATOMIC_RELAXED);
+    uint32_t checks = __atomic_load_n(&real.glibc_checks, __ATOMIC_RELAXED);
+    if (checks)
+        __atomic_store_n(&real.glibc_checks, checks - 1, __ATOMIC_RELAXED);
+    return usable;
 }
 
 void *real_early_alloc(size_t size, size_t alignment) {

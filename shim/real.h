@@ -24,6 +24,8 @@ struct real {
     size_t (*malloc_usable_size)(void *block);
     bool resolved;
     bool usable_size_matches; // malloc_usable_size comes from the same object as malloc
+    bool glibc;               // and that object is glibc
+    uint32_t glibc_checks;    // how many more of its blocks are compared with malloc_usable_size
 };
 
 extern struct real real;
@@ -34,6 +36,22 @@ extern struct real real;
 
 // Idempotent; may be entered again while it runs (returns false then). Preserves errno.
 bool real_resolve(void);
+
+// What malloc_usable_size says, where it says the same as glibc's; else glibc is no longer trusted.
+size_t real_usable_size_checked(void *block);
+
+// malloc_usable_size. In glibc that is the word before the block: the chunk's size, in multiples of 16, with
+// flags in its low bits; chunks that are mappings of their own have the flag 2 and two words of overhead
+// instead of one (malloc/malloc.c, "struct malloc_chunk"; unchanged since glibc 2.3). That this still holds
+// is checked on the process's own first blocks.
+static inline size_t real_usable_size(void *block) {
+    if (__builtin_expect(!real.glibc, 0))
+        return real.malloc_usable_size(block);
+    if (__builtin_expect(real.glibc_checks != 0, 0))
+        return real_usable_size_checked(block);
+    size_t word = ((const size_t *)block)[-1];
+    return (word & ~(size_t)7) - (word & 2 ? 16 : 8);
+}
 
 // From the static buffer; NULL when it is used up.
 void *real_early_alloc(size_t size, size_t alignment);

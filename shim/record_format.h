@@ -54,16 +54,41 @@
 //       then parent.segment_net += segment_net; and clear the node's segment.
 //   A record that a dying process had half flushed may be off by that one flush.
 //
+// Journals
+//   Threads note events in a journal each (struct record_journal) and apply them to everything above many at
+//   a time. To read final values, first apply the events [applied, count) of each journal, one after the
+//   other: those of one journal are in order; between journals there is no order, which is what
+//   peak_error_bytes bounds. To apply an event to its node N, where change is +size or, with
+//   RECORD_EVENT_FREE, -size:
+//     - if N is not current_node: flush the nodes from current_node up to where the paths to both meet,
+//     without the node
+//       where they meet, as below; N is current_node now;
+//     - saved, saved_seq as above; live += change; segment_net += change; peak and segment_high follow;
+//     self_live and
+//       self_peak of its frame and function likewise;
+//     - heap_live += change, slack_live likewise with `slack`; if heap_live > heap_peak: heap_peak =
+//     heap_live,
+//       slack_at_peak = slack_live, peak_seq++;
+//     - an allocation counts in N's and the header's allocated_bytes and allocations, and raises N's
+//     heap_high to heap_live;
+//       a free counts in the header's freed_bytes and frees, in those of the node `freeing`, unless that is
+//       0, and with RECORD_EVENT_TEMPORARY in N's temporary.
+//
 // Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
 // innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
 //
-// Forgetting. When the nodes reach their cap, subtrees that matter little are folded: a node's numbers go to
-// a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0), so that every
-// sum over a subtree stays exact, and to the struct record_folded of its frame and of its function, which
-// would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and used again, so numbers
-// of nodes say nothing about their order: a node's depth is its parent's plus one. Blocks that are alive when
-// their node is folded belong to the sibling from then on; for the line and the function they count as gone
-// (record_folded.unseen_bytes).
+// Forgetting. When the nodes or frames reach their budget, subtrees that matter little are folded: a node's
+// numbers go to a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0),
+// so that every sum over a subtree stays exact, and to the records of struct record_folded of its frame and
+// of its function, which would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and
+// used again, so numbers of nodes say nothing about their order: a node's depth is its parent's plus one.
+// Blocks that are alive when their node is folded belong to the sibling from then on; for the line and the
+// function they count as gone (record_folded.unseen_bytes).
+// A frame whose nodes are all folded may then be forgotten: its record is marked RECORD_FRAME_FREE and used
+// again, and what it did is left in its function (record_function.forgotten) and in the tree only. A
+// function's own numbers, and all totals, stay exact. The header says how many lines went that way, what they
+// had allocated, and how small their peaks were. When such a line comes back, it begins anew
+// (RECORD_FRAME_AGAIN).
 //
 // Bump RECORD_VERSION with every change of meaning or layout; a reader refuses other versions.
 
@@ -92,6 +117,7 @@ enum record_table {
     RECORD_NODES,       // struct record_node
     RECORD_REAPED,      // struct record_reaped
     RECORD_FOLDED,      // struct record_folded
+    RECORD_JOURNALS,    // struct record_journal
     RECORD_TABLES       // how many there are
 };
 
@@ -176,8 +202,8 @@ struct record_header {
     // Totals. Signed where an instant of disorder between threads can make them negative.
     int64_t heap_live;
     int64_t heap_peak;
-    uint64_t peak_seq;  // raises of heap_peak
-    uint64_t peak_ns;   // of the last raise; clock resolution (a few milliseconds)
+    uint64_t peak_seq; // raises of heap_peak
+    uint64_t peak_ns;  // of the last raise: when the first event was noted of those that were applied with it
     int64_t slack_live; // usable minus requested bytes of live blocks
     int64_t slack_at_peak;
     int64_t mapped_live;
@@ -186,12 +212,16 @@ struct record_header {
     uint64_t freed_bytes, frees; // of blocks that were counted when allocated
     uint64_t unknown_frees;      // of blocks that were not: older than the recording, or lost
     uint64_t rss_peak_bytes;     // 0 = not known yet
-    uint64_t peak_error_bytes;   // heap_peak and the peaks below may be off by this much
-    uint64_t hook_ns;            // time spent in the shim, estimated by sampling
-    uint64_t hook_samples;       // on how many samples hook_ns rests
-    uint64_t table_bytes;        // the shim's own memory beside this file
-    uint64_t folded_nodes;       // how many nodes were folded
+    uint64_t peak_error_bytes; // with several threads: heap_peak and all other peaks may be off by this much
+    uint64_t hook_ns;          // time spent in the shim, estimated by sampling
+    uint64_t hook_samples;     // on how many samples hook_ns rests
+    uint64_t table_bytes;      // the shim's own memory beside this file
+    uint64_t folded_nodes;     // how many nodes were folded
     uint64_t lost[RECORD_LOSSES];
+    uint64_t folded_peak_seq; // record_folded.at_peak is of this peak: 0 at any other
+    uint64_t forgotten_lines; // how many frames were forgotten; again and again, where they came back
+    uint64_t forgotten_bytes; // what they themselves had allocated
+    int64_t forgotten_peak;   // the highest of their peaks, unseen blocks included
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
     uint32_t ticks;        // published entries of the timeline
@@ -246,20 +276,29 @@ struct record_account {
 
 struct record_function {
     uint16_t language;
-    uint16_t chosen;     // 1: the program wants this function's table (memory_profiler's @profile)
-    uint32_t module;     // native: module, 0 = not known (generated code)
-    uint64_t offset;     // native: the function's start, as an ELF virtual address of its module (address -
-                         // bias); without a module, the address. 0 with a module = start not known
-    uint32_t file;       // Python: co_filename, as UTF-8 with surrogateescape bytes restored
-    uint32_t name;       // Python: co_qualname (co_name before 3.11); scope: its name
-    uint32_t first_line; // Python: co_firstlineno
-    uint32_t folded;     // what its folded nodes held; 0 = it has none
+    uint16_t chosen; // 1: the program wants this function's table (memory_profiler's @profile)
+    uint32_t module; // native: module, 0 = not known (generated code)
+    union {
+        uint64_t offset;   // native: the function's start, as an ELF virtual address of its module (address -
+                           // bias); without a module, the address. 0 with a module = start not known
+        struct {           // Python, and scopes:
+            uint32_t file; // co_filename, as UTF-8 with surrogateescape bytes restored
+            uint32_t name; // co_qualname (co_name before 3.11); a scope's name
+        };
+    };
+    uint32_t first_line;                // Python: co_firstlineno
+    uint32_t forgotten;                 // how many of its frames were forgotten
+    uint32_t folded_self, folded_total; // as in frames
     struct record_account account;
 };
 
 enum record_frame_flags {
     RECORD_FRAME_EXACT_PC =
         1 << 0, // offset is the instruction itself (a signal interrupted it), not a return address
+    // It was forgotten before, or (one time in hundreds) looks as if it had been: what it did until then is
+    // missing, itself at most forgotten_bytes, and its peaks may be too low by up to forgotten_peak.
+    RECORD_FRAME_AGAIN = 1 << 1,
+    RECORD_FRAME_FREE = 1 << 2, // not in use; other fields say nothing
 };
 
 struct record_frame {
@@ -269,8 +308,9 @@ struct record_frame {
     uint32_t flags;  // enum record_frame_flags
     uint64_t offset; // native: the return address, less the module's bias: look up offset - 1
     struct record_account account;
-    uint32_t folded; // what its folded nodes held; 0 = it has none
-    uint32_t reserved;
+    // What its folded nodes held: those with it innermost, and those with it anywhere on the path. Often the
+    // same, then it is one record. 0 = nothing.
+    uint32_t folded_self, folded_total;
 };
 
 enum record_node_flags {
@@ -306,21 +346,38 @@ struct record_reaped {
     uint64_t time_ns;
 };
 
-// Sums over nodes that were folded, of one frame or of one function: to be added to those over the nodes that
-// are left. self: nodes with it innermost; total: nodes with it anywhere on the path.
-struct record_sums {
-    uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
-    int64_t at_peak; // live at the process's peak number at_peak_seq; 0 at any other
-};
-
+// Sums over nodes that were folded, of a frame or of a function: to be added to those over the nodes that are
+// left.
 struct record_folded {
-    struct record_sums self, total;
-    uint64_t at_peak_seq;
-    int64_t heap_high; // as in nodes, of all that counts for total
+    uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
+    int64_t at_peak;   // live at the process's peak number header.folded_peak_seq
+    int64_t heap_high; // as in nodes
     // Live bytes of nodes that were folded while they had blocks: account.*_live lack them from then on, and
     // account.*_peak and at_peak may be too low by as much.
     int64_t unseen_bytes;
-    uint64_t nodes; // how many
+};
+
+enum record_event_flags {
+    RECORD_EVENT_FREE = 1 << 0,
+    RECORD_EVENT_TEMPORARY = 1 << 1, // freed before its thread's next allocation
+    RECORD_EVENT_FLAG_BITS = 8,
+};
+
+struct record_event {
+    uint64_t size;    // requested bytes
+    uint32_t node;    // where it was allocated
+    uint32_t owner;   // the process's own
+    uint32_t freeing; // the node that frees; 0 = not recorded
+    uint32_t
+        slack_flags; // usable minus requested bytes << RECORD_EVENT_FLAG_BITS, and enum record_event_flags
+};
+
+#define RECORD_JOURNAL_EVENTS 85
+
+struct record_journal {
+    uint32_t count;   // events noted; 0 when they have all been applied
+    uint32_t applied; // the first so many of them have been applied; > count = all
+    struct record_event events[RECORD_JOURNAL_EVENTS];
 };
 
 #define RECORD_CHECK(condition) _Static_assert(condition, #condition)
@@ -338,8 +395,9 @@ RECORD_CHECK(sizeof(struct record_function) == 64);
 RECORD_CHECK(sizeof(struct record_frame) == 64);
 RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
-RECORD_CHECK(sizeof(struct record_sums) == 48);
-RECORD_CHECK(sizeof(struct record_folded) == 128);
+RECORD_CHECK(sizeof(struct record_folded) == 64);
+RECORD_CHECK(sizeof(struct record_event) == 24);
+RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
 #undef RECORD_CHECK
 

@@ -5,6 +5,7 @@
 
 #include "shim/recording.h"
 #include "shim/arena.h"
+#include "shim/budget.h"
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/shim.h"
@@ -24,13 +25,14 @@ static const uint32_t recording_sizes[RECORD_TABLES] = {
     [RECORD_NODES] = sizeof(struct record_node),
     [RECORD_REAPED] = sizeof(struct record_reaped),
     [RECORD_FOLDED] = sizeof(struct record_folded),
+    [RECORD_JOURNALS] = sizeof(struct record_journal),
 };
 
-// Most of the cap that a table may take, in sixteenths. Nodes can be folded, so they leave room for what
-// cannot.
+// Most of the cap that a table may take, in sixteenths. Nodes and frames can be forgotten, so they leave room
+// for what cannot.
 static const unsigned recording_share[RECORD_TABLES] = {
-    [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 3, [RECORD_FRAMES] = 6,
-    [RECORD_NODES] = 6,   [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 7,
+    [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 3, [RECORD_FRAMES] = 4,
+    [RECORD_NODES] = 6,   [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 5,    [RECORD_JOURNALS] = 1,
 };
 
 static struct record_extent *recording_extents(void) {
@@ -84,13 +86,13 @@ static bool recording_map(int fd, char *address, uint64_t offset, size_t length)
     return true;
 }
 
-// The table gets at least one grain more, a quarter of its size when it is large already.
+// The table gets at least one grain more, an eighth of its size when it is large already.
 static bool recording_grow(enum record_table which) {
     struct table *table = &shim.tables[which];
     struct record_header *header = shim.header;
     if (shim.file_full || header->extents >= RECORD_EXTENTS_MAX)
         return false;
-    uint64_t length = (table->mapped / 4 + RECORD_GRAIN - 1) & ~(uint64_t)(RECORD_GRAIN - 1);
+    uint64_t length = (table->mapped / 8 + RECORD_GRAIN - 1) & ~(uint64_t)(RECORD_GRAIN - 1);
     if (length < RECORD_GRAIN)
         length = RECORD_GRAIN;
     uint64_t room = config.max_size - shim.file_size;
@@ -226,14 +228,7 @@ static uint32_t recording_link_string(const char *path) {
 // anything, so fields are counted from its last ')'.
 static uint64_t recording_start_ticks(void) {
     char text[1024];
-    long fd = sys_open("/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return 0;
-    long length = sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
+    sys_read_text("/proc/self/stat", text, sizeof text);
     char *at = __builtin_strrchr(text, ')');
     for (int field = 2; at && field < 22; field++) {
         at++;
@@ -248,12 +243,8 @@ static uint64_t recording_start_ticks(void) {
 }
 
 static void recording_boot_id(uint8_t out[16]) {
-    char text[64] = {0};
-    long fd = sys_open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return;
-    sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
+    char text[64];
+    sys_read_text("/proc/sys/kernel/random/boot_id", text, sizeof text);
     unsigned nibble = 0;
     for (const char *c = text; *c && nibble < 32; c++) {
         unsigned value;
@@ -317,6 +308,7 @@ static bool recording_map_all(int fd) {
         shim.header->tables[i].count = i == RECORD_STRINGS ? 8 : 1; // entry 0 is "none"
     }
     shim.header->extents = RECORD_TABLES;
+    budget_open();
     return true;
 }
 

@@ -31,14 +31,22 @@ struct late_free {
     size_t size, usable;
 };
 
+#define THREAD_LEAVES 64 // a power of two
+
+// A part of the shadow table that the thread has used before (live.c).
+struct live_cached {
+    uintptr_t tag; // of the MiB of address space, plus 1; 0 = empty
+    uint32_t *leaf;
+};
+
 // Of the calling thread. Plain memory: only its own thread touches it.
 struct thread {
     uint32_t generation;  // shim.generation when this thread was set up; UINT32_MAX before
     uint32_t busy;        // the guard: inside a hook, so allocations are the shim's own or a signal handler's
     uint32_t off_books;   // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;      // the thread's destructors have begun
+    uint32_t attention;   // something rare is to be done after the present event (track.c)
     uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
-    uint32_t tree_epoch;  // shim.tree_epoch of the node that stack_node gave last
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none
     uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
@@ -46,6 +54,9 @@ struct thread {
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
     struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
+    struct journal *journal;
+    bool journal_locked; // really: see lock.h
+    struct live_cached leaves[THREAD_LEAVES];
 };
 
 extern __thread struct thread thread_self;
@@ -65,6 +76,7 @@ struct table {
     char *base;
     size_t mapped;   // bytes backed by the file
     size_t reserved; // bytes of address space
+    size_t budget;   // bytes to fill before what does not matter is forgotten; 0 = all
 };
 
 struct live {
@@ -92,8 +104,6 @@ struct shim {
     bool file_full;    // no more extents; nothing is tried again
     char file_path[4096];
 
-    uint32_t until_clock;   // events until the clock is read again
-    uint64_t now_ns;        // since the start, as last read
     int64_t tick_heap_high; // the highest heap since the last tick
 
     struct arena arena; // has its own lock
@@ -104,6 +114,7 @@ struct shim {
     uint32_t nodes_free; // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
     uint32_t *folded_child; // by node: the child that stands for the folded ones
+    uint32_t *nodes_born;   // by node: the tree_epoch when it was made
     struct owner *owners;   // owner.c
     uint32_t *owner_of;     // by node
     uint32_t owners_used, owners_free;
@@ -113,12 +124,21 @@ struct shim {
 
     struct place_string *strings;
     struct place_function *functions;
-    struct place_frame *frames;
+    struct frame_entry *frames;
+    uint32_t frames_free; // records that can be used again, linked by `line`
+    uint32_t frames_free_count;
+    uint32_t *frames_born;      // by frame: the tree_epoch when it was made
+    uint32_t frames_epoch;      // the tree_epoch when lines were forgotten last
+    uint64_t *frames_forgotten; // frame.c
+    uint32_t *frames_left;      // likewise
+    uint32_t folded_free;       // likewise, linked by `allocated_bytes`
+    uint32_t folded_free_count;
     struct place_module *modules;
     bool greenlets; // greenlet's Python part was seen: C stacks may be swapped (stack.c)
     uintptr_t greenlet_low, greenlet_high; // its extension module; 0 = not met yet
-    bool modules_new;                      // a module was met that has not been searched for an interpreter
-    struct place_address *addresses;       // cache
+    bool modules_new; // process_poll is due: a module has not been searched for an interpreter, or an
+                      // interpreter was given up
+    struct place_address *addresses; // cache
     uint32_t code_epoch; // counts unloadings of code, and changes of scopes that other threads may be in:
                          // stacks cached before may mean other places now
 
@@ -126,6 +146,11 @@ struct shim {
     size_t mappings_count, mappings_capacity;
 
     struct stack *stacks_free; // left by threads that have ended
+
+    struct journal *journals;       // all of them, those of ended threads included
+    struct journal *journal_shared; // of threads that have none of their own
+    uint64_t journal_budgets;       // the sum of what live threads may hold back, bytes
+    uint32_t journals_used;
 
     struct unwind_state unwind;
     struct python_state python;

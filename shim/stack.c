@@ -6,8 +6,11 @@
 #include "shim/stack.h"
 #include "shim/arena.h"
 #include "shim/config.h"
+#include "shim/journal.h"
 #include "shim/place.h"
 #include "shim/scope_path.h"
+#include "shim/seen.h"
+#include "shim/steps.h"
 #include "shim/tree.h"
 
 #include <string.h>
@@ -30,8 +33,18 @@ struct stack {
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct stack_leaf native_leaf, python_leaf;
     uint32_t code_epoch, tree_epoch;
+    struct steps steps;
+    struct seen seen;
     char text[STACK_TEXT];
 };
+
+static inline struct step stack_step_native(const struct unwind_frame *frame, uint32_t parent) {
+    return step_native(frame->value, frame->flags & UNWIND_EXACT_PC, parent);
+}
+
+static inline struct step stack_step_python(const struct python_frame *frame, uint32_t parent) {
+    return step_python(frame->instr, frame->code, frame->life, parent);
+}
 
 static void stack_reset(struct stack *stack) {
     unwind_stack_reset(&stack->native);
@@ -40,6 +53,8 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
+    steps_forget(&stack->steps);
+    seen_forget(&stack->seen);
     stack->code_epoch = shim.code_epoch;
     stack->tree_epoch = shim.tree_epoch;
 }
@@ -78,6 +93,17 @@ static inline uint32_t stack_parent(uint32_t below) {
     return below ? below : scope_path_root();
 }
 
+// Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
+// are open.
+static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {
+    if (shim_unlikely(*below == 0)) {
+        if (thread->scopes)
+            return false;
+        *below = TREE_ROOT;
+    }
+    return true;
+}
+
 // Room for the nodes of so many new frames and of the innermost one. True: the tree has been folded since the
 // capture, so the nodes of all `depth` frames are to be found anew.
 static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
@@ -87,6 +113,8 @@ static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) 
         return false;
     tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
+    steps_forget(&stack->steps);
+    seen_forget(&stack->seen);
     return true;
 }
 
@@ -133,34 +161,69 @@ static inline int stack_python_capture(struct stack *stack) {
     return shim_likely(stack->python) ? python_capture(stack->python) : -1;
 }
 
-// 0: this thread has no Python stack.
-static uint32_t stack_python(struct stack *stack) {
-    int unchanged = stack_python_capture(stack);
-    if (unchanged < 0)
-        return 0;
+// The tree's word on all frames from `unchanged` on.
+__attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thread, unsigned unchanged) {
+    struct stack *stack = thread->stack;
     struct python_stack *python = stack->python;
-    if ((unsigned)unchanged == python->depth && stack->python_leaf.depth == python->depth &&
-        stack->python_leaf.node)
-        return stack->python_leaf.node;
-    if (python->cut && !unchanged)
-        shim_lose(RECORD_LOST_DEEP);
-    bool locked = lock_take(&shim.lock);
-    if (stack_prepare(stack, python->depth - (unsigned)unchanged, python->depth)) {
+    bool locked = journal_lock_books(thread);
+    if (stack_prepare(stack, python->depth - unchanged, python->depth)) {
         unwind_stack_reset(&stack->native);
         unchanged = 0;
         python->outer_node = 0;
     }
-    uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
-    for (unsigned i = (unsigned)unchanged; i < python->depth; i++) {
-        node = scope_path_frame(node, &python->frames[i]);
-        python->frames[i].node = node = tree_path(node, stack_python_frame(stack, &python->frames[i]));
-    }
-    // The innermost frame has a node of its own, even when it recurs.
     unsigned last = python->depth - 1;
-    uint32_t above = stack_parent(last ? python->frames[last - 1].node : python->outer_node);
-    uint32_t leaf = tree_leaf(scope_path_frame(above, &python->frames[last]),
-                              stack_python_frame(stack, &python->frames[last]));
-    lock_drop(&shim.lock, locked);
+    uint32_t leaf = 0;
+    if (unchanged > last)
+        unchanged = last;
+    uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
+    for (unsigned i = unchanged; i < python->depth; i++) {
+        uint32_t number = stack_python_frame(stack, &python->frames[i]);
+        node = scope_path_frame(node, &python->frames[i]);
+        struct step step = stack_step_python(&python->frames[i], node);
+        // The innermost frame has a node of its own, even when it recurs.
+        if (i == last)
+            leaf = tree_leaf(node, number);
+        python->frames[i].node = node = tree_path(node, number);
+        if (!number)
+            continue;
+        steps_keep(&stack->steps, &step, node);
+        step = step_leaf(step);
+        if (i == last && leaf != node)
+            steps_keep(&stack->steps, &step, leaf);
+    }
+    journal_unlock_books(locked);
+    return leaf;
+}
+
+// 0: this thread has no Python stack.
+static inline uint32_t stack_python(struct thread *thread) {
+    struct stack *stack = thread->stack;
+    int same = stack_python_capture(stack);
+    if (same < 0)
+        return 0;
+    struct python_stack *python = stack->python;
+    unsigned unchanged = (unsigned)same;
+    if (unchanged == python->depth && stack->python_leaf.depth == python->depth && stack->python_leaf.node)
+        return stack->python_leaf.node;
+    if (shim_unlikely(python->cut && !unchanged))
+        shim_lose(RECORD_LOST_DEEP);
+    unsigned i = unchanged == python->depth ? unchanged - 1 : unchanged;
+    uint32_t node = i ? python->frames[i - 1].node : python->outer_node, leaf = 0;
+    bool known = stack_parent_known(thread, &node) && !scope_of_python;
+    for (; known && i < python->depth; i++) {
+        struct step step = stack_step_python(&python->frames[i], node);
+        uint32_t next = steps_find(&stack->steps, &step);
+        if (shim_unlikely(!next))
+            break;
+        leaf = next;
+        if (shim_unlikely(next == node)) { // it recurs
+            step = step_leaf(step);
+            leaf = i + 1 < python->depth ? next : steps_find(&stack->steps, &step);
+        }
+        python->frames[i].node = node = next;
+    }
+    if (shim_unlikely(i < python->depth || !leaf))
+        leaf = stack_python_learn(thread, unchanged);
     stack->python_leaf = (struct stack_leaf){.node = leaf, .depth = python->depth};
     return leaf;
 }
@@ -177,16 +240,13 @@ static bool stack_ends_in_loader(const struct unwind_stack *native) {
            object.start == getauxval(AT_BASE);
 }
 
-static uint32_t stack_native(struct stack *stack, const void *frame) {
-    unsigned unchanged = unwind_capture(&stack->native, frame);
+// The tree's word on all frames from `unchanged` on.
+__attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thread, unsigned unchanged) {
+    struct stack *stack = thread->stack;
     struct unwind_stack *native = &stack->native;
-    if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node)
-        return stack->native_leaf.node;
-    if (native->depth == 0)
-        return TREE_ROOT; // there was no memory
     if (native->loss && !unchanged && !stack_ends_in_loader(native))
         shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
-    bool locked = lock_take(&shim.lock);
+    bool locked = journal_lock_books(thread);
     if (stack_prepare(stack, native->depth - unchanged, native->depth)) {
         if (stack->python)
             python_forget(stack->python);
@@ -195,8 +255,11 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
     uint32_t node = stack_parent(unchanged ? native->frames[unchanged - 1].node : 0);
     for (unsigned i = unchanged; i < native->depth; i++) {
         uint32_t number = stack_native_frame(&native->frames[i]);
+        const struct step step = stack_step_native(&native->frames[i], node);
         if (number != PLACE_ALLOCATOR)
             node = tree_path(node, number);
+        if (number)
+            steps_keep(&stack->steps, &step, number == PLACE_ALLOCATOR ? node | STEP_ALLOCATOR : node);
         native->frames[i].node = node;
     }
     // The innermost frame that is not the allocator's has a node of its own, even when it recurs.
@@ -204,17 +267,61 @@ static uint32_t stack_native(struct stack *stack, const void *frame) {
     uint32_t innermost = stack_native_frame(&native->frames[last]);
     while (innermost == PLACE_ALLOCATOR && last)
         innermost = stack_native_frame(&native->frames[--last]);
-    uint32_t leaf = tree_leaf(stack_parent(last ? native->frames[last - 1].node : 0),
-                              innermost == PLACE_ALLOCATOR ? 0 : innermost);
-    lock_drop(&shim.lock, locked);
+    node = stack_parent(last ? native->frames[last - 1].node : 0);
+    uint32_t leaf = tree_leaf(node, innermost == PLACE_ALLOCATOR ? 0 : innermost);
+    const struct step step = step_leaf(stack_step_native(&native->frames[last], node));
+    if (innermost && innermost != PLACE_ALLOCATOR)
+        steps_keep(&stack->steps, &step, leaf);
+    journal_unlock_books(locked);
+    return leaf;
+}
+
+static inline uint32_t stack_native(struct thread *thread, const void *frame) {
+    struct stack *stack = thread->stack;
+    const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
+    uint32_t seen = seen_find(&stack->seen, pc, sp, fp);
+    if (seen)
+        return seen;
+    unsigned unchanged = unwind_capture_at(&stack->native, pc, sp, fp);
+    struct unwind_stack *native = &stack->native;
+    if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node) {
+        seen_keep(&stack->seen, native, pc, sp, fp, stack->native_leaf.node);
+        return stack->native_leaf.node;
+    }
+    if (shim_unlikely(native->depth == 0))
+        return TREE_ROOT; // there was no memory
+    struct unwind_frame *frames = native->frames;
+    unsigned i = unchanged == native->depth ? unchanged - 1 : unchanged;
+    uint32_t node = i ? frames[i - 1].node : 0, leaf = 0;
+    bool known = stack_parent_known(thread, &node);
+    for (; known && i < native->depth; i++) {
+        struct step step = stack_step_native(&frames[i], node);
+        uint32_t next = steps_find(&stack->steps, &step);
+        if (shim_unlikely(!next))
+            break;
+        if (next & STEP_ALLOCATOR) {
+            frames[i].node = node;
+            continue;
+        }
+        leaf = next;
+        if (next == node) { // it recurs; that matters if it is the innermost but for the allocator's own
+            step = step_leaf(step);
+            leaf = steps_find(&stack->steps, &step);
+        }
+        frames[i].node = node = next;
+    }
+    if (shim_unlikely(i < native->depth || !leaf))
+        leaf = stack_native_learn(thread, unchanged);
     stack->native_leaf = (struct stack_leaf){.node = leaf, .depth = native->depth};
+    seen_keep(&stack->seen, native, pc, sp, fp, leaf);
     return leaf;
 }
 
 // The native frames inside the innermost Python frame, as far as the interpreter itself: what a C function
 // that was called from Python has called. `leaf` is the Python stack's node.
-static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const void *frame) {
+static uint32_t stack_native_inside(struct thread *thread, uint32_t leaf, const void *frame) {
     struct unwind_object interpreter;
+    struct stack *stack = thread->stack;
     struct unwind_stack *native = &stack->look;
     unwind_capture(native, frame);
     unsigned first = native->depth;
@@ -225,10 +332,10 @@ static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const vo
         first--;
     if (first == native->depth || first == 0)
         return leaf;
-    bool locked = lock_take(&shim.lock);
+    bool locked = journal_lock_books(thread);
     tree_prepare(native->depth - first + 1);
     uint32_t node = leaf, last = 0;
-    // Folded meanwhile, and with it `leaf`: the caller will notice and come again.
+    // Folded meanwhile, and with it `leaf`.
     bool valid = stack->tree_epoch == shim.tree_epoch;
     for (unsigned i = first; valid && i < native->depth; i++) {
         uint32_t number = stack_native_frame(&native->frames[i]);
@@ -240,19 +347,21 @@ static uint32_t stack_native_inside(struct stack *stack, uint32_t leaf, const vo
     }
     if (last)
         node = tree_leaf(node, last);
-    lock_drop(&shim.lock, locked);
-    return valid ? node : TREE_ROOT;
+    journal_unlock_books(locked);
+    return valid ? node : 0;
 }
 
-static uint32_t stack_present(struct stack *stack, const void *frame) {
+// 0: the tree was folded in between.
+static inline uint32_t stack_present(struct thread *thread, const void *frame) {
+    struct stack *stack = thread->stack;
     if (shim_unlikely(stack->code_epoch != shim.code_epoch || stack->tree_epoch != shim.tree_epoch))
         stack_reset(stack);
     if (python_found() && !(shim_unlikely(shim.greenlets) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(stack);
+        uint32_t node = stack_python(thread);
         if (node)
-            return shim_unlikely(config.native) ? stack_native_inside(stack, node, frame) : node;
+            return shim_unlikely(config.native) ? stack_native_inside(thread, node, frame) : node;
     }
-    return stack_native(stack, frame);
+    return stack_native(thread, frame);
 }
 
 bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame) {
@@ -264,15 +373,19 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
 }
 
 uint32_t stack_node(struct thread *thread, const void *frame) {
-    if (shim_likely(thread->stack)) {
-        uint32_t node = stack_present(thread->stack, frame);
-        thread->tree_epoch = thread->stack->tree_epoch;
-        return node;
+    // The thread is ending and has given its memory back, or there was none: it borrows some for this one
+    // event.
+    if (shim_unlikely(!thread->stack)) {
+        journal_unlock(thread);
+        stack_open(thread);
+        thread->attention = 1; // to give it back
+        journal_lock(thread);
+        if (!thread->stack)
+            return TREE_ROOT;
     }
-    // The thread is ending and has given its memory back, or there was none: borrow some for this one stack.
-    stack_open(thread);
-    uint32_t node = thread->stack ? stack_present(thread->stack, frame) : TREE_ROOT;
-    thread->tree_epoch = thread->stack ? thread->stack->tree_epoch : shim.tree_epoch;
-    stack_close(thread);
+    uint32_t node;
+    do {
+        node = stack_present(thread, frame);
+    } while (shim_unlikely(!node));
     return node;
 }

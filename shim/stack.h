@@ -10,8 +10,8 @@
 
 #include "shim/shim.h"
 
-// Takes shim.lock for frames that are new. Never 0: TREE_ROOT when nothing is known. Valid as long as
-// thread->tree_epoch, which is set, equals shim.tree_epoch.
+// With the thread's journal locked; gives it up in between when there are frames that the thread has not met
+// before. Never 0: TREE_ROOT when nothing is known. Valid until the journal is unlocked.
 uint32_t stack_node(struct thread *thread, const void *frame);
 
 // What was known of the thread's stack is no longer true: scopes were opened or closed.

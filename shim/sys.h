@@ -76,4 +76,18 @@ static inline long sys_futex(uint32_t *word, int operation, uint32_t value) {
     return sys_call(SYS_futex, (long)word, operation, value, 0, 0, 0);
 }
 
+// The beginning of a small file, of /proc say, in `text`, with a NUL behind it. Its length; 0 when it cannot
+// be read.
+static inline size_t sys_read_text(const char *path, char *text, size_t size) {
+    long fd = sys_open(path, O_RDONLY | O_CLOEXEC, 0), length = -1;
+    if (!sys_failed(fd)) {
+        length = sys_read((int)fd, text, size - 1);
+        sys_close((int)fd);
+    }
+    if (length < 0)
+        length = 0;
+    text[length] = '\0';
+    return (size_t)length;
+}
+
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The clock is read on every 32nd event and whenever the peak rises.
+// The clock is read when a thread's events are applied.
 
 #include "shim/timeline.h"
 #include "shim/arena.h"
@@ -8,19 +8,11 @@
 #include "shim/shim.h"
 
 #define TIMELINE_FIRST_NS 10000000u // 10 ms
-#define TIMELINE_CLOCK_EVENTS 32
 
 // Resident bytes of this process; 0 = not known.
 static uint64_t timeline_rss(void) {
     char text[128];
-    long fd = sys_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0);
-    if (sys_failed(fd))
-        return 0;
-    long length = sys_read((int)fd, text, sizeof text - 1);
-    sys_close((int)fd);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
+    sys_read_text("/proc/self/statm", text, sizeof text);
     const char *at = text;
     while (*at && *at != ' ')
         at++;
@@ -29,6 +21,12 @@ static uint64_t timeline_rss(void) {
         for (at++; *at >= '0' && *at <= '9'; at++)
             pages = pages * 10 + (uint64_t)(*at - '0');
     return pages * 4096;
+}
+
+// The coarse clock lags behind the one that the start and the last tick were taken from.
+static uint64_t timeline_since_start(uint64_t now) {
+    const struct record_header *header = shim.header;
+    return now > header->start_monotonic_ns ? now - header->start_monotonic_ns : 0;
 }
 
 static void timeline_halve(struct record_header *header) {
@@ -59,29 +57,24 @@ __attribute__((noinline)) static void timeline_tick(uint64_t now) {
     __atomic_store_n(&header->ticks, header->ticks + 1, __ATOMIC_RELEASE);
 }
 
-static inline void timeline_look(void) {
+// Adds a point when it is time for one.
+static void timeline_look(void) {
     struct record_header *header = shim.header;
-    shim.until_clock = TIMELINE_CLOCK_EVENTS;
-    uint64_t now = clock_coarse();
-    // The coarse clock lags behind the one that the start and the last tick were taken from.
-    shim.now_ns = now > header->start_monotonic_ns + header->last_ns ? now - header->start_monotonic_ns
-                                                                     : header->last_ns;
+    uint64_t now = timeline_since_start(clock_coarse());
     if (!header->tick_ns)
         header->tick_ns = TIMELINE_FIRST_NS;
-    if (shim.now_ns - header->last_ns >= header->tick_ns)
-        timeline_tick(shim.now_ns);
+    if (now > header->last_ns && now - header->last_ns >= header->tick_ns)
+        timeline_tick(now);
 }
 
-void timeline_event(bool raised) {
-    struct record_header *header = shim.header;
-    if (header->heap_live > shim.tick_heap_high)
-        shim.tick_heap_high = header->heap_live;
-    if (raised) {
-        timeline_look();
-        header->peak_ns = shim.now_ns;
-    } else if (shim_unlikely(shim.until_clock-- <= 1)) {
-        timeline_look();
-    }
+void timeline_applied(bool raised, uint64_t since) {
+    timeline_look();
+    if (raised)
+        shim.header->peak_ns = timeline_since_start(since);
+}
+
+void timeline_mapped(void) {
+    timeline_look();
 }
 
 void timeline_now(void) {

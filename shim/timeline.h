@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // The timeline of heap, mapped and resident bytes: a bounded number of points, whose resolution halves when
-// full. Also keeps shim.now_ns, the time as of the last look at the clock. Callers hold shim.lock.
+// full. Callers hold shim.lock.
 
 #ifndef PEAKLINE_TIMELINE_H
 #define PEAKLINE_TIMELINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-// After every event; `raised`: it raised the process's peak.
-void timeline_event(bool raised);
+// A batch of events has been applied, the first of which was noted at `since` (coarse clock); `raised`: they
+// raised the process's peak.
+void timeline_applied(bool raised, uint64_t since);
+
+// Mappings have changed.
+void timeline_mapped(void);
 
 // Closes the present interval.
 void timeline_now(void);

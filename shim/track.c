@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// From a block to the books: who allocated it (stack.c), where it is kept (live.c), what it does to the peaks
-// (peak.c).
+// From a block to the books: who allocated it (stack.c), where it is kept (live.c), what is to be said about
+// it (journal.c).
 
 #include "shim/track.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/journal.h"
 #include "shim/mapped.h"
 #include "shim/owner.h"
-#include "shim/peak.h"
 #include "shim/process.h"
 #include "shim/real.h"
 #include "shim/stack.h"
@@ -17,13 +17,10 @@
 
 #define TRACK_SAMPLE 1024 // events for one measurement of our own cost
 
-static inline struct peak_books track_books(void) {
-    return (struct peak_books){
-        .header = shim.header,
-        .nodes = shim_node(0),
-        .frames = shim_frame(0),
-        .functions = shim_function(0),
-    };
+// Slack as events have it.
+static inline uint32_t track_slack(size_t slack) {
+    const size_t most = UINT32_MAX >> RECORD_EVENT_FLAG_BITS; // 16 MiB: beyond, it is not known to the byte
+    return (uint32_t)(shim_likely(slack <= most) ? slack : most) << RECORD_EVENT_FLAG_BITS;
 }
 
 static inline uint64_t track_begin(struct thread *thread) {
@@ -41,133 +38,141 @@ __attribute__((noinline, cold)) static void track_measured(uint64_t since) {
     shim.header->hook_samples++;
 }
 
-static inline void track_finish(uint64_t since) {
-    if (shim_unlikely(since != 0))
-        track_measured(since);
+// A block's end, for the journal. The journal is locked.
+static inline struct record_event track_release(const struct live_block *old, uint32_t freeing,
+                                                bool temporary) {
+    return (struct record_event){
+        .size = old->size,
+        .node = owner_node(old->owner),
+        .owner = old->owner,
+        .freeing = freeing,
+        .slack_flags = track_slack(old->usable - old->size) | RECORD_EVENT_FREE |
+                       (temporary ? RECORD_EVENT_TEMPORARY : 0),
+    };
 }
 
-// The node's live bytes change; the lock is held.
-static inline void track_event(uint32_t node, int64_t change, int64_t slack) {
-    struct peak_books books = track_books();
-    bool raised = peak_event(&books, node, change, slack);
-    timeline_event(raised);
-}
-
-static void track_settle(struct thread *thread) {
+// What signal handlers freed while the guard was taken.
+__attribute__((noinline, cold)) static void track_settle(struct thread *thread) {
     while (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED)) {
         struct late_free late = thread->late[thread->late_head % THREAD_LATE_FREES];
         __atomic_store_n(&thread->late_head, thread->late_head + 1, __ATOMIC_RELEASE);
-        struct record_header *header = shim.header;
-        bool locked = lock_take(&shim.lock);
-        track_event(owner_drop(late.owner), -(int64_t)late.size, (int64_t)late.size - (int64_t)late.usable);
-        header->frees++;
-        header->freed_bytes += late.size;
-        lock_drop(&shim.lock, locked);
+        const struct live_block old = {.owner = late.owner, .size = late.size, .usable = late.usable};
+        journal_lock(thread);
+        const struct record_event event = track_release(&old, 0, false);
+        bool due = journal_note(thread, &event);
+        journal_unlock(thread);
+        if (due)
+            journal_flush(thread);
     }
 }
 
-static inline void track_allocated(uint32_t node, const struct live_block *block) {
-    struct record_header *header = shim.header;
-    track_event(node, (int64_t)block->size, (int64_t)(block->usable - block->size));
-    struct record_node *at = shim_node(node);
-    at->allocated_bytes += block->size;
-    at->allocations++;
-    if (header->heap_live > at->heap_high)
-        at->heap_high = header->heap_live;
-    header->allocated_bytes += block->size;
-    header->allocations++;
+// What is to be done now and then, after an event.
+__attribute__((noinline, cold)) static void track_attend(struct thread *thread) {
+    thread->attention = 0;
+    if (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED))
+        track_settle(thread);
+    if (thread->ending && thread->stack)
+        stack_close(thread); // borrowed
+    if (__atomic_load_n(&shim.modules_new, __ATOMIC_RELAXED))
+        process_poll();
 }
 
-// `freeing` is the node that frees, 0 when that is not recorded.
-static inline void track_released(const struct live_block *old, uint32_t freeing, bool temporary) {
-    struct record_header *header = shim.header;
-    uint32_t node = owner_drop(old->owner);
-    track_event(node, -(int64_t)old->size, (int64_t)old->size - (int64_t)old->usable);
-    if (temporary)
-        shim_node(node)->temporary++;
-    if (freeing) {
-        struct record_node *at = shim_node(freeing);
-        at->freed_bytes += old->size;
-        at->frees++;
+// After each event.
+static inline void track_done(struct thread *thread, uint64_t since, bool due) {
+    if (shim_unlikely(due))
+        journal_flush(thread);
+    if (shim_unlikely(since != 0))
+        track_measured(since);
+    if (shim_unlikely(thread->attention != 0))
+        track_attend(thread);
+}
+
+// A block that is no ordinary one. The journal is locked. Returns whether it is to be flushed.
+__attribute__((noinline)) static bool track_insert(struct thread *thread, void *address, uint32_t node,
+                                                   const struct live_block *block) {
+    struct live_block stale;
+    bool due = false, kept = live_insert(thread, address, block, &stale);
+    if (stale.owner) { // its free was not seen
+        const struct record_event event = track_release(&stale, 0, false);
+        due = journal_note(thread, &event);
     }
-    header->freed_bytes += old->size;
-    header->frees++;
-}
-
-// The node of the present stack, with the lock taken: what is known before may be folded away by another
-// thread.
-static inline uint32_t track_node(struct thread *thread, const void *frame, bool *locked) {
-    for (;;) {
-        uint32_t node = stack_node(thread, frame);
-        *locked = lock_take(&shim.lock);
-        if (shim_likely(thread->tree_epoch == shim.tree_epoch))
-            return node;
-        lock_drop(&shim.lock, *locked);
+    if (!kept) {
+        shim_lose(RECORD_LOST_NO_MEMORY);
+        return due;
     }
+    const struct record_event event = {
+        .size = block->size,
+        .node = node,
+        .owner = block->owner,
+        .slack_flags = track_slack(block->usable - block->size),
+    };
+    return journal_note(thread, &event) || due;
 }
 
-// The node that frees, 0 where that is not recorded; with the lock taken.
-static inline uint32_t track_freeing_node(struct thread *thread, const void *frame, bool *locked) {
-    if (config.frees || python_found())
-        return track_node(thread, frame, locked);
-    *locked = lock_take(&shim.lock);
-    return 0;
-}
-
-static void track_record(struct thread *thread, void *address, struct live_block *block, const void *frame) {
+static inline __attribute__((always_inline)) void track_record(struct thread *thread, void *address,
+                                                               size_t size, size_t usable, bool object,
+                                                               const void *frame) {
     if (shim_unlikely(thread->paused))
         return;
     uint64_t since = track_begin(thread);
     thread->last_block = (uintptr_t)address;
-    bool locked;
-    uint32_t node = track_node(thread, frame, &locked);
-    block->owner = owner_take(node);
-    struct live_block stale;
-    bool kept = live_insert(address, block, &stale);
-    if (shim_unlikely(stale.owner))
-        track_released(&stale, 0, false); // its free was not seen
-    if (shim_likely(kept)) {
-        track_allocated(node, block);
+    if (shim_unlikely(journal_is_large(thread, size)))
+        journal_flush(thread);
+    journal_lock(thread);
+    const uint32_t node = stack_node(thread, frame), owner = owner_of(node);
+    bool due;
+    if (shim_likely(!object && live_insert_quick(thread, (uintptr_t)address, owner, usable - size))) {
+        const struct record_event event = {
+            .size = size,
+            .node = node,
+            .owner = owner,
+            .slack_flags = (uint32_t)(usable - size) << RECORD_EVENT_FLAG_BITS,
+        };
+        due = journal_note(thread, &event);
     } else {
-        owner_drop(block->owner);
-        shim_lose(RECORD_LOST_NO_MEMORY);
+        const struct live_block block = {.owner = owner, .object = object, .size = size, .usable = usable};
+        due = track_insert(thread, address, node, &block);
     }
-    track_finish(since);
-    lock_drop(&shim.lock, locked);
-    if (shim_unlikely(thread->late_head != thread->late_tail))
-        track_settle(thread);
-    if (shim_unlikely(shim.modules_new))
-        process_poll();
+    journal_unlock(thread);
+    track_done(thread, since, due);
 }
 
 void track_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (shim_unlikely(!address))
-        return;
-    struct live_block block = {.size = size, .usable = size};
-    if (shim_likely(real.usable_size_matches))
-        block.usable = real.malloc_usable_size(address);
-    if (shim_unlikely(block.usable < size))
-        block.usable = size;
-    track_record(thread, address, &block, frame);
+    if (shim_likely(address))
+        track_record(thread, address, size, live_usable(address, size), false, frame);
+}
+
+// A block that has left the live table.
+static inline __attribute__((always_inline)) void track_released(struct thread *thread, uintptr_t address,
+                                                                 const struct live_block *old,
+                                                                 const void *frame, uint64_t since) {
+    bool temporary = thread->last_block == address;
+    if (temporary)
+        thread->last_block = 0;
+    if (shim_unlikely(journal_is_large(thread, old->size)))
+        journal_flush(thread);
+    journal_lock(thread);
+    // Frees count where they happen in Python, elsewhere on request.
+    uint32_t freeing = shim_unlikely(config.frees || python_found()) ? stack_node(thread, frame) : 0;
+    const struct record_event event = track_release(old, freeing, temporary);
+    bool due = journal_note(thread, &event);
+    journal_unlock(thread);
+    track_done(thread, since, due);
 }
 
 void track_free(struct thread *thread, void *address, const void *frame) {
-    struct live_block old;
     uint64_t since = track_begin(thread);
-    if (!live_detach(address, &old)) {
+    struct live_block old;
+    uint32_t slot = live_detach_quick(thread, (uintptr_t)address);
+    if (shim_likely(slot)) {
+        old.owner = slot >> LIVE_FIELD_BITS;
+        old.usable = real_usable_size(address);
+        old.size = old.usable - (slot & LIVE_ASIDE);
+    } else if (!live_detach(thread, address, &old)) {
         __atomic_fetch_add(&shim.header->unknown_frees, 1, __ATOMIC_RELAXED);
         return;
     }
-    bool temporary = thread->last_block == (uintptr_t)address;
-    if (temporary)
-        thread->last_block = 0;
-    bool locked;
-    uint32_t freeing = track_freeing_node(thread, frame, &locked);
-    track_released(&old, freeing, temporary);
-    track_finish(since);
-    lock_drop(&shim.lock, locked);
-    if (shim_unlikely(thread->late_head != thread->late_tail))
-        track_settle(thread);
+    track_released(thread, (uintptr_t)address, &old, frame, since);
 }
 
 void track_free_nested(struct thread *thread, void *address) {
@@ -182,25 +187,36 @@ void track_free_nested(struct thread *thread, void *address) {
     uint32_t place = __atomic_fetch_add(&thread->late_tail, 1, __ATOMIC_RELAXED);
     thread->late[place % THREAD_LATE_FREES] =
         (struct late_free){.owner = old.owner, .size = old.size, .usable = old.usable};
+    thread->attention = 1;
 }
 
-bool track_detach(void *address, struct live_block *old) {
-    return live_detach(address, old);
+bool track_detach(struct thread *thread, void *address, struct live_block *old) {
+    return live_detach(thread, address, old);
 }
 
-void track_restore(void *address, const struct live_block *old) {
+void track_restore(struct thread *thread, void *address, const struct live_block *old) {
     struct live_block stale;
-    if (!live_insert(address, old, &stale))
+    if (!live_insert(thread, address, old, &stale))
         shim_lose(RECORD_LOST_NO_MEMORY);
 }
 
 void track_realloc(struct thread *thread, const struct live_block *old, void *address, size_t size,
                    const void *frame) {
-    bool locked;
-    uint32_t freeing = track_freeing_node(thread, frame, &locked);
-    track_released(old, freeing, false);
-    lock_drop(&shim.lock, locked);
+    track_released(thread, UINTPTR_MAX, old, frame, 0); // what is resized is not temporary
     track_alloc(thread, address, size, frame);
+}
+
+// The node of the present stack, with shim.lock taken.
+static uint32_t track_node(struct thread *thread, const void *frame, bool *locked) {
+    for (;;) {
+        journal_lock(thread);
+        uint32_t node = stack_node(thread, frame), epoch = shim.tree_epoch;
+        journal_unlock(thread);
+        *locked = lock_take(&shim.lock);
+        if (shim_likely(epoch == shim.tree_epoch))
+            return node;
+        lock_drop(&shim.lock, *locked); // folded meanwhile
+    }
 }
 
 void track_map(struct thread *thread, void *address, size_t length, const void *frame) {
@@ -209,7 +225,7 @@ void track_map(struct thread *thread, void *address, size_t length, const void *
     bool locked;
     uint32_t node = track_node(thread, frame, &locked);
     mapped_add((uintptr_t)address, length, node);
-    timeline_event(false);
+    timeline_mapped();
     lock_drop(&shim.lock, locked);
 }
 
@@ -217,7 +233,7 @@ void track_unmap(struct thread *thread, void *address, size_t length) {
     (void)thread;
     bool locked = lock_take(&shim.lock);
     mapped_remove((uintptr_t)address, length);
-    timeline_event(false);
+    timeline_mapped();
     lock_drop(&shim.lock, locked);
 }
 
@@ -235,29 +251,23 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
 }
 
 void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (!address || live_has(address))
+    if (!address || live_has(thread, address))
         return;
-    struct live_block block = {.size = size, .usable = (size + 15) & ~(size_t)15, .object = true};
-    track_record(thread, address, &block, frame);
+    track_record(thread, address, size, (size + 15) & ~(size_t)15, true, frame);
 }
 
-bool track_object_detach(void *address, struct live_block *old) {
-    return live_detach_object(address, old);
+bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
+    return live_detach_object(thread, address, old);
 }
 
 void track_object_freed(struct thread *thread, void *address, const struct live_block *old,
                         const void *frame) {
-    bool temporary = thread->last_block == (uintptr_t)address;
-    if (temporary)
-        thread->last_block = 0;
-    bool locked;
-    uint32_t freeing = track_freeing_node(thread, frame, &locked);
-    track_released(old, freeing, temporary);
-    lock_drop(&shim.lock, locked);
+    track_released(thread, (uintptr_t)address, old, frame, track_begin(thread));
 }
 
 void track_tick(void) {
     bool locked = lock_take(&shim.lock);
+    journal_apply_all();
     timeline_now();
     lock_drop(&shim.lock, locked);
 }

@@ -24,8 +24,8 @@ void track_free(struct thread *thread, void *block, const void *frame);
 void track_free_nested(struct thread *thread, void *block);
 
 // Before the real realloc; true: call exactly one of the next two after it.
-bool track_detach(void *block, struct live_block *old);
-void track_restore(void *block, const struct live_block *old);
+bool track_detach(struct thread *thread, void *block, struct live_block *old);
+void track_restore(struct thread *thread, void *block, const struct live_block *old);
 void track_realloc(struct thread *thread, const struct live_block *old, void *block, size_t size,
                    const void *frame);
 
@@ -38,10 +38,10 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
 // Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
 // is left as it is.
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
-bool track_object_detach(void *block, struct live_block *old);
+bool track_object_detach(struct thread *thread, void *block, struct live_block *old);
 void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame);
 
-// Reads the clock and adds to the timeline: at the end of the process.
+// Applies what all threads have noted, reads the clock and adds to the timeline: at the end of the process.
 void track_tick(void);
 
 #endif

@@ -5,7 +5,9 @@
 
 #include "shim/tree.h"
 #include "shim/arena.h"
+#include "shim/budget.h"
 #include "shim/fold.h"
+#include "shim/frame.h"
 #include "shim/hash.h"
 #include "shim/owner.h"
 #include "shim/recording.h"
@@ -35,21 +37,44 @@ bool tree_open(void) {
     shim.tree_cache = arena_alloc(TREE_CACHE * sizeof *shim.tree_cache);
     shim.folded_child =
         arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
+    shim.nodes_born =
+        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
     const struct record_node root = {.depth = 0};
-    return shim.blooms && shim.tree_cache && shim.folded_child && owner_open() &&
-           recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+    return shim.blooms && shim.tree_cache && shim.folded_child && shim.nodes_born && frame_open() &&
+           owner_open() && recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+}
+
+// Room for so many more records, within the budget.
+static inline bool tree_has_room(enum record_table table, uint32_t free, uint32_t records) {
+    if (shim_likely(free >= records))
+        return true;
+    records -= free;
+    return budget_spare(table) >= records && recording_reserve(table, records);
+}
+
+__attribute__((noinline, cold)) static bool tree_make_room(enum record_table table, uint32_t free,
+                                                           uint32_t records) {
+    while (!tree_has_room(table, free, records))
+        if (!budget_raise(table))
+            return false;
+    return true;
+}
+
+static inline bool tree_is_prepared(uint32_t frames) {
+    return tree_has_room(RECORD_NODES, shim.nodes_free_count, frames) &&
+           tree_has_room(RECORD_FRAMES, shim.frames_free_count, frames);
 }
 
 void tree_prepare(uint32_t frames) {
     // Of a stack that is deeper than that most frames are recursion, which takes no room.
     if (frames > TREE_PREPARED)
         frames = TREE_PREPARED;
-    if (shim_likely(shim.nodes_free_count >= frames) || shim.tree_full ||
-        recording_reserve(RECORD_NODES, frames - shim.nodes_free_count))
+    if (shim_likely(shim.tree_full || tree_is_prepared(frames)))
         return;
     fold_tree();
     // Without memory for it a fold does nothing; to try again with every new context would stop the host.
-    shim.tree_full = shim.nodes_free_count < frames;
+    shim.tree_full = !tree_make_room(RECORD_NODES, shim.nodes_free_count, frames) ||
+                     !tree_make_room(RECORD_FRAMES, shim.frames_free_count, frames);
     __builtin_memset(shim.tree_cache, 0, TREE_CACHE * sizeof *shim.tree_cache);
 }
 
@@ -126,6 +151,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         return 0;
     }
     shim.folded_child[number] = 0;
+    shim.nodes_born[number] = shim.tree_epoch;
     shim.blooms[number] = shim.blooms[parent] | tree_bit(frame);
     return number;
 }

@@ -17,8 +17,9 @@
 // Makes the root. False: no memory.
 bool tree_open(void);
 
-// Makes sure that the next `frames` steps find room, by folding what matters least where that is needed.
-// Nodes that were learnt under another shim.tree_epoch mean nothing afterwards.
+// Makes sure that the next `frames` steps find room, and as many new frames (frame.h), by forgetting what
+// matters least where that is needed. Numbers of nodes and frames that were learnt under another
+// shim.tree_epoch mean nothing afterwards; place.c and python_slot have dropped theirs by then.
 void tree_prepare(uint32_t frames);
 
 // The node of a frame that calls further: `parent` itself when the frame is on its path already.

@@ -193,7 +193,119 @@ static inline bool unwind_read(struct unwind_walk *walk, uintptr_t *readable, ui
     return true;
 }
 
-// Everything but a stack that has not changed at all. What changes with each frame is kept in local
+// A new frame of unwind_quick.
+struct unwind_new {
+    uintptr_t slot, value, fp;
+    uintptr_t fp_place; // where fp was read; 0 = it is the callee's
+    uint32_t flags;
+};
+
+#define UNWIND_QUICK 24 // new frames that unwind_quick takes
+#define UNWIND_NOT_QUICK UINT32_MAX
+
+// The few new frames of an ordinary stack, which is what nearly all captures find: each is left by a rule
+// that needs no more than rsp and rbp, and one that was there before, with callers that are unchanged, ends
+// them. Nothing is changed unless it succeeds; else UNWIND_NOT_QUICK. unwind_update, which can do everything,
+// comes to the same result.
+static inline __attribute__((always_inline)) unsigned unwind_quick(struct unwind_stack *stack,
+                                                                   const struct unwind_rules *rules,
+                                                                   uintptr_t pc, uintptr_t sp, uintptr_t fp) {
+    struct unwind_new fresh[UNWIND_QUICK];
+    struct unwind_frame *frames = stack->frames;
+    const struct unwind_frame *old = frames + stack->depth - 1;
+    const uintptr_t high = stack->home_low + stack->home_size;
+    uintptr_t slot = sp - 8, value = pc, fp_place = 0;
+    uint32_t count = 0;
+    for (;;) {
+        struct unwind_new *new = &fresh[count++];
+        new->slot = slot;
+        new->value = value;
+        new->fp = fp;
+        new->fp_place = fp_place;
+        while (old->slot < slot) {
+            if (unwind_unlikely(old == frames))
+                return UNWIND_NOT_QUICK;
+            old--;
+        }
+        if (old->slot == slot && old->value == value && unwind_same_fp(old, fp)) {
+            if (unwind_unlikely(old->flags & UNWIND_EXACT_PC))
+                return UNWIND_NOT_QUICK;
+            uint32_t changed = unwind_verify(stack, (uint32_t)(old - frames));
+            if (!changed) {
+                // Its own words are others, if it was reached from other callees; so it counts as new, but
+                // for its node.
+                new->flags = old->flags &UNWIND_NEEDS_FP ? UNWIND_USES_FP : 0;
+                break;
+            }
+            // Frames between here and there are as they were, but not their callers: they get other nodes.
+            old = frames + unwind_owner(frames, (uint32_t)(old - frames), changed - 1);
+        }
+        if (unwind_unlikely(count == UNWIND_QUICK))
+            return UNWIND_NOT_QUICK;
+        uint64_t rule = unwind_rule_find(rules, value);
+        enum unwind_cfa kind = unwind_rule_cfa(rule);
+        enum unwind_fp fp_rule = unwind_rule_fp(rule);
+        uint32_t flags = 0;
+        uintptr_t cfa = slot + 8;
+        if (kind != UNWIND_CFA_SP) {
+            if (unwind_unlikely(kind != UNWIND_CFA_FP))
+                return UNWIND_NOT_QUICK;
+            cfa = fp;
+            flags = UNWIND_USES_FP;
+        }
+        cfa += (uintptr_t)unwind_rule_cfa_offset(rule);
+        fp_place = 0;
+        if (fp_rule == UNWIND_FP_SAME) {
+            flags |= UNWIND_KEEPS_FP;
+        } else if (fp_rule == UNWIND_FP_LOST) {
+            fp = UNWIND_NO_FP;
+        } else {
+            fp_place = cfa;
+            if (fp_rule == UNWIND_FP_AT_FP) {
+                flags |= UNWIND_USES_FP;
+                fp_place = fp;
+            }
+            fp_place += (uintptr_t)unwind_rule_fp_offset(rule);
+            if (unwind_unlikely((fp_place & 7) || fp_place - (slot + 8) >= high - (slot + 8)))
+                return UNWIND_NOT_QUICK;
+            fp = *(const volatile uintptr_t *)fp_place;
+        }
+        new->flags = flags;
+        uintptr_t place = cfa - 8;
+        if (unwind_unlikely((place & 7) || place - (slot + 8) >= high - (slot + 8)))
+            return UNWIND_NOT_QUICK;
+        slot = place;
+        value = *(const volatile uintptr_t *)place;
+        if (unwind_unlikely(!value))
+            return UNWIND_NOT_QUICK;
+    }
+
+    uint32_t base = (uint32_t)(old - frames), word = unwind_words_before(stack, base);
+    if (unwind_unlikely(base + count > stack->capacity ||
+                        word + 2 * count > unwind_walk_words(stack->capacity)))
+        return UNWIND_NOT_QUICK;
+    struct unwind_frame *to = frames + base;
+    struct unwind_word *words = stack->words + word;
+    bool needs = base && (to[-1].flags & UNWIND_NEEDS_FP);
+    uint32_t node = to->node;
+    for (const struct unwind_new *from = fresh + count - 1; from >= fresh; from--, to++) {
+        needs = (from->flags & UNWIND_USES_FP) || ((from->flags & UNWIND_KEEPS_FP) && needs);
+        to->slot = from->slot;
+        to->value = from->value;
+        to->fp = from->fp;
+        to->node = node;
+        node = 0;
+        if (from != fresh)
+            *words++ = (struct unwind_word){from->slot, from->value};
+        if (from->fp_place && needs)
+            *words++ = (struct unwind_word){from->fp_place, from->fp};
+        to->flags = (needs ? UNWIND_NEEDS_FP : 0) | (uint32_t)(words - stack->words) << UNWIND_WORDS_SHIFT;
+    }
+    stack->depth = base + count;
+    return base + 1;
+}
+
+// Everything that unwind_quick does not do. What changes with each frame is kept in local
 // variables: `walk` is for what is out of line, and brought up to date for it.
 static __attribute__((noinline)) unsigned unwind_update(struct unwind_stack *stack,
                                                         struct unwind_state *state, uint64_t generation,
@@ -333,6 +445,23 @@ unsigned unwind_capture_at(struct unwind_stack *stack, uintptr_t pc, uintptr_t s
         if (top->slot == sp - 8 && top->value == pc && unwind_same_fp(top, fp) &&
             !unwind_verify(stack, stack->depth - 1))
             return unwind_stamp(stack, stack->depth);
+        const struct unwind_rules rules = unwind_rule_open(state, generation);
+        unsigned unchanged = unwind_likely(stack->depth <= UNWIND_COMPARED - UNWIND_QUICK)
+                                 ? unwind_quick(stack, &rules, pc, sp, fp)
+                                 : UNWIND_NOT_QUICK;
+        if (unwind_likely(unchanged != UNWIND_NOT_QUICK))
+            return unchanged;
     }
     return unwind_update(stack, state, generation, pc, sp, fp);
+}
+
+const struct unwind_word *unwind_words(const struct unwind_stack *stack, uint32_t *count, bool *fp_counts) {
+    *count = 0;
+    *fp_counts = true;
+    if (stack->direct && stack->depth && stack->depth <= UNWIND_COMPARED) {
+        const struct unwind_frame *innermost = &stack->frames[stack->depth - 1];
+        *count = unwind_words_until(innermost);
+        *fp_counts = innermost->flags & UNWIND_NEEDS_FP;
+    }
+    return stack->words;
 }

@@ -110,6 +110,11 @@ static inline unsigned unwind_capture(struct unwind_stack *stack, const void *ho
     return unwind_capture_at(stack, frame[1], (uintptr_t)(frame + 2), frame[0]);
 }
 
+// The words that the last capture's frames follow from, given its pc, sp and, if *fp_counts, fp; they lie on
+// the thread's own stack above sp. *count is 0 where that is not all: a stack that is not the thread's own,
+// or deep.
+const struct unwind_word *unwind_words(const struct unwind_stack *stack, uint32_t *count, bool *fp_counts);
+
 // The stack belongs to another thread now: keeps its memory, forgets everything else.
 void unwind_stack_reset(struct unwind_stack *stack);
 

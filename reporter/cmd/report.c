@@ -46,7 +46,8 @@ enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct report {
     const struct render_format *format;
-    const char *output; // NULL = standard output
+    const char *output;  // NULL = standard output
+    bool contexts_asked; // on the command line
     enum color color;
     struct render_options render;
     uint32_t *chosen;
@@ -130,6 +131,7 @@ static bool take_option(struct report *report, const struct options *options, in
         return parse_sort(options, &select->sort);
     case CONTEXTS:
         report->render.contexts = options->on;
+        report->contexts_asked = options->on && *options->given == '-';
         return true;
     case PRECISION:
         if (!options_number(options, 0, 9, &number))
@@ -207,7 +209,8 @@ static bool has_process(const struct model *model, uint32_t pid) {
 static int write_report(const struct report *report, struct model *model) {
     struct atomic atomic;
     if (!atomic_start(&atomic, report->output)) {
-        message_print("report: %s cannot be written: %s", report->output, strerror(errno));
+        message_print("report: %s cannot be written: %s; name another file with -o", report->output,
+                      strerror(errno));
         return 2;
     }
     struct reader_error error;
@@ -248,6 +251,16 @@ static int report_run(int argc, char **argv) {
         return index == OPTIONS_HELP ? 0 : 2;
     if (options.operands > 1) {
         options_fail(&options, "one recording at a time, not also '%s'", options.operand[1]);
+        return 2;
+    }
+
+    if (options.operands && !*options.operand[0]) {
+        options_fail(&options, "the recording's name is empty; leave it out for the newest one here");
+        return 2;
+    }
+    // From the environment it stands for all reports, of any format.
+    if (report.contexts_asked && report.format->print != render_json) {
+        options_fail(&options, "--contexts is for --format json: the other formats have no contexts");
         return 2;
     }
 

@@ -264,7 +264,11 @@ static void write_totals(struct emit *e, const struct model_process *process) {
     put_count(e, "lost_events", process->lost_events);
     put_count(e, "contexts", process->context_count);
     put_count(e, "folded_contexts", h->folded_nodes);
-    put_seconds_if(e, "hook_seconds", h->hook_samples, (double)h->hook_ns / 1e9);
+    put_count(e, "forgotten_lines", h->forgotten_lines);
+    put_count(e, "forgotten_bytes", h->forgotten_bytes);
+    double seconds;
+    bool known = model_hook_seconds(process, &seconds);
+    put_seconds_if(e, "hook_seconds", known, seconds);
     put_count(e, "table_bytes", h->table_bytes);
     emit_close(e, '}');
 }

@@ -198,14 +198,20 @@ static const char *print_size(const struct listing *listing, char out[TEXT_SIZE_
     return mib ? text_mib(out, bytes, mib - 1) : text_size(out, bytes);
 }
 
-static void print_numbers(const struct listing *listing, const struct metrics_entry *entry, FILE *out) {
+static const char *bound_sign(struct listing *listing, const struct metrics_measure *measure) {
+    bool bound = is_bound(measure);
+    listing->bounds |= bound;
+    return bound ? "≤" : "";
+}
+
+static void print_numbers(struct listing *listing, const struct metrics_entry *entry, FILE *out) {
     const struct metrics_measure *total = &entry->total;
     char usage[TEXT_SIZE_MAX] = "", increment[TEXT_SIZE_MAX] = "-", peak[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
     if (entry->mem_usage > 0)
         print_size(listing, usage, entry->mem_usage);
     if (listing->metrics->frees_known)
         print_size(listing, increment, (int64_t)(total->allocated_bytes - total->freed_bytes));
-    char *bound = memory_print("%s%s", is_bound(total) ? "≤" : "", print_size(listing, peak, total->peak));
+    char *bound = memory_print("%s%s", bound_sign(listing, total), print_size(listing, peak, total->peak));
     size_t columns = size_columns(listing);
     print_cell(usage, columns, out);
     print_cell(increment, columns, out);
@@ -240,8 +246,8 @@ static char *row_contents(const struct listing *listing, const struct rows *rows
     return escaped;
 }
 
-static void print_row(const struct listing *listing, const struct rows *rows,
-                      const struct model_function *function, const struct row *row, FILE *out) {
+static void print_row(struct listing *listing, const struct rows *rows, const struct model_function *function,
+                      const struct row *row, FILE *out) {
     bool dim = listing->options->color && row->entry == NOTHING;
     if (row->gap)
         fprintf(out, "%6s\n", "...");
@@ -269,7 +275,7 @@ const char *listing_short_path(const struct model_process *process, const char *
     return file;
 }
 
-static void print_title(const struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
+static void print_title(struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
     const struct model_process *p = listing->process;
     const struct model_function *function = &p->functions[number];
     const struct metrics_entry *entry = &listing->metrics->functions[number];
@@ -285,10 +291,11 @@ static void print_title(const struct listing *listing, uint32_t number, const st
     fprintf(out, "%s%s: %s%s%*s  ", color ? "\033[1m" : "", file, name, color ? "\033[0m" : "",
             width < column ? (int)(column - width) : 0, "");
     if (entry->contexts || entry->folded)
-        fprintf(out, "peak %s%s in %s%s context%s", is_bound(&entry->total) ? "≤" : "", size, count,
+        fprintf(out, "peak %s%s in %s%s context%s", bound_sign(listing, &entry->total), size, count,
                 entry->folded ? "+" : "", entry->contexts == 1 && !entry->folded ? "" : "s");
     else
         fputs("nothing was recorded here", out);
+    listing->folded |= entry->folded > 0;
     if (rows->state == SOURCE_MISSING && function->file)
         fputs("; its source was not found", out);
     if (rows->state == SOURCE_NEWER)
@@ -298,7 +305,7 @@ static void print_title(const struct listing *listing, uint32_t number, const st
     free(name);
 }
 
-void listing_print(const struct listing *listing, uint32_t function, FILE *out) {
+void listing_print(struct listing *listing, uint32_t function, FILE *out) {
     struct rows rows = collect_rows(listing, function);
     print_title(listing, function, &rows, out);
     if (rows.count) {
@@ -311,7 +318,7 @@ void listing_print(const struct listing *listing, uint32_t function, FILE *out) 
     fputc('\n', out);
 }
 
-void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out) {
+void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_t count, FILE *out) {
     if (!count)
         return;
     int size = (int)size_columns(listing);
@@ -328,4 +335,15 @@ void listing_print_scopes(const struct listing *listing, const uint32_t *scopes,
         free(name);
     }
     fputc('\n', out);
+}
+
+void listing_explain(const struct listing *listing, FILE *out) {
+    if (listing->bounds)
+        fputs("≤ N: the peak is N at most: the bytes came from several call sites or an inlined function, or "
+              "contexts were folded.\n",
+              out);
+    if (listing->folded)
+        fputs("N+ contexts: N, and some that were folded; their bytes are in the numbers.\n", out);
+    if (listing->bounds || listing->folded)
+        fputc('\n', out);
 }

@@ -14,7 +14,8 @@ struct listing {
     const struct render_options *options;
     // The process's lines, grouped by function and sorted by file and line (listing_sort_lines).
     uint32_t *lines,
-        *first_line_of; // of function f: lines[first_line_of[f]] .. lines[first_line_of[f + 1] - 1]
+        *first_line_of;  // of function f: lines[first_line_of[f]] .. lines[first_line_of[f + 1] - 1]
+    bool bounds, folded; // whether a `≤`, and a number of contexts with a `+`, were printed
 };
 
 // Fills in `lines` and `first_line_of`; listing_free releases them.
@@ -23,10 +24,12 @@ void listing_free(struct listing *listing);
 
 // How many rows listing_print will write, headings included.
 size_t listing_rows(const struct listing *listing, uint32_t function);
-void listing_print(const struct listing *listing, uint32_t function, FILE *out);
+void listing_print(struct listing *listing, uint32_t function, FILE *out);
+// What the signs mean that listing_print has used so far, if any.
+void listing_explain(const struct listing *listing, FILE *out);
 
 // A row for each of these scopes, and a blank line.
-void listing_print_scopes(const struct listing *listing, const uint32_t *scopes, size_t count, FILE *out);
+void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_t count, FILE *out);
 
 // A file's name as people know it: relative to the process's directory when it is below it. Part of `file`.
 const char *listing_short_path(const struct model_process *process, const char *file);

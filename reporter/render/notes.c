@@ -26,11 +26,10 @@ static void add_string(struct notes *notes, const char *text) {
 
 static void add_flags(struct notes *notes, const struct model_process *process) {
     uint32_t flags = process->image->header.flags;
-    if (flags & RECORD_FLAG_PYTHON_UNSUPPORTED)
-        add(notes, memory_print("Python's frames could not be read (%s): native stacks are shown instead.",
-                                process->python_note ? process->python_note : "no reason recorded"));
-    else if (process->python_note)
-        add_string(notes, process->python_note);
+    if (process->python_note)
+        add(notes, memory_print("%s.", process->python_note));
+    else if (flags & RECORD_FLAG_PYTHON_UNSUPPORTED)
+        add_string(notes, "Python's frames could not be read: native stacks are shown instead.");
     if (flags & RECORD_FLAG_NO_UNWINDER)
         add_string(notes,
                    "Native stacks could not be walked: only the call sites of the allocations are known.");
@@ -50,21 +49,25 @@ static void add_losses(struct notes *notes, const struct model_process *process)
         {RECORD_LOST_REENTRANT, "allocation is", "allocations are",
          "not counted: made inside the profiler, or by a signal handler that interrupted it."},
         {RECORD_LOST_TABLE_FULL, "time", "times",
-         "there was no room for a new context: the bytes are counted at the nearest caller that had room; "
-         "--max-size gives more."},
+         "there was no room for a new context: the bytes are counted at the nearest caller that had room."},
         {RECORD_LOST_NO_MEMORY, "block", "blocks", "could not be followed, for want of memory."},
-        {RECORD_LOST_NO_SPACE, "time", "times", "the file system had no room for the recording to grow."},
+        {RECORD_LOST_NO_SPACE, "time", "times",
+         "the file system had no room for the recording to grow; `run -o` names another place."},
         {RECORD_LOST_DEEP, "stack was", "stacks were",
          "cut at the depth limit: the outermost callers are missing there."},
         {RECORD_LOST_UNWIND, "native stack", "native stacks",
          "could not be followed to the end: the outermost callers are missing there."},
     };
+    const uint64_t *counts = process->image->header.lost;
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
-        uint64_t lost = process->image->header.lost[losses[i].loss];
+        uint64_t lost = counts[losses[i].loss];
+        // On a full disk a higher limit would help nobody.
+        bool limited = losses[i].loss == RECORD_LOST_TABLE_FULL && !counts[RECORD_LOST_NO_SPACE];
         char number[TEXT_SIZE_MAX];
         if (lost)
-            add(notes, memory_print("%s %s %s", text_count(number, lost),
-                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what));
+            add(notes, memory_print("%s %s %s%s", text_count(number, lost),
+                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what,
+                                    limited ? " `run --max-size` gives more." : ""));
     }
 }
 
@@ -78,6 +81,15 @@ static void add_folded(struct notes *notes, const struct model_process *process)
                          process->image->header.lost[RECORD_LOST_TABLE_FULL]
                              ? ""
                              : "; lines and functions kept their numbers"));
+    const struct record_header *h = &process->image->header;
+    char peak[TEXT_SIZE_MAX], bytes[TEXT_SIZE_MAX];
+    if (h->forgotten_lines)
+        add(notes,
+            memory_print(
+                "%s lines with peaks up to %s are shown only as part of their functions; they "
+                "allocated %s.",
+                text_count(number, h->forgotten_lines), text_size(peak, h->forgotten_peak),
+                text_size(bytes, h->forgotten_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->forgotten_bytes)));
     if (process->image->orphan_count)
         add(notes,
             memory_print("%s contexts were being changed at the last moment: their callers are missing.",
@@ -95,7 +107,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     char size[TEXT_SIZE_MAX];
     if (error)
         add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
-                                 text_size(size, error > INT64_MAX ? INT64_MAX : (int64_t)error)));
+                                 text_size(size, model_signed(error))));
     add_folded(&notes, process);
     add_losses(&notes, process);
     uint32_t marks = process->image->header.marks_left_out;

@@ -58,6 +58,28 @@ static const char *state_of(const struct model *model) {
     return " (incomplete: the report says why)";
 }
 
+// Of all processes: the sum of the times, the largest tables.
+static void print_own_cost(const struct model *model, FILE *out) {
+    uint64_t tables = 0, lost = 0, error = 0;
+    double seconds = 0, its;
+    char size[TEXT_SIZE_MAX], text[TEXT_SIZE_MAX];
+    for (size_t i = 0; i < model->process_count; i++) {
+        const struct record_header *h = &model->processes[i].image->header;
+        seconds += model_hook_seconds(&model->processes[i], &its) ? its : 0;
+        lost = model_add_unsigned(lost, model->processes[i].lost_events);
+        tables = h->table_bytes > tables ? h->table_bytes : tables;
+        error = h->peak_error_bytes > error ? h->peak_error_bytes : error;
+    }
+    if (seconds > 0)
+        fprintf(out, "peakline: recording took about %s, and up to %s of memory\n",
+                text_seconds(text, seconds), text_size(size, model_signed(tables)));
+    if (lost)
+        fprintf(out, "peakline: %s event%s lost: the report says what that means\n", text_count(text, lost),
+                lost == 1 ? " was" : "s were");
+    if (error)
+        fprintf(out, "peakline: peaks may be off by up to %s\n", text_size(size, model_signed(error)));
+}
+
 int summary_print(const char *recording, FILE *out) {
     struct reader_error error;
     struct model *model = model_open(recording, &error);
@@ -81,6 +103,7 @@ int summary_print(const char *recording, FILE *out) {
         print_top_line(process, out);
     else
         free(error.file);
+    print_own_cost(model, out);
     fprintf(out, "peakline: recorded in %s%s\n", path, state_of(model));
     char *word = text_quote(recording);
     fprintf(out, "peakline: next: peakline report %s\n", word);

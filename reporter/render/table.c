@@ -12,6 +12,8 @@
 #define PAGE_ROWS 60
 #define PAGE_FUNCTIONS 12
 #define LISTED_PROCESSES 20
+#define SMALL_PROCESS (100 * 1024) // bytes
+#define SMALL_PROCESSES 4          // so many are worth a line that sums them up
 #define LISTED_SCOPES 20
 
 struct table {
@@ -27,35 +29,71 @@ static char *process_number(const struct model_process *process) {
     return h->image ? memory_print("%u.%u", h->pid, h->image) : memory_print("%u", h->pid);
 }
 
+// A helper (of a shell script, pyenv, a build) that is not worth a line. One that was killed is.
+static bool is_small(const struct model *model, const struct model_process *process) {
+    int64_t peak = process->image->header.heap_peak;
+    return peak < SMALL_PROCESS && peak < model->processes[0].image->header.heap_peak / 10 &&
+           (process->end == MODEL_EXITED || process->end == MODEL_REPLACED);
+}
+
+static void print_process_row(const struct table *t, const struct model_process *process) {
+    char size[TEXT_SIZE_MAX];
+    unsigned width = t->input->options.width;
+    char *number = process_number(process), *end = render_end(process);
+    char *command = render_command(process, width > 70 ? width - 47 : 72);
+    fprintf(t->out, "%12s  %10s  %-18s  %s\n", number, text_size(size, process->image->header.heap_peak), end,
+            command);
+    free(number);
+    free(end);
+    free(command);
+}
+
 static void print_processes(const struct table *t) {
     const struct model *model = t->input->model;
-    char *path = text_escape_string(model->recording->path);
+    char *path = text_escape_string(model->recording->path), size[TEXT_SIZE_MAX];
     fprintf(t->out, "%s%s%s: %zu processes, highest peak first (--pid PID shows another)\n", t->bold, path,
             t->plain, model->process_count);
     free(path);
     fprintf(t->out, "%12s  %10s  %-18s  %s\n", "PID", "Peak", "End", "Command");
+    size_t small = 0, listed = 0, more = 0;
+    for (size_t i = 0; i < model->process_count; i++)
+        small += is_small(model, &model->processes[i]);
+    bool sum_up = small >= SMALL_PROCESSES;
     for (size_t i = 0; i < model->process_count; i++) {
-        const struct model_process *process = &model->processes[i];
-        if (i == LISTED_PROCESSES) {
-            fprintf(t->out, "%12s  and %zu more: --format json has them all\n", "...",
-                    model->process_count - i);
-            break;
+        if (sum_up && is_small(model, &model->processes[i]))
+            continue;
+        if (listed == LISTED_PROCESSES) {
+            more++;
+            continue;
         }
-        char size[TEXT_SIZE_MAX];
-        unsigned width = t->input->options.width;
-        char *number = process_number(process), *end = render_end(process);
-        char *command = render_command(process, width > 70 ? width - 47 : 72);
-        fprintf(t->out, "%12s  %10s  %-18s  %s\n", number, text_size(size, process->image->header.heap_peak),
-                end, command);
-        free(number);
-        free(end);
-        free(command);
+        print_process_row(t, &model->processes[i]);
+        listed++;
     }
+    if (more)
+        fprintf(t->out, "%12s  and %zu more: --format json has them all\n", "...", more);
+    if (sum_up)
+        fprintf(t->out, "%12s  and %zu below %s: --format json has them all\n", "...", small,
+                text_size(size, SMALL_PROCESS));
     fputc('\n', t->out);
 }
 
 static void print_total(const struct table *t, const char *label, const char *value, const char *meaning) {
     fprintf(t->out, "  %-12s %12s  %s\n", label, value, meaning);
+}
+
+// What recording took: losses and bounds of error are among the notes.
+static void print_own_cost(const struct table *t, const struct model_process *process) {
+    const struct record_header *h = &process->image->header;
+    char value[TEXT_SIZE_MAX], tables[TEXT_SIZE_MAX], share[64] = " of all threads together";
+    double seconds;
+    if (!model_hook_seconds(process, &seconds))
+        return;
+    if (!(h->flags & RECORD_FLAG_THREADS))
+        snprintf(share, sizeof share, ", %.1f %% of the run", 100 * seconds / process->duration);
+    char *meaning = memory_print("of recording%s, estimated; its tables took %s", share,
+                                 text_size(tables, model_signed(h->table_bytes)));
+    print_total(t, "Own cost", text_seconds(value, seconds), meaning);
+    free(meaning);
 }
 
 static void print_totals(const struct table *t, const struct model_process *process) {
@@ -74,13 +112,13 @@ static void print_totals(const struct table *t, const struct model_process *proc
     if (h->mapped_peak > 0)
         print_total(t, "Mapped", text_size(value, h->mapped_peak), "at most, by mmap, beside the above");
     if (h->rss_peak_bytes)
-        print_total(t, "RSS",
-                    text_size(value, h->rss_peak_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->rss_peak_bytes),
+        print_total(t, "RSS", text_size(value, model_signed(h->rss_peak_bytes)),
                     "at most, as the kernel counts");
     meaning = memory_print("in %s contexts; %s frees", text_count(contexts, process->context_count),
                            text_count(frees, h->frees));
     print_total(t, "Allocations", text_count(value, h->allocations), meaning);
     free(meaning);
+    print_own_cost(t, process);
 }
 
 static void print_notes(const struct table *t, const struct model_process *process) {
@@ -166,7 +204,7 @@ static size_t fit_page(const struct listing *listing, uint32_t *functions, size_
     return kept;
 }
 
-static void print_scopes(const struct table *t, const struct listing *listing) {
+static void print_scopes(const struct table *t, struct listing *listing) {
     size_t count;
     uint32_t *scopes =
         select_scopes(listing->process, listing->metrics, t->input->options.select.sort, &count);
@@ -221,7 +259,9 @@ static void print_functions(const struct table *t, const struct model_process *p
     if (!count)
         fputs(asked ? "No function that allocated or freed memory matches.\n\n" : "Nothing was recorded.\n\n",
               t->out);
-    else if (count > shown)
+    else
+        listing_explain(&listing, t->out);
+    if (count > shown)
         fprintf(t->out, "%zu more function%s: --top %zu, --function GLOB or --file GLOB shows them.\n\n",
                 count - shown, count - shown == 1 ? "" : "s", count);
     listing_free(&listing);

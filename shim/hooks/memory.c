@@ -87,7 +87,7 @@ void *realloc(void *block, size_t size) {
         return moved;
     }
     struct live_block old;
-    bool known = track_detach(block, &old);
+    bool known = track_detach(thread, block, &old);
     void *moved = real.realloc(block, size);
     if (moved || size == 0) { // glibc's realloc(block, 0) frees
         if (known)
@@ -95,7 +95,7 @@ void *realloc(void *block, size_t size) {
         else
             track_alloc(thread, moved, size, HERE);
     } else if (known) {
-        track_restore(block, &old);
+        track_restore(thread, block, &old);
     }
     guard_leave(thread);
     return moved;

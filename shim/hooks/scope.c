@@ -10,6 +10,7 @@
 #include "shim/scope.h"
 #include "shim/clock.h"
 #include "shim/guard.h"
+#include "shim/journal.h"
 #include "shim/place.h"
 #include "shim/recording.h"
 #include "shim/stack.h"
@@ -121,6 +122,7 @@ void peakline_shim_mark(const char *name) {
         return;
     struct record_header *header = shim.header;
     struct place_text text = {name, strnlen(name, SCOPE_TEXT_MOST)};
+    journal_flush(thread);
     bool locked = lock_take(&shim.lock);
     if (header->marks < RECORD_MARKS_MAX) {
         shim.marks[header->marks] = (struct record_mark){

@@ -211,3 +211,10 @@ uint32_t *python_slot(const struct python_frame *frame) {
     table->used++;
     return &slot->word;
 }
+
+void python_slots_forget(bool (*gone)(uint32_t word)) {
+    struct python_slots *table = code_state ? code_state->slots : NULL;
+    for (uint32_t i = 0; table && i <= table->mask; i++)
+        if (table->slots[i].code && gone(table->slots[i].word))
+            table->slots[i].word = 0;
+}

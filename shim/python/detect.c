@@ -11,6 +11,7 @@
 #include "shim/python/elf.h"
 #include "shim/python/objects.h"
 #include "shim/python/python.h"
+#include "shim/shim.h"
 
 #include <dlfcn.h>
 
@@ -91,6 +92,7 @@ static void detect_name_version(uint64_t hex) {
 void detect_refuse(const char *reason) {
     detect_say("CPython ", detect_version, reason);
     __atomic_store_n(&python_phase, PYTHON_REFUSED, __ATOMIC_RELEASE);
+    __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED); // process_poll has something to write down
 }
 
 // "3.8.18 (default, ...": interpreters before 3.11 have no Py_Version.

@@ -70,7 +70,7 @@ static inline void objects_free(const struct objects_wrapped *wrapped, void *blo
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
         struct live_block old;
-        if (track_object_detach(block, &old))
+        if (track_object_detach(thread, block, &old))
             track_object_freed(thread, block, &old, frame);
         if (!wrapped->nested)
             guard_leave(thread);
@@ -87,7 +87,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
     objects_note_call();
     struct live_block old;
     struct thread *thread = guard_enter();
-    bool known = thread && track_object_detach(block, &old);
+    bool known = thread && track_object_detach(thread, block, &old);
     if (thread && !wrapped->nested)
         guard_leave(thread);
     void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
@@ -100,7 +100,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
             track_object_freed(thread, block, &old, frame);
         track_object_alloc(thread, moved, size, frame);
     } else if (known) {
-        track_restore(block, &old);
+        track_restore(thread, block, &old);
     }
     guard_leave(thread);
     return moved;

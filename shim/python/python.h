@@ -110,6 +110,9 @@ bool python_locate_code(const void *code, struct python_location *location, char
 // until the next call, under the caller's lock. NULL: no memory.
 uint32_t *python_slot(const struct python_frame *frame);
 
+// Makes the words that `gone` says so of 0 again.
+void python_slots_forget(bool (*gone)(uint32_t word));
+
 // Objects of Python's own allocator are to be tracked (objects.c), as soon as that can be arranged safely.
 void python_objects_start(void);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // clang-format off
-// needs: reporter/reader.c reporter/reader_check.c reporter/reader_recording.c reporter/memory.c reporter/model.c reporter/ending.c reporter/metrics.c reporter/accounts.c reporter/select.c reporter/source.c reporter/source_extent.c reporter/text.c reporter/message.c reporter/symbolize.c reporter/debuginfo.c reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c reporter/render/table.c reporter/render/listing.c tests/unit/recording_builder.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c reporter/memory.c reporter/model.c reporter/ending.c reporter/metrics.c reporter/accounts.c reporter/select.c reporter/source.c reporter/source_extent.c reporter/text.c reporter/message.c reporter/symbolize.c reporter/debuginfo.c reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c reporter/render/table.c reporter/render/listing.c tests/unit/recording_builder.c
 // clang-format on
 //
 // Damaged recordings, through everything that reads them: reader, model, metrics, JSON and table.
@@ -23,7 +23,7 @@ static unsigned char *seed;
 static size_t seed_size;
 static char directory[64];
 
-// Python and native contexts, recursion, folded nodes, several modules.
+// Python and native contexts, recursion, folded nodes, forgotten lines, several modules.
 static void make_seed(void) {
     struct builder *b = builder_new(7, 0);
     static const char *const argv[] = {"python3", "eval.py", NULL};
@@ -52,6 +52,17 @@ static void make_seed(void) {
         if (leaf && b->nodes[nodes[i]].frame)
             builder_fold(b, nodes[i]);
     }
+    for (unsigned i = 0; i < 3; i++) { // one in a function with others, two that are all of theirs
+        uint32_t function = i == 0   ? functions[0]
+                            : i == 1 ? builder_python(b, "b.py", "gone", 9)
+                                     : builder_native(b, module, 0x2000);
+        uint32_t frame = i < 2 ? builder_line(b, function, 90 + i) : builder_site(b, function, 0x2010);
+        uint32_t node = builder_node(b, nodes[3], frame);
+        builder_allocate(b, node, 55);
+        builder_fold(b, node);
+        builder_forget(b, frame);
+    }
+    b->frames[frames[1]].flags |= RECORD_FRAME_AGAIN;
     builder_allocate(b, nodes[5], 77);
     builder_reaped(b, 7, 9, 5);
     b->header.ticks = 3;

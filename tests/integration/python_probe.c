@@ -274,7 +274,7 @@ void track_object_alloc(struct thread *thread, void *block, size_t size, const v
         probe_allocated(thread, block, thread->last_block == (uintptr_t)block ? 0 : size);
 }
 
-bool track_object_detach(void *block, struct live_block *old) {
+bool track_object_detach(struct thread *thread, void *block, struct live_block *old) {
     old->size = 1;
     bool locked = lock_take(&probe_lock);
     uintptr_t *slot = probe_find(block);
@@ -302,7 +302,7 @@ void track_object_freed(struct thread *thread, void *block, const struct live_bl
         probe_allocated(thread, NULL, 0);
 }
 
-void track_restore(void *block, const struct live_block *old) {
+void track_restore(struct thread *thread, void *block, const struct live_block *old) {
     (void)old;
     *probe_find(block) = (uintptr_t)block;
 }

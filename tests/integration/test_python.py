@@ -241,6 +241,27 @@ def test_an_interpreter_that_is_too_old():
     assert b"Python 3." in done.stdout + done.stderr, done.stdout[:2000]
 
 
+def refusal(process, version, note):
+    """Its frames were not read, and the report says so."""
+    assert process["python_version"] == version, process["python_version"]
+    assert process["notes"].count(note + "; native stacks are shown instead.") == 1, process["notes"]
+
+
+@cases("", "kill")
+def test_structures_that_do_not_match(end):
+    """The self-test finds out when the version has long been written down."""
+    arguments = [end] if end else []
+    recording = record(program("python_fake"), "0x030b02f0", "garbage", *arguments, status=128 + signal.SIGKILL if end else 0)
+    refusal(recording.process, "3.11.2", "CPython 3.11.2 failed the self-test of its frames")
+    assert b"failed the self-test" in peakline("report", recording.path).stdout
+
+
+def test_python_that_is_not_cpython():
+    process = record(program("python_foreign")).process
+    refusal(process, None, "PyPy's frames are not read")
+    expect(process.line("held")["self"], allocations=1, live_at_exit_bytes=1000003)
+
+
 @python_cases()
 def test_threads(version):
     interpreter = python(version)
@@ -267,3 +288,62 @@ def test_modes_of_the_interpreter(setting):
     expect(process.line("del")["self"], freed_bytes=(large, large + 4096))
     expect(process.line("loop")["total"], peak_bytes=(200008, 200008 + 8192))
     expect(process.line("highest")["self"], peak_bytes=(9000012, 9000012 + 4096))
+
+
+def contexts_of(raw, source):
+    """(function, line), innermost first, of each context whose frames are all in this source: what it did itself."""
+    by_id = {context["id"]: context for context in raw["contexts"]}
+    found = {}
+    for context in raw["contexts"]:
+        path, at = [], context
+        while at and at["file"] and os.path.basename(at["file"]) == source:
+            path.append((at["function"], at["line"]))
+            at = by_id.get(at["parent"])
+        if path and not at:
+            found[tuple(path)] = context["self"]
+    return found
+
+
+@limit(120)
+@cases("0", "40000")
+def test_imports_do_not_crowd_out_an_evaluation(lines_after):
+    """80,000 lines of 4,000 functions that allocate little, some of it for good; then an evaluation; then more such lines."""
+    interpreter, source = sys.executable, "py_imports.py"
+    recording = record(interpreter, program(source), "80000", lines_after)
+    (name,) = os.listdir(recording.path)
+    status = os.stat(os.path.join(recording.path, name))
+    assert max(status.st_size, status.st_blocks * 512) <= 4 << 20, status
+    process = recording.process
+    assert process.totals["lost_events"] == 0, process.totals
+    assert process.totals["forgotten_lines"] > 60000, process.totals
+    assert any("shown only as part of their functions" in note for note in process["notes"]), process["notes"]
+
+    def size(of):
+        return of + 1 + objects(interpreter)
+
+    whole, part, result, buffer = size(5000002), size(700000), size(70000), size(300006)
+    peak = whole + 2 * part + 6 * result
+    expect(process.function("evaluate")["total"], allocations=(62, 66), peak_bytes=(peak, peak + SMALL))
+    expect(process.function("load")["total"], allocations=30, allocated_bytes=whole + 7 * part + 7 * result, peak_exact=True,
+           peak_bytes=peak)
+    expect(process.function("predict")["self"], peak_exact=True, freed_bytes=(7 * buffer, 7 * buffer + SMALL))
+    expect(process.line("whole")["total"], allocations=2, allocated_bytes=whole, peak_bytes=whole, peak_exact=True)
+    expect(process.line("part")["total"], allocations=14, allocated_bytes=7 * part, peak_bytes=2 * part, peak_exact=True,
+           freed_bytes=6 * part)
+    expect(process.line("predict")["total"], peak_bytes=(7 * result, 7 * result + 64), peak_exact=True)
+    expect(process.line("buffer")["self"], allocations=14, allocated_bytes=7 * buffer, peak_bytes=buffer, peak_exact=True)
+    expect(process.line("del")["self"], freed_bytes=7 * buffer, frees=14)
+    expect(process.line("evaluate")["total"], peak_bytes=(peak, peak + SMALL))
+    if lines_after == "0":
+        assert process.function("evaluate")["total"]["peak_exact"]
+        expect(process.line("small")["self"], allocations=2, allocated_bytes=size(76), peak_bytes=size(76), peak_exact=True)
+
+    mark = marks(source)
+    contexts = contexts_of(recording.read("--contexts")["processes"][0], source)
+    called = (("<module>", mark["evaluate"]),)
+    for line, allocated, peak in (("whole", whole, whole), ("part", 7 * part, 2 * part)):
+        path = (("load", mark["load"]), ("evaluate", mark[line])) + called
+        expect(contexts[path], allocated_bytes=allocated, peak_bytes=peak, peak_exact=True)
+    inner = (("evaluate", mark["result"]),) + called
+    expect(contexts[(("predict", mark["buffer"]),) + inner], allocated_bytes=7 * buffer, peak_bytes=buffer, peak_exact=True)
+    expect(contexts[(("load", mark["load"]), ("predict", mark["predict"])) + inner], allocated_bytes=7 * result, peak_bytes=7 * result)

@@ -81,7 +81,7 @@ def in_small_file_system(size, command):
     return done
 
 
-@cases("256k", "1m", "5m")
+@cases("256k", "1m")
 def test_file_system_fills_up(size):
     done = in_small_file_system(size, '"$PEAKLINE" run --quiet -o small/recording -- "$TARGET"')
     assert done.returncode == 0 and done.stderr == b"", (done.returncode, done.stderr)
@@ -89,7 +89,8 @@ def test_file_system_fills_up(size):
     process = recording.process
     crowd = 1 << 18
     expect(process.totals, allocations=crowd + 2, peak_bytes=crowd // 2 * 33 + crowd // 4 + 30000001)
-    assert process.totals["lost_events"] > 0, process.totals
+    # What does not matter is forgotten long before the larger one is full.
+    assert (process.totals["lost_events"] > 0) == (size == "256k"), process.totals
     assert process["end"] == "exited"
 
 

@@ -3,11 +3,13 @@
 //
 // An interpreter that is not what it says: exports what CPython exports, with structures of its own.
 //
-//   python_fake VERSION STATE      VERSION: PY_VERSION_HEX, like 0x030b02f0
+//   python_fake VERSION STATE [kill]      VERSION: PY_VERSION_HEX, like 0x030b02f0
 //
 // STATE is what its thread state looks like: `garbage` (words that are no addresses), `wild` (addresses of
-// nothing), `zero`, or `frames` (as in 3.11, but the code's type is another). It allocates, and exits with 0.
+// nothing), `zero`, or `frames` (as in 3.11, but the code's type is another). It allocates, and exits with 0,
+// or is killed.
 
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,7 @@ void *PyInterpreterState_Main(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
+    if (argc < 3)
         return 2;
     Py_Version = strtoul(argv[1], NULL, 0);
     memcpy(_PyRuntime, "xdebugpy", 8);
@@ -92,5 +94,8 @@ int main(int argc, char **argv) {
     }
     free(malloc(7000009));
     printf("%zu\n", total);
+    fflush(stdout);
+    if (argc > 3)
+        raise(SIGKILL);
     return 0;
 }

@@ -69,6 +69,7 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->nodes, &b->node_count, sizeof *b->nodes); // the root
     append(&b->reaped, &b->reaped_count, sizeof *b->reaped);
     append(&b->folded, &b->folded_count, sizeof *b->folded);
+    append(&b->journals, &b->journal_count, sizeof *b->journals);
     return b;
 }
 
@@ -80,6 +81,7 @@ void builder_free(struct builder *b) {
     free(b->nodes);
     free(b->reaped);
     free(b->folded);
+    free(b->journals);
     free(b->events);
     free(b);
 }
@@ -231,7 +233,19 @@ static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t f
         (struct builder_event){.node = number, .free_node = free_node, .change = change};
 }
 
+static void note(struct builder *b, uint32_t node, int64_t size, uint32_t freeing, uint32_t flags) {
+    if (b->journal_count == 1 || b->journals[b->journal_count - 1].count == RECORD_JOURNAL_EVENTS)
+        append(&b->journals, &b->journal_count, sizeof *b->journals);
+    struct record_journal *journal = &b->journals[b->journal_count - 1];
+    journal->events[journal->count++] =
+        (struct record_event){.size = (uint64_t)size, .node = node, .freeing = freeing, .slack_flags = flags};
+}
+
 void builder_allocate(struct builder *b, uint32_t number, int64_t size) {
+    if (b->noting) {
+        note(b, number, size, 0, 0);
+        return;
+    }
     apply(b, number, size, 0);
     struct record_node *node = &b->nodes[number];
     node->allocated_bytes += (uint64_t)size;
@@ -243,6 +257,10 @@ void builder_allocate(struct builder *b, uint32_t number, int64_t size) {
 }
 
 void builder_release(struct builder *b, uint32_t number, int64_t size, uint32_t free_node) {
+    if (b->noting) {
+        note(b, number, size, free_node, RECORD_EVENT_FREE);
+        return;
+    }
     apply(b, number, -size, free_node);
     if (free_node) {
         b->nodes[free_node].freed_bytes += (uint64_t)size;
@@ -258,7 +276,7 @@ static int64_t at_peak(const struct builder *b, const struct record_node *node) 
     return node->saved_seq == b->header.peak_seq ? node->saved : node->live;
 }
 
-static void add_node(const struct builder *b, struct record_sums *sums, const struct record_node *node) {
+static void add_node(const struct builder *b, struct record_folded *sums, const struct record_node *node) {
     sums->allocated_bytes += node->allocated_bytes;
     sums->allocations += node->allocations;
     sums->temporary += node->temporary;
@@ -275,25 +293,31 @@ static uint32_t folded_child(const struct builder *b, uint32_t parent) {
     return 0;
 }
 
-// What a line or a function no longer sees: the node, and, where it was outermost, all that was folded below
-// it.
-static void keep_sums(struct builder *b, uint32_t *place, struct record_account *account, uint32_t number,
-                      uint32_t child, bool outermost) {
+// The record behind *place, made when there is none.
+static struct record_folded *folded_at(struct builder *b, uint32_t *place) {
+    if (b->header.folded_peak_seq != b->header.peak_seq)
+        for (size_t i = 1; i < b->folded_count; i++)
+            b->folded[i].at_peak = 0;
+    b->header.folded_peak_seq = b->header.peak_seq;
     if (!*place)
         *place = append(&b->folded, &b->folded_count, sizeof *b->folded);
-    struct record_folded *folded = &b->folded[*place];
-    if (folded->at_peak_seq != b->header.peak_seq)
-        folded->self.at_peak = folded->total.at_peak = 0;
-    folded->at_peak_seq = b->header.peak_seq;
-    add_node(b, &folded->self, &b->nodes[number]);
-    account->self_live -= b->nodes[number].live;
+    return &b->folded[*place];
+}
+
+// What a line or a function no longer sees: the node, and, where it was outermost, all that was folded below
+// it.
+static void keep_sums(struct builder *b, uint32_t *self, uint32_t *total, struct record_account *account,
+                      uint32_t number, uint32_t child, bool outermost) {
+    struct record_folded *folded = folded_at(b, self);
+    add_node(b, folded, &b->nodes[number]);
     folded->unseen_bytes += b->nodes[number].live;
-    folded->nodes++;
+    account->self_live -= b->nodes[number].live;
     for (uint32_t i = number; outermost && i; i = i == number ? child : 0) {
         const struct record_node *node = &b->nodes[i];
-        add_node(b, &folded->total, node);
+        folded = folded_at(b, total);
+        add_node(b, folded, node);
         account->total_live -= node->live;
-        folded->unseen_bytes += i == number ? 0 : node->live;
+        folded->unseen_bytes += node->live;
         if (node->heap_high > folded->heap_high)
             folded->heap_high = node->heap_high;
     }
@@ -322,8 +346,9 @@ uint32_t builder_fold(struct builder *b, uint32_t number) {
     struct record_function *function = &b->functions[frame->function];
     move_to(b, 1);
     uint32_t child = folded_child(b, number), sibling = folded_child(b, node->parent);
-    keep_sums(b, &frame->folded, &frame->account, number, child, node->flags & RECORD_NODE_OUTERMOST_FRAME);
-    keep_sums(b, &function->folded, &function->account, number, child,
+    keep_sums(b, &frame->folded_self, &frame->folded_total, &frame->account, number, child,
+              node->flags & RECORD_NODE_OUTERMOST_FRAME);
+    keep_sums(b, &function->folded_self, &function->folded_total, &function->account, number, child,
               node->flags & RECORD_NODE_OUTERMOST_FUNCTION);
     b->header.folded_nodes++;
     if (!sibling) {
@@ -336,6 +361,22 @@ uint32_t builder_fold(struct builder *b, uint32_t number) {
     if (sibling != number)
         merge_into(b, sibling, number);
     return sibling;
+}
+
+void builder_forget(struct builder *b, uint32_t number) {
+    struct record_frame *frame = &b->frames[number];
+    int64_t peak = frame->account.total_peak;
+    b->header.forgotten_lines++;
+    if (frame->folded_self)
+        b->header.forgotten_bytes += b->folded[frame->folded_self].allocated_bytes;
+    if (frame->folded_total)
+        peak += b->folded[frame->folded_total].unseen_bytes;
+    if (peak > b->header.forgotten_peak)
+        b->header.forgotten_peak = peak;
+    b->functions[frame->function].forgotten++;
+    // Nobody may look at what a free frame holds.
+    memset(frame, 0x5a, sizeof *frame);
+    frame->flags = RECORD_FRAME_FREE;
 }
 
 // ---- files ----
@@ -355,6 +396,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
         {b->nodes, b->node_count, sizeof *b->nodes, RECORD_NODES},
         {b->reaped, b->reaped_count, sizeof *b->reaped, RECORD_REAPED},
         {b->folded, b->folded_count, sizeof *b->folded, RECORD_FOLDED},
+        {b->journals, b->journal_count, sizeof *b->journals, RECORD_JOURNALS},
     };
     struct record_header header = b->header;
     struct record_extent extents[RECORD_EXTENTS_MAX] = {0};

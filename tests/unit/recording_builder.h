@@ -31,10 +31,13 @@ struct builder {
     struct record_node *nodes;
     struct record_reaped *reaped;
     struct record_folded *folded;
+    struct record_journal *journals;
     struct record_tick ticks[RECORD_TICKS_MAX];
     struct record_mark marks[RECORD_MARKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
+    size_t journal_count;
+    bool noting; // events go to a journal, as of a process that was killed before it applied them
     struct builder_event *events;
     size_t event_count;
     bool split_extents; // an extent per grain, the tables' interleaved
@@ -65,6 +68,9 @@ void builder_release(struct builder *builder, uint32_t node, int64_t size, uint3
 // Folds a node whose children are all folded, as record_format.h describes it. Returns the node that stands
 // for it from now on, and that has the blocks it had.
 uint32_t builder_fold(struct builder *builder, uint32_t node);
+
+// Forgets a frame whose nodes are all folded.
+void builder_forget(struct builder *builder, uint32_t frame);
 
 // The file's bytes; the caller frees them.
 unsigned char *builder_image(const struct builder *builder, size_t *size);

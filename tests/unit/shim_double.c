@@ -3,6 +3,8 @@
 // See shim_double.h.
 
 #include "tests/unit/shim_double.h"
+#include "shim/budget.h"
+#include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
 
@@ -10,10 +12,12 @@
 #include <string.h>
 
 struct shim shim;
+__thread struct thread thread_self;
 struct real real;
 size_t shim_double_usable;
 
 static struct record_header shim_double_header;
+static struct record_tick shim_double_ticks[RECORD_TICKS_MAX];
 static size_t shim_double_records;
 static const size_t shim_double_sizes[RECORD_TABLES] = {
     1,
@@ -23,6 +27,7 @@ static const size_t shim_double_sizes[RECORD_TABLES] = {
     sizeof(struct record_node),
     sizeof(struct record_reaped),
     sizeof(struct record_folded),
+    sizeof(struct record_journal),
 };
 
 static size_t shim_double_usable_size(void *block) {
@@ -30,16 +35,23 @@ static size_t shim_double_usable_size(void *block) {
     return shim_double_usable;
 }
 
+size_t real_usable_size_checked(void *block) {
+    return real.malloc_usable_size(block);
+}
+
 void shim_double_reset(size_t records) {
     for (int i = 0; i < RECORD_TABLES; i++)
         free(shim.tables[i].base);
     memset(&shim, 0, sizeof shim);
+    memset(&thread_self, 0, sizeof thread_self);
     memset(&shim_double_header, 0, sizeof shim_double_header);
     shim.header = &shim_double_header;
+    shim.ticks = shim_double_ticks;
     shim_double_records = records;
     for (int i = 0; i < RECORD_TABLES; i++) {
-        shim.tables[i].reserved = records * sizeof(struct record_node);
-        shim.tables[i].base = calloc(records, sizeof(struct record_node));
+        size_t size = i == RECORD_JOURNALS ? sizeof(struct record_journal) : sizeof(struct record_node);
+        shim.tables[i].reserved = records * size;
+        shim.tables[i].base = calloc(records, size);
         shim.header->tables[i].count = i == RECORD_STRINGS ? 8 : 1;
     }
     real.malloc_usable_size = shim_double_usable_size;
@@ -54,6 +66,22 @@ uint32_t recording_append(enum record_table table, const void *entry) {
     memcpy(shim.tables[table].base + *count * shim_double_sizes[table], entry, shim_double_sizes[table]);
     return (uint32_t)(*count)++;
 }
+
+uint32_t budget_spare(enum record_table table) {
+    uint64_t count = shim.header->tables[table].count;
+    uint64_t most = shim.tables[table].budget ? shim.tables[table].budget : shim_double_records;
+    return count < most ? (uint32_t)(most - count) : 0;
+}
+
+bool budget_raise(enum record_table table) {
+    size_t *budget = &shim.tables[table].budget;
+    if (!*budget || *budget == shim_double_records)
+        return false;
+    *budget = *budget * 3 / 2 < shim_double_records ? *budget * 3 / 2 : shim_double_records;
+    return true;
+}
+
+void place_forgotten(void) {}
 
 bool recording_reserve(enum record_table table, uint32_t records) {
     return shim.header->tables[table].count + records <= shim_double_records;

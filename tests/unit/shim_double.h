@@ -8,7 +8,8 @@
 
 #include "shim/shim.h"
 
-// Everything as at the first instant of a process; tables hold `records` entries each.
+// Everything as at the first instant of a process; tables hold `records` entries each. A table's budget is in
+// records here.
 void shim_double_reset(size_t records);
 
 // What malloc_usable_size answers from now on.

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/fold.c shim/tree.c shim/owner.c shim/peak.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/fold.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
+// needs: shim/journal.c shim/timeline.c
+// needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
 //
 // Forgetting contexts against brute force: random programs in a tree that is far too small for them. What
 // every line and function allocated and freed must be exact however often its contexts are folded, and so
-// must the process's totals; what they hold may be missing no more than the recording admits.
+// must the process's totals; what they hold may be missing no more than the recording admits. Then the same
+// with too few frames: functions and totals stay exact, and so do lines that were never forgotten; of the
+// others no more is missing than the recording admits.
 
 #include "shim/fold.h"
+#include "shim/frame.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/recording.h"
@@ -20,13 +25,15 @@
 #include <cmocka.h>
 
 #define FUNCTIONS 8
-#define LINES 3
-#define FRAMES (FUNCTIONS * LINES + 1)
-#define RECORDS 150
+#define LINES_MOST 12
+#define PLACES (FUNCTIONS * LINES_MOST + 1)
+#define RECORDS 300
+#define NODES 150
 #define DEPTH 6
 #define BLOCKS 400
 #define EVENTS 4000
 #define SEEDS 60
+#define SEEDS_FORGETTING 250
 
 struct block {
     uint32_t owner, depth;
@@ -37,22 +44,33 @@ struct block {
 // What each line and function must have.
 struct judge {
     uint64_t allocated, allocations, freed, frees, temporary;
-    int64_t live;
+    int64_t live, peak;
 };
 
-static struct judge frame_self[FRAMES], frame_total[FRAMES], function_self[FRAMES], function_total[FRAMES];
+// Lines are numbered from 1 by the test; their frames may come and go.
+static struct judge line_self[PLACES], line_total[PLACES], function_self[PLACES], function_total[PLACES];
 static struct block blocks[BLOCKS];
+static uint32_t lines; // per function
+static uint32_t blocks_used;
 
-static uint32_t function_of(uint32_t frame) {
-    return 1 + (frame - 1) / LINES;
+static uint32_t function_of(uint32_t line) {
+    return 1 + (line - 1) / lines;
+}
+
+static uint32_t frame_of(uint32_t line) {
+    const struct frame_key key = {.function = function_of(line), .line = line};
+    uint32_t frame = frame_number(&key);
+    assert_int_not_equal(frame, 0);
+    assert_int_equal(shim_frame(frame)->line, line);
+    return frame;
 }
 
 static uint32_t node_of(const uint32_t *stack, uint32_t depth) {
     tree_prepare(depth + 1);
     uint32_t node = TREE_ROOT;
     for (uint32_t i = 0; i + 1 < depth; i++)
-        node = tree_path(node, stack[i]);
-    return tree_leaf(node, stack[depth - 1]);
+        node = tree_path(node, frame_of(stack[i]));
+    return tree_leaf(node, frame_of(stack[depth - 1]));
 }
 
 static void apply(struct judge *judge, int64_t size, int what) {
@@ -60,6 +78,7 @@ static void apply(struct judge *judge, int64_t size, int what) {
         judge->allocated += (uint64_t)size;
         judge->allocations++;
         judge->live += size;
+        judge->peak = judge->live > judge->peak ? judge->live : judge->peak;
     } else if (what == 1) {
         judge->live -= size;
     } else {
@@ -69,27 +88,27 @@ static void apply(struct judge *judge, int64_t size, int what) {
 }
 
 static void judge_stack(const uint32_t *stack, uint32_t depth, int64_t size, int what) {
-    bool frames[FRAMES] = {false}, functions[FRAMES] = {false};
-    apply(&frame_self[stack[depth - 1]], size, what);
+    bool seen[PLACES] = {false}, functions[PLACES] = {false};
+    apply(&line_self[stack[depth - 1]], size, what);
     apply(&function_self[function_of(stack[depth - 1])], size, what);
     for (uint32_t i = 0; i < depth; i++) {
-        if (!frames[stack[i]])
-            apply(&frame_total[stack[i]], size, what);
+        if (!seen[stack[i]])
+            apply(&line_total[stack[i]], size, what);
         if (!functions[function_of(stack[i])])
             apply(&function_total[function_of(stack[i])], size, what);
-        frames[stack[i]] = functions[function_of(stack[i])] = true;
+        seen[stack[i]] = functions[function_of(stack[i])] = true;
     }
 }
 
 static uint32_t random_stack(uint32_t *stack) {
     uint32_t depth = 1 + (uint32_t)rand() % DEPTH;
     for (uint32_t i = 0; i < depth; i++)
-        stack[i] = 1 + (uint32_t)rand() % (FRAMES - 1);
+        stack[i] = 1 + (uint32_t)rand() % (FUNCTIONS * lines);
     return depth;
 }
 
 static void event(const struct peak_books *books) {
-    struct block *block = &blocks[rand() % BLOCKS];
+    struct block *block = &blocks[(uint32_t)rand() % blocks_used];
     uint32_t stack[DEPTH], depth = random_stack(stack), node = node_of(stack, depth);
     if (block->size) {
         peak_event(books, owner_drop(block->owner), -block->size, 0);
@@ -114,7 +133,7 @@ static void event(const struct peak_books *books) {
 static bool on_path(uint32_t node, uint32_t frame, uint32_t function) {
     for (; node != TREE_ROOT; node = shim_node(node)->parent) {
         uint32_t at = shim_node(node)->frame;
-        if (at && (at == frame || function_of(at) == function))
+        if (at && (at == frame || shim_frame(at)->function == function))
             return true;
     }
     return false;
@@ -128,19 +147,46 @@ static void add_node(struct judge *judge, const struct record_node *node) {
     judge->live += node->live;
 }
 
-static int64_t add_folded(struct judge *self, struct judge *total, uint32_t folded) {
+static int64_t add_folded(struct judge *judge, uint32_t folded) {
     if (!folded)
         return 0;
     const struct record_folded *entry = (struct record_folded *)shim.tables[RECORD_FOLDED].base + folded;
-    struct judge *judges[] = {self, total};
-    const struct record_sums *sums[] = {&entry->self, &entry->total};
-    for (int i = 0; i < 2; i++) {
-        judges[i]->allocated += sums[i]->allocated_bytes;
-        judges[i]->allocations += sums[i]->allocations;
-        judges[i]->freed += sums[i]->freed_bytes;
-        judges[i]->frees += sums[i]->frees;
-    }
+    judge->allocated += entry->allocated_bytes;
+    judge->allocations += entry->allocations;
+    judge->freed += entry->freed_bytes;
+    judge->frees += entry->frees;
     return entry->unseen_bytes;
+}
+
+// What is there of a line (function 0) or a function (frame 0).
+struct found {
+    struct judge self, total;
+    int64_t self_unseen, total_unseen;
+};
+
+static struct found find(uint32_t frame, uint32_t function) {
+    struct found found = {0};
+    for (uint32_t n = 2; n < shim.header->tables[RECORD_NODES].count; n++) {
+        const struct record_node *node = shim_node(n);
+        if (node->flags & RECORD_NODE_FREE)
+            continue;
+        if (node->frame && (node->frame == frame || shim_frame(node->frame)->function == function))
+            add_node(&found.self, node);
+        if (on_path(n, frame, function))
+            add_node(&found.total, node);
+    }
+    const uint32_t *self = frame ? &shim_frame(frame)->folded_self : &shim_function(function)->folded_self;
+    const uint32_t *total = frame ? &shim_frame(frame)->folded_total : &shim_function(function)->folded_total;
+    found.self_unseen = add_folded(&found.self, *self);
+    found.total_unseen = add_folded(&found.total, *total);
+    const struct record_account *account =
+        frame ? &shim_frame(frame)->account : &shim_function(function)->account;
+    found.self.peak = account->self_peak;
+    found.total.peak = account->total_peak;
+    assert_int_equal(account->self_live, found.self.live);
+    assert_true(account->total_live <= found.total.live);
+    assert_true(account->total_live >= found.total.live - found.total_unseen);
+    return found;
 }
 
 static void compare(const struct judge *got, const struct judge *wanted, int64_t unseen) {
@@ -150,91 +196,200 @@ static void compare(const struct judge *got, const struct judge *wanted, int64_t
     assert_int_equal(got->frees, wanted->frees);
     assert_true(got->live <= wanted->live);
     assert_true(got->live >= wanted->live - unseen);
+    assert_true(got->peak <= wanted->peak);
+    assert_true(got->peak >= wanted->peak - unseen);
 }
 
-static void check_one(uint32_t frame, uint32_t function, const struct record_account *account,
-                      uint32_t folded, const struct judge *self_wanted, const struct judge *total_wanted) {
-    struct judge self = {0}, total = {0};
-    for (uint32_t n = 2; n < shim.header->tables[RECORD_NODES].count; n++) {
-        const struct record_node *node = shim_node(n);
-        if (node->flags & RECORD_NODE_FREE)
+// Of a line that was forgotten: what is there is true, what is missing is bounded.
+static void compare_again(const struct judge *got, const struct judge *wanted, int64_t unseen) {
+    assert_true(got->allocated <= wanted->allocated);
+    assert_true(got->freed <= wanted->freed);
+    assert_true(got->peak <= wanted->peak);
+    assert_true(got->peak + unseen + shim.header->forgotten_peak >= wanted->peak);
+}
+
+static uint32_t check_lines(void) {
+    uint32_t again = 0;
+    uint64_t self = shim.header->forgotten_bytes;
+    for (uint32_t f = 1; f < shim.header->tables[RECORD_FRAMES].count; f++) {
+        const struct record_frame *frame = shim_frame(f);
+        if (frame->flags & RECORD_FRAME_FREE)
             continue;
-        if (node->frame && (node->frame == frame || function_of(node->frame) == function))
-            add_node(&self, node);
-        if (on_path(n, frame, function))
-            add_node(&total, node);
+        struct found found = find(f, 0);
+        self += found.self.allocated;
+        again += (frame->flags & RECORD_FRAME_AGAIN) != 0;
+        if (frame->flags & RECORD_FRAME_AGAIN) {
+            compare_again(&found.self, &line_self[frame->line], found.self_unseen);
+            compare_again(&found.total, &line_total[frame->line], found.total_unseen);
+        } else {
+            compare(&found.self, &line_self[frame->line], found.self_unseen);
+            compare(&found.total, &line_total[frame->line], found.total_unseen);
+        }
     }
-    int64_t unseen = add_folded(&self, &total, folded);
-    compare(&self, self_wanted, unseen);
-    // The tree keeps folded live bytes beneath those who stay, so only the folded ones' own totals may lack
-    // them.
-    compare(&total, total_wanted, unseen);
-    assert_true(account->total_live <= total_wanted->live);
-    assert_true(account->total_live >= total_wanted->live - unseen);
-    assert_true(account->self_live >= self_wanted->live - unseen);
+    uint64_t all = 0;
+    for (uint32_t i = 1; i < PLACES; i++)
+        all += line_self[i].allocated;
+    assert_int_equal(self, all); // each byte is a line's or that of the forgotten ones
+    return again;
+}
+
+static void check_functions(void) {
+    for (uint32_t f = 1; f <= FUNCTIONS; f++) {
+        struct found found = find(0, f);
+        compare(&found.self, &function_self[f], found.self_unseen);
+        compare(&found.total, &function_total[f], found.total_unseen);
+    }
+}
+
+static void check_totals(int64_t most) {
+    int64_t sum = 0, at_peak = 0;
+    for (uint32_t n = 1; n < shim.header->tables[RECORD_NODES].count; n++) {
+        if (shim_node(n)->flags & RECORD_NODE_FREE)
+            continue;
+        sum += shim_node(n)->live;
+        at_peak += peak_saved(shim.header, shim_node(n));
+        assert_false(shim_frame(shim_node(n)->frame)->flags & RECORD_FRAME_FREE);
+    }
+    assert_int_equal(sum, shim.header->heap_live);
+    assert_int_equal(at_peak, shim.header->heap_peak);
+    assert_int_equal(shim.header->heap_peak, most);
+    assert_int_equal(shim.header->lost[RECORD_LOST_TABLE_FULL], 0);
+}
+
+// Freed to the last block, nothing is left anywhere, and no owner is in use but those of the nodes.
+static void check_end(const struct peak_books *books) {
+    uint32_t blocks_known = 0, blocks_there = 0;
+    for (size_t b = 0; b < BLOCKS; b++) {
+        blocks_there += blocks[b].size != 0;
+        if (blocks[b].size)
+            peak_event(books, owner_drop(blocks[b].owner), -blocks[b].size, 0);
+    }
+    for (uint32_t n = 1; n < shim.header->tables[RECORD_NODES].count; n++)
+        if (!(shim_node(n)->flags & RECORD_NODE_FREE)) {
+            assert_int_equal(shim_node(n)->live, 0);
+            blocks_known += owner_blocks(n);
+        }
+    assert_int_equal(shim.header->heap_live, 0);
+    assert_int_equal(blocks_known, 0);
+    assert_true(blocks_there > 0);
+}
+
+struct tally {
+    uint64_t folds, forgotten;
+    uint32_t again; // lines that came back, at the end of each run
+};
+
+static void run(unsigned seed, size_t frames, struct tally *tally) {
+    srand(seed);
+    shim_double_reset(RECORDS);
+    shim.tables[RECORD_NODES].budget = NODES;
+    shim.tables[RECORD_FRAMES].budget = frames;
+    memset(blocks, 0, sizeof blocks);
+    memset(line_self, 0, sizeof line_self);
+    memset(line_total, 0, sizeof line_total);
+    memset(function_self, 0, sizeof function_self);
+    memset(function_total, 0, sizeof function_total);
+    assert_true(tree_open());
+    for (uint32_t f = 1; f <= FUNCTIONS; f++)
+        shim_function(f)->language = RECORD_PYTHON;
+    const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
+    int64_t most = 0;
+    for (int i = 0; i < EVENTS; i++) {
+        event(&books);
+        most = shim.header->heap_live > most ? shim.header->heap_live : most;
+    }
+    peak_flush(&books);
+    check_totals(most);
+    tally->again += check_lines();
+    check_functions();
+    tally->folds += shim.header->folded_nodes;
+    tally->forgotten += shim.header->forgotten_lines;
+    check_end(&books);
 }
 
 static void sums_stay_exact(void **state) {
     (void)state;
-    uint64_t folds = 0;
-    for (unsigned seed = 1; seed <= SEEDS; seed++) {
-        srand(seed);
-        shim_double_reset(RECORDS);
-        memset(blocks, 0, sizeof blocks);
-        memset(frame_self, 0, sizeof frame_self);
-        memset(frame_total, 0, sizeof frame_total);
-        memset(function_self, 0, sizeof function_self);
-        memset(function_total, 0, sizeof function_total);
-        assert_true(tree_open());
-        for (uint32_t f = 1; f < FRAMES; f++) {
-            struct record_frame frame = {.function = function_of(f)};
-            assert_int_equal(recording_append(RECORD_FRAMES, &frame), f);
-        }
-        const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
-        int64_t live = 0, most = 0;
-        for (int i = 0; i < EVENTS; i++) {
-            event(&books);
-            live = shim.header->heap_live;
-            most = live > most ? live : most;
-        }
-        peak_flush(&books);
-        int64_t sum = 0, at_peak = 0;
-        uint32_t blocks_known = 0, blocks_there = 0;
-        for (uint32_t n = 1; n < shim.header->tables[RECORD_NODES].count; n++) {
-            if (shim_node(n)->flags & RECORD_NODE_FREE)
-                continue;
-            sum += shim_node(n)->live;
-            at_peak += peak_saved(shim.header, shim_node(n));
-        }
-        assert_int_equal(sum, live);
-        assert_int_equal(at_peak, shim.header->heap_peak);
-        assert_int_equal(shim.header->heap_peak, most);
-        for (uint32_t f = 1; f < FRAMES; f++)
-            check_one(f, 0, &shim_frame(f)->account, shim_frame(f)->folded, &frame_self[f], &frame_total[f]);
-        for (uint32_t f = 1; f <= FUNCTIONS; f++)
-            check_one(0, f, &shim_function(f)->account, shim_function(f)->folded, &function_self[f],
-                      &function_total[f]);
-        assert_int_equal(shim.header->lost[RECORD_LOST_TABLE_FULL], 0);
-        folds += shim.header->folded_nodes;
-        // Freed to the last block, nothing is left anywhere, and no owner is in use but those of the nodes.
-        for (size_t b = 0; b < BLOCKS; b++) {
-            blocks_there += blocks[b].size != 0;
-            if (blocks[b].size)
-                peak_event(&books, owner_drop(blocks[b].owner), -blocks[b].size, 0);
-        }
-        for (uint32_t n = 1; n < shim.header->tables[RECORD_NODES].count; n++)
-            if (!(shim_node(n)->flags & RECORD_NODE_FREE)) {
-                assert_int_equal(shim_node(n)->live, 0);
-                blocks_known += owner_blocks(n);
-            }
-        assert_int_equal(shim.header->heap_live, 0);
-        assert_int_equal(blocks_known, 0);
-        assert_true(blocks_there > 0);
+    struct tally tally = {0};
+    lines = 3;
+    blocks_used = BLOCKS;
+    for (unsigned seed = 1; seed <= SEEDS; seed++)
+        run(seed, 0, &tally);
+    assert_true(tally.folds > SEEDS * 1000); // the tree really was too small
+    assert_int_equal(tally.forgotten, 0);
+}
+
+static void forgotten_lines_stay_in_their_functions(void **state) {
+    (void)state;
+    struct tally tally = {0};
+    lines = LINES_MOST;
+    blocks_used = 30;
+    for (unsigned seed = 1; seed <= SEEDS_FORGETTING; seed++)
+        run(seed, seed % 2 ? 40 : 60, &tally);
+    assert_true(tally.forgotten > SEEDS_FORGETTING * 100);
+    assert_true(tally.again > SEEDS_FORGETTING);
+}
+
+// A crowd of lines that come once, each in a function with others; among them a few that matter.
+static void lines_that_matter_stay(void **state) {
+    (void)state;
+    shim_double_reset(4096);
+    shim.tables[RECORD_NODES].budget = 200;
+    shim.tables[RECORD_FRAMES].budget = 100;
+    lines = 1000;
+    assert_true(tree_open());
+    const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
+    uint32_t matter[8] = {0};
+    for (uint32_t i = 1; i <= 8000; i++) {
+        uint32_t node = node_of((uint32_t[]){i}, 1), owner = owner_take(node);
+        bool large = i % 1000 == 500;
+        int64_t size = large ? 1000003 + i : 33;
+        peak_event(&books, node, size, 0);
+        shim_node(node)->allocated_bytes += (uint64_t)size;
+        shim_node(node)->allocations++;
+        if (large)
+            matter[i / 1000] = shim_node(node)->frame;
+        else
+            peak_event(&books, owner_drop(owner), -size, 0);
     }
-    assert_true(folds > SEEDS * 1000); // the tree really was too small
+    peak_flush(&books);
+    assert_true(shim.header->forgotten_lines > 7000);
+    assert_int_equal(shim.header->forgotten_peak, 33);
+    assert_int_equal(shim.header->forgotten_bytes, 33 * shim.header->forgotten_lines);
+    assert_int_equal(shim.tables[RECORD_FRAMES].budget, 100);
+    for (uint32_t i = 0; i < 8; i++) {
+        const struct record_frame *frame = shim_frame(matter[i]);
+        assert_int_equal(frame->line, 1000 * i + 500);
+        assert_int_equal(frame->flags, 0);
+        assert_int_equal(frame->account.total_peak, 1000503 + 1000 * i);
+        assert_int_equal(shim_function(frame->function)->account.self_live, 1000503 + 1000 * i);
+    }
+}
+
+// Where all of it matters, the tables grow.
+static void what_matters_gets_room(void **state) {
+    (void)state;
+    shim_double_reset(4096);
+    shim.tables[RECORD_NODES].budget = 100;
+    shim.tables[RECORD_FRAMES].budget = 100;
+    lines = 500;
+    assert_true(tree_open());
+    const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
+    for (uint32_t i = 1; i <= 2000; i++) {
+        uint32_t node = node_of((uint32_t[]){i}, 1);
+        owner_take(node);
+        peak_event(&books, node, 1 << 20, 0);
+    }
+    assert_int_equal(shim.header->forgotten_lines, 0);
+    assert_int_equal(shim.header->folded_nodes, 0);
+    assert_true(shim.tables[RECORD_FRAMES].budget > 2000 && shim.tables[RECORD_FRAMES].budget < 4000);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sums_stay_exact)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_stay_exact),
+        cmocka_unit_test(forgotten_lines_stay_in_their_functions),
+        cmocka_unit_test(lines_that_matter_stay),
+        cmocka_unit_test(what_matters_gets_room),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

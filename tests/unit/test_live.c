@@ -22,16 +22,16 @@ static int open_table(void **state) {
 static void round_trip(uintptr_t address, struct live_block block) {
     struct live_block out = {0}, stale;
     shim_double_usable = block.usable;
-    assert_false(live_has((void *)address));
-    assert_true(live_insert((void *)address, &block, &stale));
+    assert_false(live_has(&thread_self, (void *)address));
+    assert_true(live_insert(&thread_self, (void *)address, &block, &stale));
     assert_int_equal(stale.owner, 0);
-    assert_true(live_has((void *)address));
-    assert_true(live_detach((void *)address, &out));
+    assert_true(live_has(&thread_self, (void *)address));
+    assert_true(live_detach(&thread_self, (void *)address, &out));
     assert_int_equal(out.owner, block.owner);
     assert_int_equal(out.size, block.size);
     assert_int_equal(out.object, block.object);
-    assert_false(live_has((void *)address));
-    assert_false(live_detach((void *)address, &out));
+    assert_false(live_has(&thread_self, (void *)address));
+    assert_false(live_detach(&thread_self, (void *)address, &out));
 }
 
 static void blocks_of_every_kind_come_back(void **state) {
@@ -62,12 +62,12 @@ static void objects_and_blocks_are_told_apart(void **state) {
     struct live_block object = {.owner = 3, .object = true, .size = 40, .usable = 48};
     struct live_block block = {.owner = 3, .size = 40, .usable = 56};
     shim_double_usable = 56;
-    live_insert((void *)0x7f0000000040, &object, &out);
-    live_insert((void *)0x7f0000000080, &block, &out);
-    assert_true(live_detach_object((void *)0x7f0000000040, &out));
+    live_insert(&thread_self, (void *)0x7f0000000040, &object, &out);
+    live_insert(&thread_self, (void *)0x7f0000000080, &block, &out);
+    assert_true(live_detach_object(&thread_self, (void *)0x7f0000000040, &out));
     assert_int_equal(out.size, 40);
-    assert_false(live_detach_object((void *)0x7f0000000080, &out));
-    assert_true(live_detach((void *)0x7f0000000080, &out));
+    assert_false(live_detach_object(&thread_self, (void *)0x7f0000000080, &out));
+    assert_true(live_detach(&thread_self, (void *)0x7f0000000080, &out));
 }
 
 static void simple_detach_leaves_the_side_table_alone(void **state) {
@@ -75,11 +75,11 @@ static void simple_detach_leaves_the_side_table_alone(void **state) {
     struct live_block out, far = {.owner = 3, .size = 1, .usable = 100001},
                            near = {.owner = 3, .size = 1, .usable = 24};
     shim_double_usable = 24;
-    live_insert((void *)0x7f0000000100, &far, &out);
-    live_insert((void *)0x7f0000000200, &near, &out);
+    live_insert(&thread_self, (void *)0x7f0000000100, &far, &out);
+    live_insert(&thread_self, (void *)0x7f0000000200, &near, &out);
     assert_false(live_detach_simple((void *)0x7f0000000100, &out));
     assert_true(live_detach_simple((void *)0x7f0000000200, &out));
-    assert_true(live_detach((void *)0x7f0000000100, &out));
+    assert_true(live_detach(&thread_self, (void *)0x7f0000000100, &out));
     assert_int_equal(out.usable, 100001);
 }
 
@@ -97,10 +97,10 @@ static void neighbours_do_not_touch(void **state) {
     shim_double_usable = 16;
     for (uintptr_t i = 0; i < 100000; i++) {
         struct live_block block = {.owner = (uint32_t)(1 + i % 1000), .size = i % 17, .usable = 16};
-        assert_true(live_insert((void *)(0x7f12345f0000 + 16 * i), &block, &out));
+        assert_true(live_insert(&thread_self, (void *)(0x7f12345f0000 + 16 * i), &block, &out));
     }
     for (uintptr_t i = 0; i < 100000; i++) {
-        assert_true(live_detach((void *)(0x7f12345f0000 + 16 * i), &out));
+        assert_true(live_detach(&thread_self, (void *)(0x7f12345f0000 + 16 * i), &out));
         assert_int_equal(out.owner, 1 + i % 1000);
         assert_int_equal(out.size, i % 17);
     }
@@ -115,17 +115,17 @@ static void an_unseen_free_is_noticed(void **state) {
     for (size_t a = 0; a < 2; a++) {
         void *address = (void *)addresses[a];
         shim_double_usable = 56;
-        assert_true(live_insert(address, &old, &stale));
+        assert_true(live_insert(&thread_self, address, &old, &stale));
         assert_int_equal(stale.owner, 0);
-        assert_true(live_insert(address, &new, &stale));
+        assert_true(live_insert(&thread_self, address, &new, &stale));
         assert_int_equal(stale.owner, 3);
         assert_int_equal(stale.size, 40);
-        assert_true(live_insert(address, &far, &stale));
+        assert_true(live_insert(&thread_self, address, &far, &stale));
         assert_int_equal(stale.owner, 4);
-        assert_true(live_insert(address, &new, &stale));
+        assert_true(live_insert(&thread_self, address, &new, &stale));
         assert_int_equal(stale.owner, 5);
         assert_int_equal(stale.size, 1);
-        assert_true(live_detach(address, &stale));
+        assert_true(live_detach(&thread_self, address, &stale));
         assert_int_equal(stale.owner, 4);
     }
 }

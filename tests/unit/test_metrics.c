@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/metrics.c reporter/accounts.c reporter/model.c reporter/ending.c reporter/reader.c
-// needs: reporter/reader_check.c
+// needs: reporter/reader_check.c reporter/reader_replay.c
 // needs: reporter/reader_recording.c reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
 // Metrics against brute force: random trees with recursion, call sites that share lines, inlined functions
@@ -33,7 +33,12 @@ static unsigned pick(unsigned below) {
 // ---- a world ----
 
 enum kind { PYTHON, NATIVE, MIXED, SCOPED }; // SCOPED: Python, and a scope
-enum folding { NEVER, DEAD, ANY }; // which contexts may be folded: none, those without live blocks, any
+enum folding {
+    NEVER,
+    DEAD,   // which contexts may be folded: those without live blocks
+    ANY,    // any
+    FORGET, // any, and then half of the frames that have no node are forgotten
+};
 
 // A calling context as the truth has it; its node may be folded away and made again.
 struct context {
@@ -57,7 +62,7 @@ struct world {
     struct builder *b;
     struct context contexts[CONTEXTS + 1];
     struct block blocks[EVENTS];
-    unsigned block_count, folds;
+    unsigned block_count, folds, forgotten;
     struct event events[EVENTS];
 };
 
@@ -170,6 +175,15 @@ static void random_world(struct world *w, enum kind kind, enum folding folding) 
         if (folding != NEVER && pick(2) && may_fold(w, context, folding))
             fold(w, context);
     }
+    for (uint32_t frame = 1; folding == FORGET && frame <= FUNCTIONS * SITES; frame++) {
+        bool there = pick(2);
+        for (uint32_t i = 2; i < w->b->node_count; i++)
+            there |= !(w->b->nodes[i].flags & RECORD_NODE_FREE) && w->b->nodes[i].frame == frame;
+        if (!there) {
+            builder_forget(w->b, frame);
+            w->forgotten++;
+        }
+    }
 }
 
 // ---- the truth ----
@@ -178,10 +192,23 @@ static uint32_t entry_of(const struct model_process *p, uint32_t line, bool func
     return functions ? p->lines[line].function : line;
 }
 
+// The frame that speaks for it: what is left of its function when it was forgotten.
+static uint32_t speaker(const struct model_process *p, uint32_t frame) {
+    const struct record_frame *frames = p->image->frames;
+    if (!(frames[frame].flags & RECORD_FRAME_FREE))
+        return frame;
+    uint32_t function = (frame - 1) / SITES + 1;
+    for (frame = FUNCTIONS * SITES + 1; frame < p->image->frame_count; frame++)
+        if (frames[frame].flags & READER_FRAME_REST && frames[frame].function == function)
+            return frame;
+    fail();
+    return 0;
+}
+
 static bool is_on_path(const struct world *w, const struct model_process *p, unsigned context, uint32_t entry,
                        bool functions) {
     for (; context; context = w->contexts[context].parent) {
-        uint32_t frame = w->contexts[context].frame;
+        uint32_t frame = speaker(p, w->contexts[context].frame);
         for (uint32_t i = p->first_level[frame]; i < p->first_level[frame + 1]; i++)
             if (entry_of(p, p->levels[i], functions) == entry)
                 return true;
@@ -193,7 +220,7 @@ static bool is_innermost(const struct world *w, const struct model_process *p, u
                          uint32_t entry, bool functions) {
     uint32_t language = p->functions[functions ? entry : p->lines[entry].function].language;
     for (; context; context = w->contexts[context].parent) {
-        uint32_t last = p->levels[p->first_level[w->contexts[context].frame + 1] - 1];
+        uint32_t last = p->levels[p->first_level[speaker(p, w->contexts[context].frame) + 1] - 1];
         if (p->functions[p->lines[last].function].language == language)
             return entry_of(p, last, functions) == entry;
     }
@@ -235,7 +262,7 @@ static struct truth work_out(const struct world *w, const bool *members) {
 
 struct tally {
     unsigned entries, bounds; // measures compared, those that were only bounds
-    unsigned folds;
+    unsigned folds, forgotten;
     bool sums_are_bounds; // several call sites of a line in folded contexts may count twice
 };
 
@@ -271,6 +298,12 @@ static void check_entries(struct tally *tally, const struct world *w, const stru
         const struct metrics_entry *got = functions ? &m->functions[entry] : &m->lines[entry];
         bool total[CONTEXTS + 1] = {0}, self[CONTEXTS + 1] = {0};
         uint32_t contexts = 0;
+        if (!functions && !p->lines[entry].line &&
+            p->functions[p->lines[entry].function].language !=
+                RECORD_SCOPE) { // what was forgotten is no line
+            assert_true(!got->contexts && !got->folded);
+            continue;
+        }
         for (unsigned context = 1; context <= CONTEXTS; context++) {
             total[context] = is_on_path(w, p, context, entry, functions);
             self[context] = is_innermost(w, p, context, entry, functions);
@@ -326,6 +359,7 @@ static struct tally run_worlds(enum kind kind, enum folding folding) {
         check_entries(&tally, &w, p, m, true);
         check_nodes(&tally, &w, p);
         tally.folds += w.folds;
+        tally.forgotten += w.forgotten;
         metrics_free(m);
         model_close(model);
         builder_remove_directory(directory);
@@ -371,6 +405,12 @@ static void folding_the_living_loses_a_known_amount(void **state) {
     struct tally tally = run_worlds(PYTHON, ANY);
     assert_true(tally.folds > SEEDS * 20);
     assert_true(tally.bounds > 0);
+}
+
+static void forgotten_lines_stay_in_their_functions(void **state) {
+    (void)state;
+    struct tally tally = run_worlds(PYTHON, FORGET);
+    assert_true(tally.forgotten > SEEDS);
 }
 
 static void folded_call_sites_have_bounds(void **state) {
@@ -430,6 +470,62 @@ static void segments_that_were_pending_count(void **state) {
     metrics_free(h.metrics);
     h.metrics = metrics_compute(h.process);
     assert_int_equal(h.metrics->lines[0].total.peak, 1050);
+    hand_free(&h);
+}
+
+// A function all of whose lines are forgotten, one of whose lines came back, and one whose call sites are.
+static void what_was_forgotten_is_bounded(void **state) {
+    (void)state;
+    struct hand h = {.b = builder_new(1, 0), .resolver = {.resolve = fake_resolve}};
+    uint32_t gone = builder_python(h.b, "a.py", "gone", 1), back = builder_python(h.b, "a.py", "back", 9);
+    uint32_t native = builder_native(h.b, builder_module(h.b, "/bin/x"), 1 << 8);
+    uint32_t frames[] = {builder_line(h.b, gone, 2), builder_line(h.b, back, 10),
+                         builder_site(h.b, native, (1 << 8) + 3)};
+    for (int i = 0; i < 3; i++) {
+        uint32_t node = builder_node(h.b, 1, frames[i]);
+        builder_allocate(h.b, node, 101 + i);
+        builder_release(h.b, node, 101 + i, node);
+        builder_fold(h.b, node);
+        builder_forget(h.b, frames[i]);
+    }
+    uint32_t again = builder_line(h.b, back, 10), other = builder_line(h.b, back, 11);
+    h.b->frames[again].flags = RECORD_FRAME_AGAIN;
+    builder_allocate(h.b, builder_node(h.b, 1, again), 50);
+    builder_allocate(h.b, builder_node(h.b, 1, other), 7);
+    hand_compute(&h);
+    assert_int_equal(h.process->image->header.forgotten_bytes, 306);
+    assert_int_equal(h.process->image->header.forgotten_peak, 103);
+    assert_int_equal(h.process->function_count, 3);
+    for (uint32_t i = 0; i < h.process->function_count; i++) {
+        const struct metrics_entry *entry = &h.metrics->functions[i];
+        const char *name = h.process->functions[i].name;
+        bool is_back = strcmp(name, "back") == 0;
+        int64_t size = is_back ? 102 : strcmp(name, "gone") == 0 ? 101 : 103;
+        assert_true(size != 103 || strcmp(name, "f0") == 0);
+        const struct metrics_measure *measures[] = {&entry->self, &entry->total};
+        for (int m = 0; m < 2; m++) {
+            assert_int_equal(measures[m]->peak, size);
+            assert_true(measures[m]->peak_exact);
+            assert_int_equal(measures[m]->allocated_bytes, size + (is_back ? 57 : 0));
+            assert_int_equal(measures[m]->freed_bytes, size);
+        }
+        assert_true(entry->folded);
+    }
+    for (uint32_t i = 0; i < h.process->line_count; i++) {
+        const struct metrics_entry *entry = &h.metrics->lines[i];
+        uint32_t line = h.process->lines[i].line;
+        if (line == 10) { // what it did before is missing, its peak is a bound
+            assert_int_equal(entry->total.allocated_bytes, 50);
+            assert_int_equal(entry->total.peak, 102); // its function's
+            assert_false(entry->total.peak_exact);
+        } else if (line == 11) {
+            assert_int_equal(entry->total.peak, 7);
+            assert_true(entry->total.peak_exact);
+        } else {
+            assert_int_equal(line, 0);
+            assert_true(!entry->contexts && !entry->folded);
+        }
+    }
     hand_free(&h);
 }
 
@@ -549,8 +645,10 @@ int main(void) {
         cmocka_unit_test(scopes_are_exact),
         cmocka_unit_test(folding_the_dead_loses_nothing),
         cmocka_unit_test(folding_the_living_loses_a_known_amount),
+        cmocka_unit_test(forgotten_lines_stay_in_their_functions),
         cmocka_unit_test(folded_call_sites_have_bounds),
         cmocka_unit_test(segments_that_were_pending_count),
+        cmocka_unit_test(what_was_forgotten_is_bounded),
         cmocka_unit_test(pending_recursion_counts_once),
         cmocka_unit_test(bounds_are_as_small_as_the_accounts_allow),
         cmocka_unit_test(a_deep_tree_is_no_trouble),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/model.c reporter/ending.c reporter/reader.c reporter/reader_check.c
-// needs: reporter/reader_recording.c reporter/memory.c reporter/text.c tests/unit/recording_builder.c
+// needs: reporter/reader_replay.c reporter/reader_recording.c reporter/memory.c reporter/text.c
+// needs: tests/unit/recording_builder.c
 //
 // The model: how processes ended, their order, the names of frames, nodes that lost their place.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/reader.c reporter/reader_check.c reporter/reader_recording.c reporter/memory.c
-// needs: tests/unit/recording_builder.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
+// needs: reporter/memory.c tests/unit/recording_builder.c
 //
 // Reading recordings: what is well-formed comes back as written, what is not is refused with file, offset and
 // reason.
@@ -231,11 +231,11 @@ static void expect_patch_refused(size_t offset, const void *patch, size_t length
 
 static void a_damaged_header_is_refused(void **state) {
     (void)state;
-    const uint32_t two = 2, next = RECORD_VERSION + 1, swapped = 0x04030201, huge = 0x7fffffff,
+    const uint32_t two = 2, other = RECORD_VERSION + 1, swapped = 0x04030201, huge = 0x7fffffff,
                    many = RECORD_TICKS_MAX + 1;
     const uint64_t most = UINT64_MAX, some = 1000000;
     expect_patch_refused(AT(magic), "X", 1, "not a recording");
-    expect_patch_refused(AT(version), &next, 4, "format version 3");
+    expect_patch_refused(AT(version), &other, 4, "format version");
     expect_patch_refused(AT(byte_order), &swapped, 4, "byte order");
     expect_patch_refused(AT(header_size), &two, 4, "header of 2 bytes");
     expect_patch_refused(AT(grain), &two, 4, "grain of 2");
@@ -299,8 +299,11 @@ static void damaged_records_are_refused(void **state) {
     EXPECT_RECORD_REFUSED(nodes, 1, depth = 1, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 1, flags = RECORD_NODE_FREE, "node 1");
     EXPECT_RECORD_REFUSED(nodes, 2, parent = 4, "node 2");
-    EXPECT_RECORD_REFUSED(frames, 1, folded = 1, "frame 1");
-    EXPECT_RECORD_REFUSED(functions, 1, folded = 7, "function 1");
+    EXPECT_RECORD_REFUSED(frames, 1, folded_self = 1, "frame 1");
+    EXPECT_RECORD_REFUSED(frames, 1, folded_total = 1, "frame 1");
+    EXPECT_RECORD_REFUSED(frames, 1, flags = READER_FRAME_REST, "frame 1");
+    EXPECT_RECORD_REFUSED(functions, 1, folded_self = 7, "function 1");
+    EXPECT_RECORD_REFUSED(functions, 1, folded_total = 7, "function 1");
     EXPECT_RECORD_REFUSED(nodes, 3, frame = 3, "node 3");
 }
 
@@ -368,8 +371,91 @@ static void a_file_that_changed_is_refused_later(void **state) {
     builder_remove_directory(directory);
 }
 
+// A random program: places, and what they allocate and free.
+static void replay_program(struct builder *b, unsigned seed, size_t noted_from) {
+    uint32_t nodes[24] = {1}, count = 1;
+    int64_t live[24] = {0};
+    srand(seed);
+    for (; count < 24; count++) {
+        uint32_t function = builder_python(b, "/p.py", count % 2 ? "f" : "g", count % 5 + 1);
+        uint32_t parent = nodes[(size_t)rand() % count];
+        nodes[count] = builder_node(b, parent, builder_line(b, function, count % 7 + 1));
+    }
+    for (size_t event = 0; event < 300; event++) {
+        b->noting = event >= noted_from;
+        size_t at = 1 + (size_t)rand() % (count - 1);
+        int64_t size = 1 + rand() % 999;
+        if (rand() % 2 && live[at] >= size) {
+            builder_release(b, nodes[at], size, nodes[1 + (size_t)rand() % (count - 1)]);
+            live[at] -= size;
+        } else {
+            builder_allocate(b, nodes[at], size);
+            live[at] += size;
+        }
+    }
+}
+
+// What a killed process had only noted counts as if it had been applied.
+static void test_replay(void **state) {
+    (void)state;
+    for (unsigned seed = 0; seed < 60; seed++) {
+        char *directory = builder_directory();
+        struct builder *applied = builder_new(1, 0), *noted = builder_new(2, 0);
+        replay_program(applied, seed, SIZE_MAX);
+        replay_program(noted, seed, seed * 5);
+        builder_write(applied, directory);
+        builder_write(noted, directory);
+        struct reader_error error;
+        struct reader_recording *recording = reader_open(directory, &error);
+        assert_non_null(recording);
+        assert_int_equal(recording->image_count, 2);
+        const struct reader_image *a = &recording->images[0], *n = &recording->images[1];
+        assert_memory_equal(a->nodes, n->nodes, a->node_count * sizeof *a->nodes);
+        assert_memory_equal(a->frames, n->frames, a->frame_count * sizeof *a->frames);
+        assert_memory_equal(a->functions, n->functions, a->function_count * sizeof *a->functions);
+        assert_int_equal(a->header.heap_live, n->header.heap_live);
+        assert_int_equal(a->header.heap_peak, n->header.heap_peak);
+        assert_int_equal(a->header.peak_seq, n->header.peak_seq);
+        assert_int_equal(a->header.allocated_bytes, n->header.allocated_bytes);
+        assert_int_equal(a->header.allocations, n->header.allocations);
+        assert_int_equal(a->header.freed_bytes, n->header.freed_bytes);
+        assert_int_equal(a->header.frees, n->header.frees);
+        reader_close(recording);
+        builder_free(applied);
+        builder_free(noted);
+        builder_remove_directory(directory);
+    }
+}
+
+// Journals that make no sense change nothing.
+static void test_replay_nonsense(void **state) {
+    (void)state;
+    char *directory = builder_directory();
+    struct builder *b = builder_new(1, 0);
+    uint32_t node = builder_node(b, 1, builder_line(b, builder_python(b, "/p.py", "f", 1), 2));
+    b->noting = true;
+    builder_allocate(b, node + 7, 100);    // a node that is not there
+    builder_allocate(b, 0, 100);           // none
+    builder_release(b, node, 3, node + 9); // freed at a place that is not there: counted, but not there
+    b->journals[1].events[3] = b->journals[1].events[2];
+    b->journals[1].count =
+        RECORD_JOURNAL_EVENTS + 1000; // the rest of the journal is empty events: of no node
+    builder_write(b, directory);
+    struct reader_error error;
+    struct reader_recording *recording = reader_open(directory, &error);
+    assert_non_null(recording);
+    assert_int_equal(recording->images[0].header.heap_live, -6);
+    assert_int_equal(recording->images[0].header.allocations, 0);
+    assert_int_equal(recording->images[0].header.frees, 2);
+    reader_close(recording);
+    builder_free(b);
+    builder_remove_directory(directory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_replay_nonsense),
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(tables_may_be_in_pieces),
         cmocka_unit_test(a_directory_may_hold_other_things),

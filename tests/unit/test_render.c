@@ -3,8 +3,8 @@
 // needs: reporter/render/table.c reporter/render/listing.c reporter/render/summary.c reporter/message.c
 // needs: reporter/select.c reporter/source.c reporter/source_extent.c reporter/metrics.c reporter/accounts.c
 // needs: reporter/model.c reporter/ending.c reporter/reader.c reporter/reader_check.c
-// needs: reporter/reader_recording.c reporter/symbolize.c reporter/debuginfo.c reporter/memory.c
-// needs: reporter/text.c tests/unit/recording_builder.c
+// needs: reporter/reader_replay.c reporter/reader_recording.c reporter/symbolize.c reporter/debuginfo.c
+// needs: reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
 // The formats, from recordings that are known: the table word for word, the JSON against its schema.
 
@@ -265,6 +265,96 @@ static void several_processes_are_listed(void **state) {
     end_run(&run);
 }
 
+static void small_processes_are_summed_up(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    builder_write(b, run.directory);
+    builder_free(b);
+    for (uint32_t i = 0; i < 6; i++) {
+        struct builder *helper = builder_new(5000 + i, 0);
+        builder_allocate(
+            helper, builder_node(helper, 1, builder_line(helper, builder_python(helper, "h.py", "h", 1), 1)),
+            99);
+        if (i == 5) {
+            helper->header.end = RECORD_SIGNALLED;
+            helper->header.end_signal = 9;
+        }
+        builder_write(helper, run.directory);
+        builder_free(helper);
+    }
+    print(&run, "table");
+    expect_text(run.text, ": 7 processes, highest peak first (--pid PID shows another)\n"
+                          "         PID        Peak  End                 Command\n"
+                          "        4242    72.0 KiB  exited 0            python3 eval.py\n"
+                          "        5005        99 B  killed by SIGKILL   prog\n"
+                          "         ...  and 5 below 100 KiB: --format json has them all\n\n");
+    end_run(&run);
+}
+
+static void own_cost_is_told(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    b->header.hook_ns = 125000000;
+    b->header.hook_samples = 10;
+    b->header.table_bytes = 3 << 20;
+    b->header.lost[RECORD_LOST_TABLE_FULL] = 2;
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_text(run.text,
+                "  Own cost           0.12 s  of recording, 12.5 % of the run, estimated; its tables took "
+                "3.00 MiB\n");
+    expect_text(run.text, "`run --max-size` gives more.\n");
+    free(run.text);
+    b->header.hook_ns = 2000000000; // of a second
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_none(run.text, "Own cost");
+    free(run.text);
+    b->header.hook_ns = 125000000;
+    b->header.flags |= RECORD_FLAG_THREADS;
+    b->header.peak_error_bytes = 4096;
+    b->header.lost[RECORD_LOST_NO_SPACE] = 1;
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_text(run.text, "  Own cost           0.12 s  of recording of all threads together, estimated; ");
+    expect_text(run.text,
+                "  Note: Peaks may be off by up to 4.00 KiB, as threads allocated at the same time.\n");
+    expect_none(run.text, "--max-size");
+    free(run.text);
+    size_t size;
+    FILE *out = open_memstream(&run.text, &size);
+    assert_int_equal(summary_print(run.directory, out), 0);
+    fclose(out);
+    expect_text(run.text, "peakline: recording took about 0.12 s, and up to 3.00 MiB of memory\n"
+                          "peakline: 3 events were lost: the report says what that means\n"
+                          "peakline: peaks may be off by up to 4.00 KiB\n");
+    builder_free(b);
+    end_run(&run);
+}
+
+static void signs_are_explained_when_they_occur(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    uint32_t function = builder_python(b, "eval.py", "two", 20);
+    uint32_t node = builder_node(b, 1, builder_line(b, function, 21));
+    builder_allocate(b, node, 10 * KIB);
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_none(run.text, "≤");
+    expect_none(run.text, "N+");
+    free(run.text);
+    builder_fold(b, node);
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(run.text, " in 0+ contexts");
+    expect_text(run.text, "\nN+ contexts: N, and some that were folded; their bytes are in the numbers.\n\n");
+    end_run(&run);
+}
+
 // ---- JSON ----
 
 // Validates a report against the schema and asserts what a Python expression says of it (`d`, and `p`, its
@@ -407,6 +497,9 @@ int main(void) {
         cmocka_unit_test(without_frees_the_increment_is_unknown),
         cmocka_unit_test(names_cannot_drive_the_terminal),
         cmocka_unit_test(several_processes_are_listed),
+        cmocka_unit_test(small_processes_are_summed_up),
+        cmocka_unit_test(own_cost_is_told),
+        cmocka_unit_test(signs_are_explained_when_they_occur),
         cmocka_unit_test(json_keeps_its_schema),
         cmocka_unit_test(json_says_null_for_unknown),
         cmocka_unit_test(json_survives_any_number),

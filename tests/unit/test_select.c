@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/select.c reporter/source.c reporter/source_extent.c reporter/model.c reporter/ending.c
-// needs: reporter/reader.c reporter/reader_check.c reporter/reader_recording.c reporter/memory.c
-// needs: reporter/text.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
+// needs: reporter/memory.c reporter/text.c
 //
 // What a report shows: filters, order, the user's own code.
 

@@ -4,6 +4,7 @@ try peakline report
 mkdir empty && echo text >text && mkdir foreign && echo text >foreign/notes
 try peakline report
 try peakline report missing
+try peakline report ''
 try peakline report empty
 try peakline report text
 try peakline report foreign
@@ -26,6 +27,7 @@ try peakline report --top many recording
 try peakline report --pid 0x recording
 try peakline report --pid 1 recording
 try peakline report --wrong recording
+try peakline report --contexts recording
 try peakline report recording recording
 try peakline report recording --format json -o missing/report.json
 try peakline report recording --format json -o empty

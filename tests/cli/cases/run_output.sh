@@ -23,6 +23,7 @@ ln -s first link
 try peakline run --quiet --force -o link true
 try peakline run -o missing/parent true
 try peakline run -o file/below true
+try peakline run -o /proc/recording true
 try peakline run -o "$(printf 'x%.0s' $(seq 300))" true
 # A start that fails leaves what was there.
 before=$(ls first)

@@ -20,7 +20,8 @@ os.set_blocking(writer, False)
 signal.set_wakeup_fd(writer)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 for name in sys.argv[1].split(","):
-    if name: signal.signal(getattr(signal, name), lambda number, frame: None)
+    if name == "moves": os.setpgid(0, 0)
+    elif name: signal.signal(getattr(signal, name), lambda number, frame: None)
 os.write(1, b"ready %d\\n" % os.getpid())
 while select.select([reader], [], [], 30)[0]:
     number, = os.read(reader, 1)
@@ -124,6 +125,39 @@ for name in "SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT", "SI
     os.kill(launcher, getattr(signal, name))
     expect(f"got {name}")
     settle()
+expect("status 9")
+
+launcher, program = start("kill, at the whole group: once", "run SIGTERM,SIGHUP,SIGINT,SIGUSR1,SIGWINCH,SIGCONT,SIGRTMIN")
+for name in "SIGHUP", "SIGINT", "SIGUSR1", "SIGWINCH", "SIGCONT", "SIGRTMIN":
+    os.killpg(launcher, getattr(signal, name))
+    expect(f"got {name}")
+    settle()
+print("   mixed, queued")
+for send in os.kill, os.killpg, os.killpg, os.kill:
+    send(launcher, signal.SIGRTMIN)
+for _ in range(4):
+    expect("got SIGRTMIN")
+settle()
+print("   stopped and continued, the launcher alone and the whole group")
+os.killpg(launcher, signal.SIGSTOP)
+expect("stopped by SIGSTOP")
+os.kill(launcher, signal.SIGCONT)
+expect("got SIGCONT")
+for send in os.kill, os.killpg:
+    send(launcher, signal.SIGUSR1)
+    expect("got SIGUSR1")
+    settle()
+print("   states", state(launcher), state(program))
+os.killpg(launcher, signal.SIGTERM)
+expect("got SIGTERM")
+
+launcher, program = start("kill, at the whole group, which the program has left: once", "run moves,SIGTERM,SIGUSR1")
+for send in os.kill, os.killpg:
+    send(launcher, signal.SIGUSR1)
+    expect("got SIGUSR1")
+    settle()
+os.killpg(launcher, signal.SIGTERM)
+expect("got SIGTERM")
 expect("status 9")
 
 launcher, program = start("keyboard, handled: once, and peakline survives", "run SIGTERM,SIGINT,SIGQUIT,SIGTSTP,SIGWINCH")

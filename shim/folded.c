@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//
+// See folded.h. Of most lines, self and total are the same, and of callers self is nothing: so a record is
+// made only when it says something of its own.
+
+#include "shim/folded.h"
+#include "shim/peak.h"
+#include "shim/recording.h"
+#include "shim/shim.h"
+
+static inline struct record_folded *folded_entry(uint32_t number) {
+    return (struct record_folded *)shim.tables[RECORD_FOLDED].base + number;
+}
+
+void folded_begin(void) {
+    struct record_header *header = shim.header;
+    if (header->folded_peak_seq == header->peak_seq)
+        return;
+    for (uint32_t i = 1; i < header->tables[RECORD_FOLDED].count; i++)
+        folded_entry(i)->at_peak = 0;
+    __atomic_store_n(&header->folded_peak_seq, header->peak_seq, __ATOMIC_RELEASE);
+}
+
+bool folded_room(uint32_t records) {
+    return shim.folded_free_count >= records ||
+           recording_reserve(RECORD_FOLDED, records - shim.folded_free_count);
+}
+
+// A copy of `of` with a number of its own; 0 = there is no room.
+static uint32_t folded_make(struct record_folded of) {
+    uint32_t number = shim.folded_free;
+    if (!number)
+        return recording_append(RECORD_FOLDED, &of);
+    shim.folded_free = (uint32_t)folded_entry(number)->allocated_bytes;
+    shim.folded_free_count--;
+    *folded_entry(number) = of;
+    return number;
+}
+
+static void folded_release(uint32_t number) {
+    *folded_entry(number) = (struct record_folded){.allocated_bytes = shim.folded_free};
+    shim.folded_free = number;
+    shim.folded_free_count++;
+}
+
+void folded_drop(uint32_t self, uint32_t total) {
+    if (self)
+        folded_release(self);
+    if (total && total != self)
+        folded_release(total);
+}
+
+static void folded_sum(uint32_t *place, const struct record_node *node) {
+    if (folded_is_empty(node))
+        return;
+    if (!*place)
+        *place = folded_make((struct record_folded){0});
+    if (!*place)
+        return;
+    struct record_folded *entry = folded_entry(*place);
+    entry->allocated_bytes += node->allocated_bytes;
+    entry->allocations += node->allocations;
+    entry->temporary += node->temporary;
+    entry->freed_bytes += node->freed_bytes;
+    entry->frees += node->frees;
+    entry->at_peak += peak_saved(shim.header, node);
+    entry->unseen_bytes += node->live;
+    if (node->heap_high > entry->heap_high)
+        entry->heap_high = node->heap_high;
+}
+
+void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
+                const struct record_node *beneath, bool outermost) {
+    if (*self == *total && outermost && folded_is_empty(beneath)) {
+        folded_sum(total, node);
+        *self = *total;
+        return;
+    }
+    if (!outermost && folded_is_empty(node))
+        return;
+    if (*self && *self == *total) // no longer the same
+        *self = folded_make(*folded_entry(*total));
+    folded_sum(self, node);
+    if (outermost) {
+        folded_sum(total, node);
+        folded_sum(total, beneath);
+    }
+}

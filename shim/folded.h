@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//
+// What folded nodes held, kept for their frames and functions (struct record_folded). Callers hold shim.lock.
+
+#ifndef PEAKLINE_FOLDED_H
+#define PEAKLINE_FOLDED_H
+
+#include "shim/record_format.h"
+
+#include <stdbool.h>
+
+#define FOLDED_RECORDS 2 // the most that one call of folded_add makes
+
+// Before adding: what is kept as live at the process's peak is that of the present one from now on.
+void folded_begin(void);
+
+// Whether so many new records find room.
+bool folded_room(uint32_t records);
+
+// Adds a node that is about to be folded to the records *self and *total of its frame or function, which are
+// made where they are needed. `beneath` is the node's own folded child, or NULL; `outermost` says that
+// nothing above the node counts it for total. What finds no room is dropped: ask folded_room before.
+void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
+                const struct record_node *beneath, bool outermost);
+
+// The records are free; 0 is none.
+void folded_drop(uint32_t self, uint32_t total);
+
+static inline bool folded_is_empty(const struct record_node *node) {
+    return !node || !(node->allocations || node->frees || node->live);
+}
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// See frame.h.
+
+#include "shim/frame.h"
+#include "shim/hash.h"
+#include "shim/recording.h"
+#include "shim/shim.h"
+
+// A Bloom filter of forgotten frames with two hashes: 50,000 of them give one false answer in 400.
+#define FRAME_FORGOTTEN_BITS (1u << 21)
+
+// Sums by hash of the key: a few frames may share one.
+#define FRAME_LEFT (1u << 14)
+
+struct frame_entry {
+    struct frame_key key;
+    uint32_t number;
+    UT_hash_handle hh;
+};
+
+bool frame_open(void) {
+    shim.frames_born =
+        arena_reserve(shim.tables[RECORD_FRAMES].reserved / sizeof(struct record_frame) * sizeof(uint32_t));
+    return shim.frames_born != NULL;
+}
+
+static struct frame_key frame_key(const struct record_frame *frame) {
+    return (struct frame_key){
+        .function = frame->function,
+        .line = frame->line,
+        .offset = frame->offset,
+        .module = frame->module,
+        .flags = frame->flags & RECORD_FRAME_EXACT_PC,
+    };
+}
+
+static inline uint64_t *frame_forgotten_word(uint32_t hash, uint64_t *bit) {
+    *bit = 1ull << (hash & 63);
+    return &shim.frames_forgotten[hash / 64 % (FRAME_FORGOTTEN_BITS / 64)];
+}
+
+static inline uint32_t *frame_left_at(uint64_t hash) {
+    return &shim.frames_left[hash % FRAME_LEFT];
+}
+
+static void frame_remember_forgotten(const struct frame_key *key, int64_t left) {
+    if (!shim.frames_forgotten)
+        shim.frames_forgotten = arena_reserve(FRAME_FORGOTTEN_BITS / 8);
+    if (!shim.frames_left)
+        shim.frames_left = arena_alloc(FRAME_LEFT * sizeof *shim.frames_left);
+    uint64_t hash = hash_bytes(key, sizeof *key), bit;
+    if (shim.frames_forgotten) {
+        uint64_t *word = frame_forgotten_word((uint32_t)hash, &bit);
+        *word |= bit;
+        word = frame_forgotten_word((uint32_t)(hash >> 32), &bit);
+        *word |= bit;
+    }
+    if (shim.frames_left && left > 0) {
+        uint32_t *sum = frame_left_at(hash), room = UINT32_MAX - *sum;
+        *sum += left < room ? (uint32_t)left : room;
+    }
+}
+
+int64_t frame_left(const struct record_frame *frame) {
+    if (!(frame->flags & RECORD_FRAME_AGAIN) || !shim.frames_left)
+        return 0;
+    const struct frame_key key = frame_key(frame);
+    return *frame_left_at(hash_bytes(&key, sizeof key));
+}
+
+static bool frame_was_forgotten(const struct frame_key *key) {
+    if (!shim_function(key->function)->forgotten)
+        return false;
+    if (!shim.frames_forgotten)
+        return true; // there was no memory to remember which
+    uint64_t hash = hash_bytes(key, sizeof *key), bit;
+    if (!(*frame_forgotten_word((uint32_t)hash, &bit) & bit))
+        return false;
+    return *frame_forgotten_word((uint32_t)(hash >> 32), &bit) & bit;
+}
+
+// A record for a new frame; 0 = there is no room.
+static uint32_t frame_record(const struct record_frame *frame) {
+    uint32_t number = shim.frames_free;
+    if (!number)
+        return recording_append(RECORD_FRAMES, frame);
+    shim.frames_free = shim_frame(number)->line;
+    shim.frames_free_count--;
+    *shim_frame(number) = *frame;
+    return number;
+}
+
+static void frame_release(uint32_t number) {
+    *shim_frame(number) = (struct record_frame){.line = shim.frames_free, .flags = RECORD_FRAME_FREE};
+    shim.frames_free = number;
+    shim.frames_free_count++;
+}
+
+uint32_t frame_number(const struct frame_key *key) {
+    struct frame_entry *entry = NULL;
+    HASH_FIND(hh, shim.frames, key, sizeof *key, entry);
+    if (shim_likely(entry))
+        return entry->number;
+    struct record_frame frame = {
+        .function = key->function,
+        .line = key->line,
+        .module = key->module,
+        .flags = key->flags | (frame_was_forgotten(key) ? RECORD_FRAME_AGAIN : 0),
+        .offset = key->offset,
+    };
+    entry = arena_alloc(sizeof *entry);
+    uint32_t number = entry ? frame_record(&frame) : 0;
+    if (number) {
+        shim.frames_born[number] = shim.tree_epoch;
+        entry->key = *key;
+        entry->number = number;
+        HASH_ADD(hh, shim.frames, key, sizeof entry->key, entry);
+        if (entry->hh.tbl)
+            return number;
+        frame_release(number); // uthash had no memory
+    }
+    shim_lose(RECORD_LOST_TABLE_FULL);
+    arena_free(entry, sizeof *entry);
+    return 0;
+}
+
+void frame_forget(uint32_t number, int64_t left) {
+    const struct frame_key key = frame_key(shim_frame(number));
+    struct frame_entry *entry = NULL;
+    HASH_FIND(hh, shim.frames, &key, sizeof key, entry);
+    if (entry)
+        HASH_DEL(shim.frames, entry);
+    arena_free(entry, sizeof *entry);
+    frame_remember_forgotten(&key, left);
+    frame_release(number);
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""What bench.py runs. Sizes are for one to four seconds of plain run; `scale` (1 = full) makes them smaller."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
+NATIVE = os.path.join(BUILD, "tests", "bench")
+EVALUATION = os.path.join(ROOT, "scripts", "demo_evaluate.py")
+MEASUREMENTS = os.path.join(NATIVE, "measurements.csv")
+PREPROCESSED = os.path.join(NATIVE, "containers.ii")
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+
+SQL = """create table t(id integer primary key, name text, value real);
+with recursive n(i) as (select 1 union all select i + 1 from n where i < %s)
+insert into t select i, 'name ' || (i * 7919 %% 100003), i * 0.5 from n;
+create index by_name on t(name); create index by_value on t(value, name);
+select count(*), sum(value) from t where name like 'name 1%%';"""
+
+DISCARD = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+class Program:
+    """`command(scale)` is a command line. `needs`: programs, or, of a Python program, modules. With `load(directory, scale)` the program
+    is a server: the load is what is timed, and it makes the server end."""
+
+    def __init__(self, name, kind, command, needs=(), load=None):
+        self.name, self.kind, self.command, self.needs, self.load = name, kind, command, needs, load
+
+    def usable(self):
+        if self.kind == "python":
+            return not self.needs or subprocess.run([PYTHON, "-c", "import " + ", ".join(self.needs)], **DISCARD).returncode == 0
+        return all(shutil.which(program) for program in self.needs)
+
+
+def size(full, scale):
+    return str(max(1, round(full * scale)))
+
+
+def native(title, name, full):
+    return Program(title, "native", lambda scale: [os.path.join(NATIVE, name), size(full, scale)])
+
+
+def python(title, script, full, *needs):
+    return Program(title, "python", lambda scale: [PYTHON, os.path.join(HERE, script), size(full, scale)], needs)
+
+
+def compiler(scale):
+    """The compiler proper, because not every tool follows the driver to it. It cannot do half a file."""
+    done = subprocess.run(["g++", "-print-prog-name=cc1plus"], stdout=subprocess.PIPE, check=True)
+    return [done.stdout.decode().strip(), "-quiet", "-O2" if scale > 0.2 else "-O0", "-o", "/dev/null", PREPROCESSED]
+
+
+def redis_load(directory, scale):
+    """Runs redis-benchmark against the server that is being started in the directory, then has the server end."""
+    socket = os.path.join(directory, "redis.sock")
+    for _ in range(600):
+        if os.path.exists(socket) and subprocess.run(["redis-cli", "-s", socket, "ping"], **DISCARD).returncode == 0:
+            break
+        time.sleep(0.05)
+    load = ["redis-benchmark", "-s", socket, "-q", "-c", "20", "-P", "8", "-d", "100", "-r", "100000", "-n", size(80000, scale)]
+    start = time.monotonic()
+    done = subprocess.run([*load, "-t", "set,get,lpush,lpop,sadd,hset,zadd"], **DISCARD)
+    seconds = time.monotonic() - start
+    subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], **DISCARD)
+    return seconds if done.returncode == 0 else None
+
+
+PROGRAMS = [
+    Program("evaluation (pandas, scikit-learn)", "python", lambda scale: [PYTHON, EVALUATION, MEASUREMENTS], ("pandas", "sklearn")),
+    python("scikit-learn, import and models", "models.py", 3, "sklearn"),
+    python("json, dicts, lists", "objects.py", 62),
+    native("deep recursion", "tree_builder", 150),
+    native("C++ containers and strings", "containers", 60),
+    native("small blocks, 100 call sites", "expressions", 400),
+    native("two threads, each other's blocks", "two_threads", 16000),
+    Program("sqlite3, two indexes", "native", lambda scale: ["sqlite3", ":memory:", SQL % size(1200000, scale)], ("sqlite3",)),
+    Program("g++ -O2 (cc1plus), one file", "native", compiler, ("g++",)),
+    Program(
+        "redis-server under load", "native",
+        lambda scale: ["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"],
+        ("redis-server", "redis-benchmark", "redis-cli"), redis_load),
+    Program("perl, words of a text", "native", lambda scale: ["perl", os.path.join(HERE, "words.pl"), size(30, scale)], ("perl",)),
+]
+
+
+def build():
+    """Compiles the programs of this folder, each a file, or a folder of files; makes the data that others read."""
+    os.makedirs(NATIVE, exist_ok=True)
+    for name in sorted(os.listdir(HERE)):
+        path = os.path.join(HERE, name)
+        base, extension = os.path.splitext(name)
+        sources = [os.path.join(path, file) for file in sorted(os.listdir(path)) if file.endswith(".c")] if os.path.isdir(path) else [path]
+        if sources and (os.path.isdir(path) or extension in (".c", ".cpp")):
+            compile_with = ["g++", "-std=gnu++17"] if extension == ".cpp" else ["gcc", "-std=gnu11"]
+            subprocess.run([*compile_with, "-O2", "-g", "-pthread", "-o", os.path.join(NATIVE, base), *sources], check=True)
+    subprocess.run(["g++", "-E", "-o", PREPROCESSED, os.path.join(HERE, "containers.cpp")], check=True)
+    if PROGRAMS[0].usable():
+        subprocess.run([PYTHON, EVALUATION, "--generate", MEASUREMENTS], check=True)
