@@ -17,6 +17,23 @@ def test_a_thousand_threads():
     expect(process.totals, lost_events=0)
 
 
+def test_the_error_of_peaks_is_bounded():
+    """Threads that take turns know the truth; what is printed is never further from it than the bound that is printed too."""
+    worst = 0
+    for seed in range(40):
+        threads = 2 + seed % 7
+        run = record(program("turns"), str(seed), str(threads), "6000", options=["--force"])
+        bound = run.process.totals["peak_error_bytes"]
+        assert bound > 0
+        for row in run.stdout.decode().splitlines():
+            name, peak, live = row.split()
+            measure = run.process.function(name)["self"]
+            expect(measure, live_at_exit_bytes=int(live), peak_exact=False)
+            assert abs(measure["peak_bytes"] - int(peak)) <= bound, (seed, name, measure["peak_bytes"], int(peak), bound)
+            worst = max(worst, abs(measure["peak_bytes"] - int(peak)))
+    assert worst > 0  # else this test tests nothing
+
+
 def reallocs_of_exchange():
     """What the generator in exchange.c decides, thread by thread."""
     count = 0
