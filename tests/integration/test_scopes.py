@@ -18,10 +18,11 @@ def test_c(name):
     recording = record(program(name))
     process = recording.process
     found = scopes(process)
-    expect(found["load"], peak_bytes=350028, allocated_bytes=370039, allocations=3, peak_exact=True, live_at_exit_bytes=0)
+    # It has threads: the numbers are those of its first thread alone, but that is not known to the report.
+    expect(found["load"], peak_bytes=350028, allocated_bytes=370039, allocations=3, live_at_exit_bytes=0)
     expect(found["load: part"], peak_bytes=50021, allocations=1, at_peak_bytes=0)
     expect(found["epoch"], allocations=6, peak_bytes=9001, allocated_bytes=4 * 8009 + 2 * 9001)
-    expect(found["recursive"], peak_bytes=5 * 10007, allocations=5, allocated_bytes=5 * 10007, peak_exact=True)
+    expect(found["recursive"], peak_bytes=5 * 10007, allocations=5, allocated_bytes=5 * 10007)
     expect(found["jumper"], allocations=2, peak_bytes=2003)
     expect(found["jumped"], allocations=2, peak_bytes=2003)  # left by longjmp: ends with the scope outside of it
     expect(found["thread"], allocations=1, peak_bytes=30011)
