@@ -293,22 +293,23 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     struct unwind_frame *frames = native->frames;
     unsigned i = unchanged == native->depth ? unchanged - 1 : unchanged;
     uint32_t node = i ? frames[i - 1].node : 0, leaf = 0;
+    unsigned innermost = native->depth; // that is not the allocator's own
     bool known = stack_parent_known(thread, &node);
     for (; known && i < native->depth; i++) {
-        struct step step = stack_step_native(&frames[i], node);
+        const struct step step = stack_step_native(&frames[i], node);
         uint32_t next = steps_find(&stack->steps, &step);
         if (shim_unlikely(!next))
             break;
-        if (next & STEP_ALLOCATOR) {
-            frames[i].node = node;
-            continue;
+        if (!(next & STEP_ALLOCATOR)) {
+            innermost = i;
+            leaf = next == node ? 0 : next;
+            node = next;
         }
-        leaf = next;
-        if (next == node) { // it recurs; that matters if it is the innermost but for the allocator's own
-            step = step_leaf(step);
-            leaf = steps_find(&stack->steps, &step);
-        }
-        frames[i].node = node = next;
+        frames[i].node = node;
+    }
+    if (!leaf && i == native->depth && innermost < native->depth) { // it recurs
+        const struct step step = step_leaf(stack_step_native(&frames[innermost], node));
+        leaf = steps_find(&stack->steps, &step);
     }
     if (shim_unlikely(i < native->depth || !leaf))
         leaf = stack_native_learn(thread, unchanged);
