@@ -17,6 +17,19 @@ def test_a_thousand_threads():
     expect(process.totals, lost_events=0)
 
 
+def test_everything_at_once():
+    recording = record(program("chaos"), os.path.dirname(program("leaf")))
+    process = recording.process
+    expect(process.line("worked")["self"], allocations=300000, allocated_bytes=300000 * 211, live_at_exit_bytes=0)
+    expect(process.line("brief")["self"], allocations=10000, allocated_bytes=10000 * 1021, live_at_exit_bytes=0)
+    expect(process.totals, lost_events=0)
+    children = recording.children
+    assert sum(child["command"][0].endswith("true") for child in children) == 12, [child["command"] for child in children]
+    forked = [child for child in children if child["command"][0].endswith("chaos")]
+    assert len(forked) == 24, len(forked)
+    assert sorted(child["end"] for child in forked) == 12 * ["exited"] + 12 * ["replaced"]
+
+
 def test_the_error_of_peaks_is_bounded():
     """Threads that take turns know the truth; what is printed is never further from it than the bound that is printed too."""
     worst = 0
