@@ -15,7 +15,8 @@
 #include "shim/timeline.h"
 #include "shim/tree.h"
 
-#define TRACK_SAMPLE 1024 // events for one measurement of our own cost
+#define TRACK_SAMPLE 1024        // events for one measurement of our own cost
+#define TRACK_INTERRUPTED 100000 // ns
 
 // Slack as events have it.
 static inline uint32_t track_slack(size_t slack) {
@@ -34,7 +35,9 @@ __attribute__((noinline, cold)) static void track_measured(uint64_t since) {
     // What two readings of the clock in a row differ by is the cost of measuring.
     uint64_t end = clock_monotonic(), again = clock_monotonic();
     uint64_t spent = end - since, own = again - end;
-    shim.header->hook_ns += (spent > own ? spent - own : 0) * TRACK_SAMPLE;
+    spent = spent > own ? spent - own : 0;
+    // One that took so long was interrupted, or did what is done once in a while: it stands for itself alone.
+    shim.header->hook_ns += spent < TRACK_INTERRUPTED ? spent * TRACK_SAMPLE : spent;
     shim.header->hook_samples++;
 }
 
@@ -121,7 +124,8 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     journal_lock(thread);
     const uint32_t node = stack_node(thread, frame), owner = owner_of(node);
     bool due;
-    if (shim_likely(!object && live_insert_quick(thread, (uintptr_t)address, owner, usable - size))) {
+    if (shim_likely(
+            live_insert_quick(thread, (uintptr_t)address, owner, object ? size : usable - size, object))) {
         const struct record_event event = {
             .size = size,
             .node = node,
@@ -251,12 +255,24 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
 }
 
 void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (!address || live_has(thread, address))
+    if (shim_unlikely(!address))
         return;
+    const uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
+    if (shim_likely(slot) ? __atomic_load_n(slot, __ATOMIC_RELAXED) != 0 : live_has(thread, address))
+        return; // malloc has recorded it
     track_record(thread, address, size, (size + 15) & ~(size_t)15, true, frame);
 }
 
 bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
+    uint32_t slot = live_detach_object_quick(thread, (uintptr_t)address);
+    if (shim_likely(slot)) {
+        size_t size = slot & LIVE_ASIDE;
+        *old = (struct live_block){.owner = slot >> LIVE_FIELD_BITS,
+                                   .object = true,
+                                   .size = size,
+                                   .usable = (size + 15) & ~(size_t)15};
+        return true;
+    }
     return live_detach_object(thread, address, old);
 }
 
