@@ -110,7 +110,8 @@ struct shim {
     struct live live;   // lock-free but for its side table
 
     uint32_t tree_epoch; // counts foldings: numbers of nodes learnt before mean nothing any more
-    bool tree_full;      // folding does not help any more
+    bool tree_full;      // folding did not help
+    uint64_t tree_again; // coarse clock; not before is it tried again then
     uint32_t nodes_free; // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
     uint32_t *folded_child; // by node: the child that stands for the folded ones

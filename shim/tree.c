@@ -6,6 +6,7 @@
 #include "shim/tree.h"
 #include "shim/arena.h"
 #include "shim/budget.h"
+#include "shim/clock.h"
 #include "shim/fold.h"
 #include "shim/frame.h"
 #include "shim/hash.h"
@@ -14,7 +15,8 @@
 #include "shim/shim.h"
 
 #define TREE_PREPARED 1024
-#define TREE_CACHE 4096 // entries; a power of two
+#define TREE_PAUSE_NS 1000000000 // between attempts to fold that do not help
+#define TREE_CACHE 4096          // entries; a power of two
 
 struct tree_entry {
     uint64_t key; // parent << 32 | frame
@@ -69,10 +71,14 @@ void tree_prepare(uint32_t frames) {
     // Of a stack that is deeper than that most frames are recursion, which takes no room.
     if (frames > TREE_PREPARED)
         frames = TREE_PREPARED;
-    if (shim_likely(shim.tree_full || tree_is_prepared(frames)))
+    if (shim_likely(tree_is_prepared(frames)))
+        return;
+    if (shim.tree_full && clock_coarse() < shim.tree_again)
         return;
     fold_tree();
-    // Without memory for it a fold does nothing; to try again with every new context would stop the host.
+    // Without memory for it, or while a thread cannot be stopped, a fold does nothing; to try again with
+    // every new context would stop the host.
+    shim.tree_again = clock_coarse() + TREE_PAUSE_NS;
     shim.tree_full = !tree_make_room(RECORD_NODES, shim.nodes_free_count, frames) ||
                      !tree_make_room(RECORD_FRAMES, shim.frames_free_count, frames);
     __builtin_memset(shim.tree_cache, 0, TREE_CACHE * sizeof *shim.tree_cache);
