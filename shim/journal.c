@@ -22,31 +22,102 @@ static inline void journal_raise(int64_t *high, int64_t value) {
         *high = value;
 }
 
-static inline bool journal_apply_event(const struct peak_books *books, const struct record_event *event) {
+// Frees of one place.
+struct journal_frees {
+    uint32_t node; // 0 = of none
+    uint64_t bytes, count;
+};
+
+static inline void journal_count_frees(const struct peak_books *books, const struct journal_frees *frees) {
+    if (!frees->node)
+        return;
+    books->nodes[frees->node].freed_bytes += frees->bytes;
+    books->nodes[frees->node].frees += frees->count;
+}
+
+// An event whose neighbours are of other nodes: a run of one, without the sums.
+static inline bool journal_apply_alone(const struct peak_books *books, const struct record_event *event) {
     struct record_header *header = books->header;
     struct record_node *node = &books->nodes[event->node];
-    int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
-    if (!(event->slack_flags & RECORD_EVENT_FREE)) {
-        bool raised = peak_event(books, event->node, size, slack);
-        owner_use(event->owner);
-        node->allocated_bytes += event->size;
-        node->allocations++;
-        journal_raise(&node->heap_high, header->heap_live);
-        journal_raise(&shim.tick_heap_high, header->heap_live);
-        header->allocated_bytes += event->size;
-        header->allocations++;
-        return raised;
+    const int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
+    struct peak_run run = PEAK_RUN_NONE;
+    if (event->slack_flags & RECORD_EVENT_FREE) {
+        peak_subtract(&run, size, slack);
+        peak_apply(books, event->node, &run);
+        owner_drop(event->owner);
+        node->temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
+        const struct journal_frees frees = {.node = event->freeing, .bytes = event->size, .count = 1};
+        journal_count_frees(books, &frees);
+        header->freed_bytes += event->size;
+        header->frees++;
+        return false;
     }
-    peak_event(books, event->node, -size, -slack);
-    owner_drop(event->owner);
-    node->temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
-    if (event->freeing) {
-        books->nodes[event->freeing].freed_bytes += event->size;
-        books->nodes[event->freeing].frees++;
+    peak_add(&run, size, slack);
+    bool raised = peak_apply(books, event->node, &run);
+    journal_raise(&shim.tick_heap_high, header->heap_live);
+    owner_use(event->owner);
+    node->allocated_bytes += event->size;
+    node->allocations++;
+    header->allocated_bytes += event->size;
+    header->allocations++;
+    return raised;
+}
+
+// Applies the event and those after it that are of the same node; `end` is after the last one. Returns the
+// first that is not applied. *raised: set when they raised the heap's peak.
+static inline const struct record_event *journal_apply_run(const struct peak_books *books,
+                                                           const struct record_event *event,
+                                                           const struct record_event *end, bool *raised) {
+    const uint32_t number = event->node, own = owner_of(number);
+    struct peak_run run = PEAK_RUN_NONE;
+    struct journal_frees frees = {.node = 0};
+    uint64_t allocated = 0, allocations = 0, freed = 0, freed_count = 0, temporary = 0;
+    uint32_t uses = 0; // of `own`; wraps around
+    do {
+        const int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
+        const bool is_own = shim_likely(event->owner == own); // else of a node that was folded into this one
+        if (!(event->slack_flags & RECORD_EVENT_FREE)) {
+            peak_add(&run, size, slack);
+            allocated += event->size;
+            allocations++;
+            uses += is_own;
+            if (shim_unlikely(!is_own))
+                owner_use(event->owner);
+            continue;
+        }
+        peak_subtract(&run, size, slack);
+        freed += event->size;
+        freed_count++;
+        temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
+        uses -= is_own;
+        if (shim_unlikely(!is_own))
+            owner_drop(event->owner);
+        if (event->freeing != frees.node) {
+            journal_count_frees(books, &frees);
+            frees = (struct journal_frees){.node = event->freeing};
+        }
+        frees.bytes += event->size;
+        frees.count++;
+    } while (++event < end && event->node == number);
+
+    struct record_header *header = books->header;
+    struct record_node *node = &books->nodes[number];
+    *raised |= peak_apply(books, number, &run);
+    shim.owners[own].uses += uses;
+    if (allocations) {
+        journal_raise(&shim.tick_heap_high, header->heap_live - run.net + run.top);
+        node->allocated_bytes += allocated;
+        node->allocations += allocations;
+        header->allocated_bytes += allocated;
+        header->allocations += allocations;
     }
-    header->freed_bytes += event->size;
-    header->frees++;
-    return false;
+    if (freed_count) {
+        node->temporary += temporary;
+        journal_count_frees(books, &frees);
+        header->freed_bytes += freed;
+        header->frees += freed_count;
+    }
+    return event;
 }
 
 // Without a look at how much room there is.
@@ -87,9 +158,13 @@ static void journal_apply(struct journal *journal) {
     if (record->count) {
         const struct peak_books books = journal_books();
         bool raised = false;
-        for (uint32_t i = 0; i < record->count; i++) {
-            raised |= journal_apply_event(&books, &record->events[i]);
-            __atomic_store_n(&record->applied, i + 1, __ATOMIC_RELEASE);
+        const struct record_event *event = record->events, *end = event + record->count;
+        while (event < end) {
+            if (event + 1 < end && event[1].node == event->node)
+                event = journal_apply_run(&books, event, end, &raised);
+            else
+                raised |= journal_apply_alone(&books, event++);
+            __atomic_store_n(&record->applied, (uint32_t)(event - record->events), __ATOMIC_RELEASE);
         }
         __atomic_store_n(&record->count, 0, __ATOMIC_RELEASE);
         __atomic_store_n(&record->applied, 0, __ATOMIC_RELEASE);

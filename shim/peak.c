@@ -4,11 +4,6 @@
 
 #include "shim/peak.h"
 
-static inline void peak_raise(int64_t *peak, int64_t value) {
-    if (value > *peak)
-        *peak = value;
-}
-
 // Hands the node's segment to its accounts and to its parent.
 static inline void peak_flush_node(const struct peak_books *books, struct record_node *node) {
     int64_t net = node->segment_net, high = node->segment_high;
@@ -35,7 +30,7 @@ static inline void peak_flush_node(const struct peak_books *books, struct record
     node->segment_high = 0;
 }
 
-static void peak_move(const struct peak_books *books, uint32_t to) {
+void peak_move(const struct peak_books *books, uint32_t to) {
     struct record_node *nodes = books->nodes;
     uint32_t from = books->header->current_node;
     books->header->current_node = to;
@@ -60,37 +55,4 @@ void peak_flush(const struct peak_books *books) {
         node = books->nodes[node].parent;
     }
     books->header->current_node = 0;
-}
-
-bool peak_event(const struct peak_books *books, uint32_t number, int64_t change, int64_t slack) {
-    struct record_header *header = books->header;
-    struct record_node *node = &books->nodes[number];
-    if (header->current_node != number)
-        peak_move(books, number);
-
-    if (node->saved_seq != header->peak_seq) {
-        node->saved = node->live;
-        node->saved_seq = header->peak_seq;
-    }
-    node->live += change;
-    peak_raise(&node->peak, node->live);
-    node->segment_net += change;
-    peak_raise(&node->segment_high, node->segment_net);
-    if (node->frame) {
-        struct record_frame *frame = &books->frames[node->frame];
-        struct record_account *function = &books->functions[frame->function].account;
-        frame->account.self_live += change;
-        peak_raise(&frame->account.self_peak, frame->account.self_live);
-        function->self_live += change;
-        peak_raise(&function->self_peak, function->self_live);
-    }
-
-    header->slack_live += slack;
-    header->heap_live += change;
-    if (header->heap_live <= header->heap_peak)
-        return false;
-    header->heap_peak = header->heap_live;
-    header->slack_at_peak = header->slack_live;
-    header->peak_seq++;
-    return true;
 }

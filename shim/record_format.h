@@ -36,7 +36,8 @@
 // Valid at every instant. The file is a shared mapping of the process that it describes; that process may be
 // killed between any two instructions, or still be running. An entry is filled in first and then published
 // by a release store of its count: `extents`, `tables[].count`, `ticks`, `marks`. Counters change in place. A
-// reader of a file whose process is dead finds at most one event half applied; of a running process, counters
+// reader of a file whose process is dead finds at most one run of events half applied (consecutive ones of
+// one node in one journal); of a running process, counters
 // that are a few events apart from each other.
 //
 // Peaks

@@ -12,9 +12,9 @@
 #include "shim/fold.h"
 #include "shim/frame.h"
 #include "shim/owner.h"
-#include "shim/peak.h"
 #include "shim/recording.h"
 #include "shim/tree.h"
+#include "tests/unit/peak_event.h"
 #include "tests/unit/shim_double.h"
 
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 // The arithmetic of peaks against brute force: random trees with recursion, random events, every account
 // recomputed from scratch after each event.
 
-#include "shim/peak.h"
+#include "tests/unit/peak_event.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,8 +33,8 @@ struct judge {
     int64_t live[NODES], peak[NODES];
     int64_t frame_total[FRAMES], frame_self[FRAMES];
     int64_t function_total[FUNCTIONS + 1], function_self[FUNCTIONS + 1];
-    int64_t heap, heap_peak;
-    int64_t at_peak[NODES];
+    int64_t heap, heap_peak, slack, slack_at_peak;
+    int64_t at_peak[NODES], heap_high[NODES];
 };
 
 static int on_path(const struct world *w, uint32_t node, uint32_t frame, uint32_t function) {
@@ -66,9 +66,13 @@ static void judge_raise(int64_t *peak, int64_t value) {
         *peak = value;
 }
 
-static void judge_event(struct judge *j, const struct world *w, uint32_t node, int64_t change) {
+static void judge_event(struct judge *j, const struct world *w, uint32_t node, int64_t change,
+                        int64_t slack) {
     j->live[node] += change;
     j->heap += change;
+    j->slack += slack;
+    if (slack >= 0) // an allocation
+        judge_raise(&j->heap_high[node], j->heap);
     int64_t frame_total[FRAMES] = {0}, frame_self[FRAMES] = {0};
     int64_t function_total[FUNCTIONS + 1] = {0}, function_self[FUNCTIONS + 1] = {0};
     for (uint32_t n = 1; n < NODES; n++) {
@@ -92,6 +96,7 @@ static void judge_event(struct judge *j, const struct world *w, uint32_t node, i
     }
     if (j->heap > j->heap_peak) {
         j->heap_peak = j->heap;
+        j->slack_at_peak = j->slack;
         memcpy(j->at_peak, j->live, sizeof j->at_peak);
     }
 }
@@ -102,9 +107,12 @@ static void compare(const struct judge *j, const struct world *original) {
     peak_flush(&w.books);
     assert_int_equal(w.header.heap_live, j->heap);
     assert_int_equal(w.header.heap_peak, j->heap_peak);
+    assert_int_equal(w.header.slack_live, j->slack);
+    assert_int_equal(w.header.slack_at_peak, j->slack_at_peak);
     for (uint32_t n = 1; n < NODES; n++) {
         assert_int_equal(w.nodes[n].live, j->live[n]);
         assert_int_equal(w.nodes[n].peak, j->peak[n]);
+        assert_int_equal(w.nodes[n].heap_high, j->heap_high[n]);
         assert_int_equal(peak_saved(&w.header, &w.nodes[n]), j->at_peak[n]);
         assert_int_equal(w.nodes[n].segment_net, 0);
         assert_int_equal(w.nodes[n].segment_high, 0);
@@ -128,15 +136,23 @@ static void random_programs_equal_brute_force(void **state) {
         memset(&j, 0, sizeof j);
         world_make(&w);
         uint32_t node = 2;
-        for (int event = 0; event < EVENTS; event++) {
+        for (int event = 0; event < EVENTS;) {
             if (rand() % 3)
                 node = 2 + (uint32_t)rand() % (NODES - 2);
-            int64_t change = rand() % 1000;
-            if (rand() % 2)
-                change = -(j.live[node] ? rand() % (j.live[node] + 1) : 0);
-            peak_event(&w.books, node, change, 0);
-            judge_event(&j, &w, node, change);
-            if (event % 50 == 0)
+            struct peak_run run = PEAK_RUN_NONE;
+            for (int length = 1 + rand() % 4; length; length--, event++) {
+                int64_t size = rand() % 1000, slack = rand() % 16;
+                if (rand() % 2 && j.live[node]) {
+                    size %= j.live[node] + 1;
+                    peak_subtract(&run, size, slack + 1);
+                    judge_event(&j, &w, node, -size, -slack - 1);
+                } else {
+                    peak_add(&run, size, slack);
+                    judge_event(&j, &w, node, size, slack);
+                }
+            }
+            peak_apply(&w.books, node, &run);
+            if (rand() % 20 == 0)
                 compare(&j, &w);
         }
         compare(&j, &w);
