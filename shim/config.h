@@ -7,6 +7,8 @@
 #ifndef PEAKLINE_CONFIG_H
 #define PEAKLINE_CONFIG_H
 
+#include "shim/own.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,7 +26,7 @@ struct config {
     char shim[CONFIG_PATH_MAX];   // PEAKLINE_SHIM: the shim as LD_PRELOAD names it; "" = unknown
 };
 
-extern struct config config;
+extern SHIM_OWN struct config config;
 
 // Idempotent; one thread.
 void config_read(void);

@@ -87,16 +87,23 @@ static inline bool journal_is_large(const struct thread *thread, uint64_t size) 
 }
 
 // With the journal locked. True: journal_flush is due, after unlocking.
-static inline bool journal_note(struct thread *thread, const struct record_event *event) {
+static inline __attribute__((always_inline)) bool journal_note(struct thread *thread,
+                                                               const struct record_event event) {
     struct journal *journal = thread->journal;
     struct record_journal *record = journal->record;
     uint32_t count = record->count;
     if (shim_unlikely(count == 0))
-        return journal_begin(journal, event);
-    record->events[count] = *event;
+        return journal_begin(journal, &event);
+    // Field by field: a copy of what has just been put together would wait for it.
+    struct record_event *place = &record->events[count];
+    place->size = event.size;
+    place->node = event.node;
+    place->owner = event.owner;
+    place->freeing = event.freeing;
+    place->slack_flags = event.slack_flags;
     // After the event itself, for a reader that comes when we are killed in between.
     __atomic_store_n(&record->count, count + 1, __ATOMIC_RELEASE);
-    journal->pending += event->size;
+    journal->pending += event.size;
     return count + 1 > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION || journal->pending >= journal->budget;
 }
 

@@ -9,6 +9,8 @@
 #ifndef PEAKLINE_REAL_H
 #define PEAKLINE_REAL_H
 
+#include "shim/own.h"
+
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +30,7 @@ struct real {
     uint32_t glibc_checks;    // how many more of its blocks are compared with malloc_usable_size
 };
 
-extern struct real real;
+extern SHIM_OWN struct real real;
 
 #define HOOK(result, name, parameters) extern __attribute__((visibility("default"))) result name parameters;
 #include "shim/hooks.def"

@@ -16,6 +16,8 @@
 #ifndef PEAKLINE_SCOPE_H
 #define PEAKLINE_SCOPE_H
 
+#include "shim/own.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,7 +38,7 @@ struct scope {
 // Names an open scope; 0 = none.
 typedef uint64_t scope_handle;
 
-extern uint32_t scope_of_python; // how many are open in frames or functions of Python
+extern SHIM_OWN uint32_t scope_of_python; // how many are open in frames or functions of Python
 
 // The handle of a new innermost scope of a thread; `*innermost` is that thread's, 0 at first. 0: no room.
 // Names are any bytes; what is too long is cut between characters of UTF-8.

@@ -11,6 +11,7 @@
 #define PEAKLINE_SHIM_H
 
 #include "shim/lock.h"
+#include "shim/own.h"
 #include "shim/python/python.h"
 #include "shim/record_format.h"
 #include "shim/sys.h"
@@ -59,7 +60,7 @@ struct thread {
     struct live_cached leaves[THREAD_LEAVES];
 };
 
-extern __thread struct thread thread_self;
+extern SHIM_OWN __thread struct thread thread_self;
 
 #define ARENA_CLASSES 56
 
@@ -157,7 +158,7 @@ struct shim {
     struct python_state python;
 };
 
-extern struct shim shim;
+extern SHIM_OWN struct shim shim;
 
 static inline struct record_node *shim_node(uint32_t node) {
     return (struct record_node *)shim.tables[RECORD_NODES].base + node;

@@ -8,6 +8,7 @@
 #include "shim/config.h"
 #include "shim/journal.h"
 #include "shim/place.h"
+#include "shim/python/same.h"
 #include "shim/scope_path.h"
 #include "shim/seen.h"
 #include "shim/steps.h"
@@ -32,6 +33,7 @@ struct stack {
     struct unwind_stack look;    // native stacks that are only looked at: its nodes mean nothing
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct stack_leaf native_leaf, python_leaf;
+    uint32_t python_sure; // python_leaf.node, where python_same is enough to know that it is the one; else 0
     uint32_t code_epoch, tree_epoch;
     struct steps steps;
     struct seen seen;
@@ -53,6 +55,7 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
+    stack->python_sure = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     stack->code_epoch = shim.code_epoch;
@@ -118,6 +121,12 @@ static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) 
     return true;
 }
 
+// greenlet was met: from now on stacks must be looked at twice.
+static void stack_greenlets(void) {
+    shim.greenlets = true;
+    __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
+}
+
 static uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
     uint32_t *known = python_slot(frame);
     if (known && *known)
@@ -129,7 +138,7 @@ static uint32_t stack_python_frame(struct stack *stack, const struct python_fram
                                    (struct place_text){location.name, location.name_length},
                                    location.first_line, location.line);
     if (shim_unlikely(!shim.greenlets) && memmem(location.file, location.file_length, "/greenlet/", 10))
-        shim.greenlets = true;
+        stack_greenlets();
     if (known)
         *known = number;
     return number;
@@ -195,16 +204,10 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
     return leaf;
 }
 
-// 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread) {
+// The stack has been captured; so many of its outermost frames are what they were.
+__attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread, unsigned unchanged) {
     struct stack *stack = thread->stack;
-    int same = stack_python_capture(stack);
-    if (same < 0)
-        return 0;
     struct python_stack *python = stack->python;
-    unsigned unchanged = (unsigned)same;
-    if (unchanged == python->depth && stack->python_leaf.depth == python->depth && stack->python_leaf.node)
-        return stack->python_leaf.node;
     if (shim_unlikely(python->cut && !unchanged))
         shim_lose(RECORD_LOST_DEEP);
     unsigned i = unchanged == python->depth ? unchanged - 1 : unchanged;
@@ -352,10 +355,31 @@ static uint32_t stack_native_inside(struct thread *thread, uint32_t leaf, const 
     return valid ? node : 0;
 }
 
-// 0: the tree was folded in between.
-static inline uint32_t stack_present(struct thread *thread, const void *frame) {
+// 0: this thread has no Python stack.
+static inline uint32_t stack_python(struct thread *thread) {
     struct stack *stack = thread->stack;
-    if (shim_unlikely(stack->code_epoch != shim.code_epoch || stack->tree_epoch != shim.tree_epoch))
+    stack->python_sure = 0;
+    int unchanged = stack_python_capture(stack);
+    if (shim_unlikely(unchanged < 0))
+        return 0;
+    const struct stack_leaf *leaf = &stack->python_leaf;
+    uint32_t node = leaf->node;
+    if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
+        node = stack_python_new(thread, (unsigned)unchanged);
+    bool plain = !shim.greenlets && !config.native && python_is_plain(stack->python);
+    stack->python_sure = plain ? node : 0;
+    return node;
+}
+
+// Whether what the thread remembers of its stacks still means something.
+static inline bool stack_is_current(const struct stack *stack) {
+    return stack->code_epoch == shim.code_epoch && stack->tree_epoch == shim.tree_epoch;
+}
+
+// 0: the tree was folded in between.
+static uint32_t stack_present(struct thread *thread, const void *frame) {
+    struct stack *stack = thread->stack;
+    if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() && !(shim_unlikely(shim.greenlets) && stack_switching(stack, frame))) {
         uint32_t node = stack_python(thread);
@@ -367,13 +391,16 @@ static inline uint32_t stack_present(struct thread *thread, const void *frame) {
 
 bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame) {
     struct stack *stack = thread->stack;
-    if (!stack || !python_found() || stack_python_capture(stack) < 0 || up >= stack->python->depth)
+    if (!stack || !python_found())
+        return false;
+    stack->python_sure = 0;
+    if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];
     return true;
 }
 
-uint32_t stack_node(struct thread *thread, const void *frame) {
+__attribute__((noinline)) static uint32_t stack_find(struct thread *thread, const void *frame) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -389,4 +416,12 @@ uint32_t stack_node(struct thread *thread, const void *frame) {
         node = stack_present(thread, frame);
     } while (shim_unlikely(!node));
     return node;
+}
+
+uint32_t stack_node(struct thread *thread, const void *frame) {
+    const struct stack *stack = thread->stack;
+    // Most often in Python programs, in a few instructions.
+    if (stack && stack->python_sure && shim_likely(stack_is_current(stack) && python_same(stack->python)))
+        return stack->python_sure;
+    return stack_find(thread, frame);
 }

@@ -62,7 +62,7 @@ __attribute__((noinline, cold)) static void track_settle(struct thread *thread) 
         const struct live_block old = {.owner = late.owner, .size = late.size, .usable = late.usable};
         journal_lock(thread);
         const struct record_event event = track_release(&old, 0, false);
-        bool due = journal_note(thread, &event);
+        bool due = journal_note(thread, event);
         journal_unlock(thread);
         if (due)
             journal_flush(thread);
@@ -97,7 +97,7 @@ __attribute__((noinline)) static bool track_insert(struct thread *thread, void *
     bool due = false, kept = live_insert(thread, address, block, &stale);
     if (stale.owner) { // its free was not seen
         const struct record_event event = track_release(&stale, 0, false);
-        due = journal_note(thread, &event);
+        due = journal_note(thread, event);
     }
     if (!kept) {
         shim_lose(RECORD_LOST_NO_MEMORY);
@@ -109,7 +109,7 @@ __attribute__((noinline)) static bool track_insert(struct thread *thread, void *
         .owner = block->owner,
         .slack_flags = track_slack(block->usable - block->size),
     };
-    return journal_note(thread, &event) || due;
+    return journal_note(thread, event) || due;
 }
 
 static inline __attribute__((always_inline)) void track_record(struct thread *thread, void *address,
@@ -132,7 +132,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
             .owner = owner,
             .slack_flags = (uint32_t)(usable - size) << RECORD_EVENT_FLAG_BITS,
         };
-        due = journal_note(thread, &event);
+        due = journal_note(thread, event);
     } else {
         const struct live_block block = {.owner = owner, .object = object, .size = size, .usable = usable};
         due = track_insert(thread, address, node, &block);
@@ -159,7 +159,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     // Frees count where they happen in Python, elsewhere on request.
     uint32_t freeing = shim_unlikely(config.frees || python_found()) ? stack_node(thread, frame) : 0;
     const struct record_event event = track_release(old, freeing, temporary);
-    bool due = journal_note(thread, &event);
+    bool due = journal_note(thread, event);
     journal_unlock(thread);
     track_done(thread, since, due);
 }

@@ -42,7 +42,7 @@ static bool code_is_of(const void *code, const struct detect_runtime *runtime) {
 static void code_dies(void *code) {
     uintptr_t address = (uintptr_t)code;
     __atomic_fetch_add(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], 1, __ATOMIC_ACQ_REL);
-    __atomic_fetch_add(&code_epoch, 1, __ATOMIC_ACQ_REL);
+    code_doubt();
     const struct detect_runtime *runtime = detect_get();
     if (!code_is_of(code, runtime))
         for (runtime = detect_runtimes; !code_is_of(code, runtime); runtime++)

@@ -11,13 +11,14 @@
 #ifndef PEAKLINE_PYTHON_CODE_H
 #define PEAKLINE_PYTHON_CODE_H
 
+#include "shim/own.h"
 #include "shim/python/detect.h"
 #include "shim/python/python.h"
 
 #define CODE_LIVES 4096 // power of two
 
-extern uint32_t code_epoch;
-extern uint32_t code_lives[CODE_LIVES];
+extern SHIM_OWN uint32_t code_epoch;
+extern SHIM_OWN uint32_t code_lives[CODE_LIVES];
 
 static inline const void *code_load(const void *base, size_t offset) {
     const void *value;
@@ -28,6 +29,11 @@ static inline const void *code_load(const void *base, size_t offset) {
 static inline uint32_t code_life(const void *code) {
     uintptr_t address = (uintptr_t)code;
     return __atomic_load_n(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], __ATOMIC_ACQUIRE);
+}
+
+// What stacks rest on has changed otherwise: they must be captured anew.
+static inline void code_doubt(void) {
+    __atomic_fetch_add(&code_epoch, 1, __ATOMIC_ACQ_REL);
 }
 
 void code_init(struct python_state *state);

@@ -92,6 +92,7 @@ static void detect_name_version(uint64_t hex) {
 void detect_refuse(const char *reason) {
     detect_say("CPython ", detect_version, reason);
     __atomic_store_n(&python_phase, PYTHON_REFUSED, __ATOMIC_RELEASE);
+    code_doubt();
     __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED); // process_poll has something to write down
 }
 
@@ -301,6 +302,7 @@ void python_poll(void) {
     if (changed || current)
         next = detect_look(current);
     __atomic_store_n(&python_phase, next, __ATOMIC_RELEASE);
+    code_doubt();
 }
 
 __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtime) {

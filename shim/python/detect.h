@@ -8,6 +8,7 @@
 #ifndef PEAKLINE_PYTHON_DETECT_H
 #define PEAKLINE_PYTHON_DETECT_H
 
+#include "shim/own.h"
 #include "shim/python/layout.h"
 
 #include <stdbool.h>
@@ -76,7 +77,7 @@ struct detect_runtime {
 extern struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
 
 // NULL unless python_found() was ever true.
-extern struct detect_runtime *detect_current;
+extern SHIM_OWN struct detect_runtime *detect_current;
 
 static inline struct detect_runtime *detect_get(void) {
     return __atomic_load_n(&detect_current, __ATOMIC_ACQUIRE);

@@ -13,8 +13,8 @@
 // was. The chain of the calling thread is changed by no other thread, whether this one holds the GIL or not,
 // and each frame in it owns its code object.
 
-#include "shim/python/frames.h"
 #include "shim/python/objects.h"
+#include "shim/python/same.h"
 #include "shim/python/selftest.h"
 #include "shim/sys.h"
 
@@ -22,9 +22,6 @@
 
 #define FRAMES_HIDDEN_MOST 4096 // in a row
 #define FRAMES_SLID (PYTHON_DEPTH / 2)
-
-#define frames_likely(x) __builtin_expect(!!(x), 1)
-#define frames_unlikely(x) __builtin_expect(!!(x), 0)
 
 // A word of another thread's memory, which may be gone.
 static uintptr_t frames_read_far(const char *address) {
@@ -46,7 +43,8 @@ __attribute__((noinline)) static const void *frames_foreign_state(const struct d
 
 // The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the
 // GIL.
-static inline const void *frames_state(const struct detect_runtime *runtime, bool *attached) {
+static inline const void *frames_state(const struct detect_runtime *runtime, struct python_stack *stack,
+                                       bool *attached) {
     const void *current = runtime->call.current_state(), *own;
     *attached = true;
     if (runtime->layout.minor >= 12) {
@@ -55,8 +53,10 @@ static inline const void *frames_state(const struct detect_runtime *runtime, boo
         own = runtime->call.own_state();
     } else {
         own = runtime->call.own_state();
-        if (frames_likely(own && own == current))
+        if (frames_likely(own && own == current)) {
+            stack->state = own;
             return own;
+        }
         const void *foreign = frames_foreign_state(runtime, current);
         if (frames_unlikely(foreign != NULL))
             return foreign;
@@ -84,6 +84,7 @@ static inline uint16_t *frames_index(struct python_stack *stack, const void *fra
 static inline void frames_fill(const struct detect_runtime *runtime, struct python_frame *entry,
                                const void *frame) {
     entry->frame = frame;
+    entry->outer = frames_previous(runtime, frame);
     entry->code = frames_code(runtime, frame);
     entry->instr = frames_instr(runtime, frame);
     entry->node = 0;
@@ -97,47 +98,27 @@ struct frames_join {
     uint32_t unchanged; // outermost frames that are what they were, if the join is complete
 };
 
-// What is compared of a frame beside its place in the chain.
-enum frames_depth {
-    FRAMES_INSTR, // its instruction, which says everything as long as no code object has died since
-    FRAMES_CODE,  // its code object, too
-    FRAMES_LIFE   // and that it is not another one at the same address
-};
-
-// frames[at].frame is live. From there outward, the first frame that differs, or whose outer frame is not the
-// next one remembered; 0 when there is none. Reads the same words of every frame and does not wait for the
-// outcome.
-static inline uint32_t frames_same(const struct detect_runtime *runtime, const struct python_stack *stack,
-                                   uint32_t at, enum frames_depth depth) {
-    const size_t instr_at = runtime->layout.frame_instr, previous_at = runtime->layout.frame_previous;
-    const size_t code_at = runtime->layout.frame_code;
-    const uintptr_t instr_mask = runtime->instr_mask, code_mask = runtime->code_mask;
-    const struct python_frame *entry = &stack->frames[at];
-    for (; entry > stack->frames; entry--) {
-        const char *frame = entry->frame;
-        // The compiler knows that this equals the word loaded last, and would have the next load wait for it.
-        __asm__("" : "+r"(frame));
-        uintptr_t differs = ((uintptr_t)code_load(frame, instr_at) & instr_mask) ^ entry->instr;
-        differs |= (uintptr_t)code_load(frame, previous_at) ^ (uintptr_t)entry[-1].frame;
-        if (depth >= FRAMES_CODE)
-            differs |= ((uintptr_t)code_load(frame, code_at) & code_mask) ^ (uintptr_t)entry->code;
-        if (depth == FRAMES_LIFE)
-            differs |= code_life(entry->code) ^ entry->life;
-        if (differs)
-            break;
-    }
-    return (uint32_t)(entry - stack->frames);
+// The same for what this interpreter needs. `died`: a code object has, since the last capture.
+static inline uint32_t frames_same_from(const struct detect_runtime *runtime,
+                                        const struct python_stack *stack, uint32_t at, bool died) {
+    if (frames_unlikely(died))
+        return frames_same(runtime, stack, at, FRAMES_LIFE, true);
+    if (frames_unlikely(!runtime->instr_is_code))
+        return frames_same(runtime, stack, at, FRAMES_CODE, true);
+    return frames_same_instr(runtime, stack, at);
 }
 
 // frames[at].frame is live. Compares it and all further out; a frame in which something else runs is
 // refreshed in place. True: the chains are the same from there to the end.
 static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack,
-                                  uint32_t at, enum frames_depth depth, struct frames_join *join) {
+                                  uint32_t at, bool died, struct frames_join *join) {
     join->unchanged = at + 1;
     for (uint32_t i = at;; i--) {
-        i = frames_same(runtime, stack, i, depth);
+        i = frames_same_from(runtime, stack, i, died);
+        if (i == FRAMES_ALL)
+            return true;
         struct python_frame *entry = &stack->frames[i];
-        const void *frame = entry->frame, *previous = frames_previous(runtime, frame);
+        const void *frame = entry->frame, *outer = frames_previous(runtime, frame);
         if (frames_instr(runtime, frame) != entry->instr || frames_code(runtime, frame) != entry->code ||
             code_life(entry->code) != entry->life) {
             if (frames_unlikely(frames_hidden(runtime, frame))) {
@@ -148,15 +129,39 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             frames_fill(runtime, entry, frame);
             join->unchanged = i;
         }
+        entry->outer = outer;
         const void *expected = i ? stack->frames[i - 1].frame : stack->outer;
-        if (previous != expected && (previous = frames_visible(runtime, previous)) != expected) {
+        if (outer != expected && (outer = frames_visible(runtime, outer)) != expected) {
             join->stop = i;
-            join->next = previous;
+            join->next = outer;
             return false;
         }
         if (i == 0)
             return true;
     }
+}
+
+// As python_capture, when the innermost frame is what it was but for its instruction, and all others have not
+// changed at all. -1: that is not so; nothing has been done.
+static inline int frames_again(const struct detect_runtime *runtime, struct python_stack *stack,
+                               const void *state) {
+    const uint32_t last = stack->depth - 1;
+    struct python_frame *entry = &stack->frames[last];
+    const void *frame = frames_first(runtime, state);
+    if (frame != entry->frame || frames_unowned(runtime, frame))
+        return -1;
+    const uintptr_t instr = frames_instr(runtime, frame), before = entry->instr;
+    if (instr != before && frames_code(runtime, frame) != entry->code)
+        return -1;
+    entry->instr = instr;
+    if (frames_unlikely(frames_same_instr(runtime, stack, last) != FRAMES_ALL)) {
+        entry->instr = before;
+        return -1;
+    }
+    if (instr == before)
+        return entry->node ? (int)stack->depth : -1;
+    entry->node = 0;
+    return (int)last;
 }
 
 // Makes room for `fresh` frames after the first `kept`: the outermost ones go, but the node of the last of
@@ -190,14 +195,7 @@ static inline int frames_update(const struct detect_runtime *runtime, struct pyt
         uint32_t at = *frames_index(stack, frame);
         if (at < stack->depth && stack->frames[at].frame == frame) {
             struct frames_join join;
-            bool complete;
-            if (died)
-                complete = frames_compare(runtime, stack, at, FRAMES_LIFE, &join);
-            else if (runtime->instr_is_code)
-                complete = frames_compare(runtime, stack, at, FRAMES_INSTR, &join);
-            else
-                complete = frames_compare(runtime, stack, at, FRAMES_CODE, &join);
-            if (frames_likely(complete)) {
+            if (frames_likely(frames_compare(runtime, stack, at, died, &join))) {
                 kept = at + 1;
                 unchanged = join.unchanged;
                 break;
@@ -253,12 +251,12 @@ __attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime 
     return !(test || (runtime->pending & DETECT_UNTESTED)) || selftest_run(runtime, state, attached);
 }
 
-int python_capture(struct python_stack *stack) {
+__attribute__((noinline)) static int frames_capture(struct python_stack *stack) {
     struct detect_runtime *runtime = detect_get();
     if (!runtime || (frames_unlikely(runtime->may_unload) && !detect_still_there(runtime)))
         return -1;
     bool attached;
-    const void *state = frames_state(runtime, &attached);
+    const void *state = frames_state(runtime, stack, &attached);
     if (!state)
         return -1;
     // Often at first, then ever more rarely.
@@ -266,10 +264,30 @@ int python_capture(struct python_stack *stack) {
     bool test = (captures & (captures - 1)) == 0;
     if (frames_unlikely(test || runtime->pending) && !frames_attend(runtime, state, attached, test))
         return -1;
+    stack->runtime = runtime;
     const void *frame = frames_visible(runtime, frames_first(runtime, state));
     if (!frame)
         return -1;
     return frames_update(runtime, stack, frame);
+}
+
+int python_capture(struct python_stack *stack) {
+    const struct detect_runtime *runtime = stack->runtime;
+    // Nothing to attend to, and a previous stack, whose code objects all live.
+    if (frames_likely(python_is_plain(stack) && stack->depth &&
+                      stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
+        const void *state = frames_own_state(runtime, stack);
+        int unchanged = frames_likely(state != NULL) ? frames_again(runtime, stack, state) : -1;
+        if (frames_likely(unchanged >= 0))
+            return unchanged;
+    }
+    return frames_capture(stack);
+}
+
+bool python_is_plain(const struct python_stack *stack) {
+    const struct detect_runtime *runtime = stack->runtime;
+    return runtime && runtime == detect_get() && !runtime->may_unload && runtime->instr_is_code &&
+           !runtime->pending;
 }
 
 void python_forget(struct python_stack *stack) {

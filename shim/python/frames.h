@@ -20,12 +20,18 @@ static inline const void *frames_previous(const struct detect_runtime *runtime, 
     return code_load(frame, runtime->layout.frame_previous);
 }
 
+// Whether the interpreter has the frame for itself, or is tearing it down, by what it says itself.
+static inline bool frames_unowned(const struct detect_runtime *runtime, const void *frame) {
+    const struct python_layout *layout = &runtime->layout;
+    return layout->frame_owner != LAYOUT_NONE &&
+           *((const unsigned char *)frame + layout->frame_owner) >= layout->owner_hidden;
+}
+
 // Whether the interpreter put the frame there for itself: at an entry of the evaluation loop, or around
 // __init__; or whether it is being torn down.
 static inline bool frames_hidden(const struct detect_runtime *runtime, const void *frame) {
     const struct python_layout *layout = &runtime->layout;
-    if (layout->frame_owner != LAYOUT_NONE &&
-        *((const unsigned char *)frame + layout->frame_owner) >= layout->owner_hidden)
+    if (frames_unowned(runtime, frame))
         return true;
     const void *code = frames_code(runtime, frame);
     if (!code || code_load(code, layout->object_type) != runtime->code_type)

@@ -13,6 +13,7 @@
 
 #include "shim/python/objects.h"
 #include "shim/guard.h"
+#include "shim/python/code.h"
 #include "shim/python/python.h"
 #include "shim/track.h"
 
@@ -192,6 +193,7 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet) {
     // Later, because what we wrapped may be replaced, or because only a thread with the GIL may do it.
     objects_suspicious = false;
     __atomic_fetch_or(&runtime->pending, DETECT_OBJECTS, __ATOMIC_RELEASE);
+    code_doubt();
 }
 
 void objects_attend(struct detect_runtime *runtime) {

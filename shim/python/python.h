@@ -15,6 +15,8 @@
 #ifndef PEAKLINE_PYTHON_H
 #define PEAKLINE_PYTHON_H
 
+#include "shim/own.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,11 +27,14 @@
 // One Python function that is being executed.
 struct python_frame {
     const void *frame; // the interpreter's frame
+    const void *outer; // what that says is the next one further out, which may be the interpreter's own
     const void *code;  // its code object, alive as long as the frame is
     uintptr_t instr; // where it is: 3.11+ address of the instruction, before that the offset in the bytecode
     uint32_t node;   // the caller's; 0 in a frame that is new
     uint32_t life;   // tells code objects apart that follow each other at one address (code.h)
 };
+
+struct detect_runtime;
 
 // The stack of a thread at its last capture, outermost frame first. All zero is the empty one.
 // The caller reads frames, depth, outer_node, cut, and writes `node` of the new frames; the rest is
@@ -41,7 +46,9 @@ struct python_stack {
     bool cut;       // the stack was deeper than PYTHON_DEPTH, its outermost frames were not seen
     uint32_t epoch;
     uint32_t captures;
-    const void *outer; // the interpreter's frame above frames[0]
+    const void *outer;                    // the interpreter's frame above frames[0]
+    const void *state;                    // the thread's, when it was looked up last
+    const struct detect_runtime *runtime; // whose frames these are; NULL: none yet
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
     struct python_frame frames[PYTHON_DEPTH];
@@ -61,7 +68,7 @@ void python_init(struct python_state *state);
 void python_poll(void);
 
 enum python_phase { PYTHON_NONE = 0, PYTHON_BUSY, PYTHON_FOUND, PYTHON_REFUSED };
-extern uint32_t python_phase; // enum python_phase; atomic
+extern SHIM_OWN uint32_t python_phase; // enum python_phase; atomic
 
 // Whether python_capture is worth a call.
 static inline bool python_found(void) {
@@ -83,6 +90,9 @@ const void *python_landmark(void);
 // have node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or
 // outer_node.
 int python_capture(struct python_stack *stack);
+
+// Whether the next capture may be left out as long as python_same (same.h) holds.
+bool python_is_plain(const struct python_stack *stack);
 
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);

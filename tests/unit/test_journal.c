@@ -47,7 +47,7 @@ static void note(struct thread *thread, uint32_t node, uint64_t size, uint32_t f
     journal_lock(thread);
     const struct record_event event = {
         .size = size, .node = node, .owner = owner_of(node), .slack_flags = flags};
-    bool due = journal_note(thread, &event);
+    bool due = journal_note(thread, event);
     journal_unlock(thread);
     if (due)
         journal_flush(thread);
