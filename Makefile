@@ -16,7 +16,7 @@ CFLAGS ?= -O2 -g
 COMMON := -std=gnu11 $(WARN) -I. -DPEAKLINE_VERSION='"$(VERSION)"' -D_GNU_SOURCE -MMD -MP
 # The shim: hidden symbols unless a hook exports them; a frame pointer, because unwinding starts at our own frame;
 # initial-exec TLS, because anything else may allocate.
-SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc \
+SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-builtin-malloc \
 	-fno-stack-protector -fno-plt -fno-tree-vectorize
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,--hash-style=gnu
 REPORTER_LIBS := -ldw -lelf -lstdc++

@@ -348,6 +348,7 @@ void fold_tree(void) {
         uint64_t forgotten = shim.header->forgotten_lines;
         fold_rounds(&fold);
         shim.tree_epoch++;
+        shim_doubt();
         if (shim.header->forgotten_lines != forgotten) {
             shim.frames_epoch = shim.tree_epoch;
             place_forgotten();

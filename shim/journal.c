@@ -10,11 +10,14 @@
 #include "shim/recording.h"
 #include "shim/timeline.h"
 
+#include <linux/membarrier.h>
+
 // What all journals together may hold back: a share of the heap's peak, and a minimum.
 #define JOURNAL_ERROR_SHARE 256
 #define JOURNAL_ERROR_LEAST 16384
 #define JOURNAL_ALONE (256u << 10) // of a single thread, where nothing but the time of events is at stake
 
+#define JOURNAL_SPINS 200
 #define JOURNAL_PATIENCE_NS 200000000 // to wait for a thread that may not run, before we do without it
 
 static inline void journal_raise(int64_t *high, int64_t value) {
@@ -120,10 +123,100 @@ static inline const struct record_event *journal_apply_run(const struct peak_boo
     return event;
 }
 
-// Without a look at how much room there is.
-static inline void journal_lock_full(struct thread *thread) {
-    thread->journal_locked = lock_take(&thread->journal->lock);
+// ---- gates ----
+
+// While there is one thread: arranges for membarrier.
+static void journal_prepare(void) {
+    shim.journal_fences =
+        sys_failed(sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0));
 }
+
+// Between a change of `stop` and a look at `inside`.
+static void journal_fence(void) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!shim.journal_fences && lock_needed())
+        sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+}
+
+static inline bool journal_is_shared(const struct journal *journal) {
+    return journal->stop & JOURNAL_SHARED;
+}
+
+static void journal_enter_shared(struct journal *journal) {
+    bool taken = lock_take(&journal->lock);
+    journal->taken = taken;
+}
+
+void journal_leave_shared(struct journal *journal) {
+    lock_drop(&journal->lock, journal->taken);
+}
+
+__attribute__((noinline, cold)) void journal_wait(struct thread *thread) {
+    struct journal *journal = thread->journal;
+    if (journal_is_shared(journal)) {
+        journal_enter_shared(journal);
+        while (journal->record->count > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION) {
+            journal_leave_shared(journal);
+            journal_flush(thread);
+            journal_enter_shared(journal);
+        }
+        return;
+    }
+    for (;;) {
+        __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (!(__atomic_load_n(&journal->stop, __ATOMIC_ACQUIRE) & JOURNAL_STOPPED))
+            return;
+        __atomic_store_n(&journal->inside, 0, __ATOMIC_RELEASE);
+        // Whoever stops us holds this.
+        lock_drop(&shim.lock, lock_take(&shim.lock));
+    }
+}
+
+// With shim.lock held, which keeps everybody from stopping us.
+static inline void journal_lock_stopped(struct journal *journal) {
+    if (shim_unlikely(journal_is_shared(journal)))
+        journal_enter_shared(journal);
+    else
+        __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
+}
+
+static inline void journal_let_in(struct journal *journal) {
+    __atomic_fetch_and(&journal->stop, ~(uint32_t)JOURNAL_STOPPED, __ATOMIC_RELEASE);
+}
+
+// With `stop` set and the fence made: whether its thread has come out. Waits until then, or `deadline`.
+static bool journal_is_out(const struct journal *journal, uint64_t deadline) {
+    for (unsigned spin = 0; __atomic_load_n(&journal->inside, __ATOMIC_ACQUIRE); spin++) {
+        if (!lock_needed())
+            return true; // it ended inside
+        if (spin < JOURNAL_SPINS) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        if (clock_monotonic() >= deadline)
+            return false;
+        const struct timespec pause = {.tv_nsec = 20000};
+        sys_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+    }
+    return true;
+}
+
+// The shared journal is not stopped but locked.
+static void journal_stop_own(const struct journal *self) {
+    for (struct journal *journal = shim.journals; journal; journal = journal->next)
+        if (journal != self && !journal_is_shared(journal))
+            __atomic_fetch_or(&journal->stop, JOURNAL_STOPPED, __ATOMIC_RELAXED);
+    journal_fence();
+}
+
+static void journal_release_own(const struct journal *self) {
+    for (struct journal *journal = shim.journals; journal; journal = journal->next)
+        if (journal != self && !journal_is_shared(journal))
+            journal_let_in(journal);
+}
+
+// ---- applying ----
 
 static struct peak_books journal_books(void) {
     return (struct peak_books){
@@ -179,25 +272,21 @@ static void journal_apply(struct journal *journal) {
 
 __attribute__((noinline)) void journal_flush(struct thread *thread) {
     bool locked = lock_take(&shim.lock);
-    journal_lock_full(thread);
+    journal_lock_stopped(thread->journal);
     journal_apply(thread->journal);
     journal_unlock(thread);
     lock_drop(&shim.lock, locked);
 }
 
-__attribute__((noinline)) bool journal_begin(struct journal *journal, const struct record_event *event) {
-    struct record_journal *record = journal->record;
+__attribute__((noinline)) void journal_begin(struct journal *journal) {
     journal->since = clock_coarse();
-    record->events[0] = *event;
-    __atomic_store_n(&record->count, 1, __ATOMIC_RELEASE);
-    journal->pending = event->size;
-    return journal->pending >= journal->budget;
+    journal->pending = 0;
 }
 
 bool journal_lock_books(struct thread *thread) {
     journal_unlock(thread);
     bool locked = lock_take(&shim.lock);
-    journal_lock_full(thread);
+    journal_lock_stopped(thread->journal);
     // Others that share it may have been there meanwhile.
     if (thread->journal->record->count > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION)
         journal_apply(thread->journal);
@@ -209,13 +298,17 @@ void journal_unlock_books(bool locked) {
 }
 
 bool journal_stop_all(const struct thread *self) {
-    for (struct journal *journal = shim.journals; journal; journal = journal->next) {
-        if ((!self || journal != self->journal) && !lock_take_within(&journal->lock, JOURNAL_PATIENCE_NS)) {
-            for (struct journal *taken = shim.journals; taken != journal; taken = taken->next)
-                if (!self || taken != self->journal)
-                    lock_give(&taken->lock);
-            return false;
-        }
+    struct journal *own = self ? self->journal : NULL, *shared = shim.journal_shared;
+    const uint64_t deadline = clock_monotonic() + JOURNAL_PATIENCE_NS;
+    if (shared != own && !lock_take_within(&shared->lock, JOURNAL_PATIENCE_NS))
+        return false;
+    journal_stop_own(own);
+    bool stopped = true;
+    for (struct journal *journal = shim.journals; journal && stopped; journal = journal->next)
+        stopped = journal == own || journal == shared || journal_is_out(journal, deadline);
+    if (!stopped) {
+        journal_release_all(self);
+        return false;
     }
     for (struct journal *journal = shim.journals; journal; journal = journal->next)
         journal_apply(journal);
@@ -223,18 +316,26 @@ bool journal_stop_all(const struct thread *self) {
 }
 
 void journal_release_all(const struct thread *self) {
-    for (struct journal *journal = shim.journals; journal; journal = journal->next)
-        if (!self || journal != self->journal)
-            lock_give(&journal->lock);
+    struct journal *own = self ? self->journal : NULL;
+    journal_release_own(own);
+    if (shim.journal_shared != own)
+        lock_give(&shim.journal_shared->lock);
 }
 
 void journal_apply_all(void) {
+    const uint64_t deadline = clock_monotonic() + JOURNAL_PATIENCE_NS;
+    journal_stop_own(NULL);
     for (struct journal *journal = shim.journals; journal; journal = journal->next) {
-        if (!lock_take_within(&journal->lock, JOURNAL_PATIENCE_NS))
-            continue; // the reader will apply it
-        journal_apply(journal);
-        lock_give(&journal->lock);
+        if (journal_is_shared(journal)) {
+            if (!lock_take_within(&journal->lock, JOURNAL_PATIENCE_NS))
+                continue; // the reader will apply it
+            journal_apply(journal);
+            lock_give(&journal->lock);
+        } else if (journal_is_out(journal, deadline)) {
+            journal_apply(journal);
+        }
     }
+    journal_release_own(NULL);
 }
 
 // One that no thread uses, or a new one; NULL: no room. With shim.lock held.
@@ -250,16 +351,19 @@ static struct journal *journal_make(void) {
         return NULL;
     }
     journal->record = (struct record_journal *)shim.tables[RECORD_JOURNALS].base + number;
+    journal->stop = shim.journal_fences ? JOURNAL_FENCE : 0;
     journal->next = shim.journals;
     shim.journals = journal;
     return journal;
 }
 
 bool journal_init(void) {
+    journal_prepare();
     shim.journal_shared = journal_make();
     if (!shim.journal_shared)
         return false;
     shim.journal_shared->used = true;
+    shim.journal_shared->stop |= JOURNAL_SHARED;
     return true;
 }
 
@@ -286,9 +390,7 @@ void journal_close(struct thread *thread) {
     if (journal == shim.journal_shared)
         return;
     bool locked = lock_take(&shim.lock);
-    journal_lock_full(thread);
     journal_apply(journal);
-    journal_unlock(thread);
     journal->used = false;
     journal_grant(journal);
     shim.journals_used--;

@@ -6,10 +6,19 @@
 //
 // Journals lie in the recording: what a killed process had noted but not applied, the reader applies.
 //
-// Each journal has a lock, which its thread holds from the moment it looks at its stack's nodes until it has
-// noted the event: as long as it is held, no node is folded away. It is not taken while the process has a
-// single thread. Whoever holds shim.lock may take the lock of any journal, never the other way round; so a
-// thread that holds its own and needs shim.lock gives up the first (journal_lock_books).
+// Each journal has a gate. Its thread is inside from the moment it looks at its stack's nodes until it has
+// noted the event: meanwhile, no node is folded away. Whoever holds shim.lock may close the gates of others
+// and wait until they have come out, never the other way round; so a thread that is inside and needs
+// shim.lock comes out first (journal_lock_books).
+//
+//     the thread:  inside = 1                    whoever stops it:  stop = 1
+//                  if (stop) come out and wait                      membarrier
+//                                                                   wait for inside == 0
+//
+// To go in takes a store and a load, because the fence that belongs between them (Dekker's algorithm) is made
+// by the other side, in all threads at once: membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED. Where the
+// kernel has none, or a sandbox forbids it, every gate asks for a fence (JOURNAL_FENCE). The journal that
+// threads share has a lock in addition (JOURNAL_SHARED).
 //
 // Order of events: within a thread, as they happened; between threads, off by what a journal may hold. Of
 // that the bytes are bounded (journal.budget), and the sum of all bounds is the recording's peak_error_bytes.
@@ -24,14 +33,23 @@
 
 // Of a thread; in the arena. Used again when the thread has ended.
 struct journal {
-    struct lock lock;
-    bool used; // by a thread that lives
+    uint32_t inside;
+    uint32_t stop; // enum journal_stop
     struct record_journal *record;
-    struct journal *next;
     uint64_t pending; // bytes of the events that are noted
     uint64_t budget;  // flushed when they are as many
     uint64_t since;   // coarse clock at the first of them
+    struct journal *next;
+    struct lock lock; // JOURNAL_SHARED
+    bool taken;       // the lock, really: see lock.h
+    bool used;        // by a thread that lives
 } __attribute__((aligned(64)));
+
+enum journal_stop {
+    JOURNAL_STOPPED = 1 << 0, // wait
+    JOURNAL_FENCE = 1 << 1,   // nobody else makes the fence
+    JOURNAL_SHARED = 1 << 2,  // several threads note here
+};
 
 // At start: makes the shared journal. False: no memory.
 bool journal_init(void);
@@ -48,17 +66,38 @@ void journal_close(struct thread *thread);
 // Applies what the thread has noted. Takes both locks.
 void journal_flush(struct thread *thread);
 
-static inline void journal_lock(struct thread *thread) {
-    thread->journal_locked = lock_take(&thread->journal->lock);
-    while (shim_unlikely(thread->journal->record->count > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION)) {
-        lock_drop(&thread->journal->lock, thread->journal_locked);
-        journal_flush(thread);
-        thread->journal_locked = lock_take(&thread->journal->lock);
-    }
+// What journal_lock does when `stop` says so.
+void journal_wait(struct thread *thread);
+
+// journal_lock of a journal that is the thread's own. False: the gate is closed, or it is not; nothing has
+// been done.
+static inline bool journal_enter(struct journal *journal) {
+    __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (shim_likely(!__atomic_load_n(&journal->stop, __ATOMIC_ACQUIRE)))
+        return true;
+    __atomic_store_n(&journal->inside, 0, __ATOMIC_RELEASE);
+    return false;
 }
 
+static inline void journal_leave(struct journal *journal) {
+    __atomic_store_n(&journal->inside, 0, __ATOMIC_RELEASE);
+}
+
+static inline void journal_lock(struct thread *thread) {
+    if (shim_unlikely(!journal_enter(thread->journal)))
+        journal_wait(thread);
+}
+
+// What journal_unlock does when the journal is shared.
+void journal_leave_shared(struct journal *journal);
+
 static inline void journal_unlock(struct thread *thread) {
-    lock_drop(&thread->journal->lock, thread->journal_locked);
+    struct journal *journal = thread->journal;
+    if (shim_unlikely(__atomic_load_n(&journal->stop, __ATOMIC_RELAXED) & JOURNAL_SHARED))
+        journal_leave_shared(journal);
+    else
+        journal_leave(journal);
 }
 
 // With the journal locked: gives that up for a moment, takes shim.lock, and locks the journal again. Nodes
@@ -77,8 +116,8 @@ void journal_release_all(const struct thread *self);
 // be stopped.
 void journal_apply_all(void);
 
-// What journal_note does with the first event of a batch.
-bool journal_begin(struct journal *journal, const struct record_event *event);
+// Before the first event of a batch is noted.
+void journal_begin(struct journal *journal);
 
 // An event of so many bytes: wants to find the journal empty (journal_flush before anything is locked), so
 // that it is neither ordered nor timed by what was noted before.
@@ -86,15 +125,17 @@ static inline bool journal_is_large(const struct thread *thread, uint64_t size) 
     return size >= __atomic_load_n(&thread->journal->budget, __ATOMIC_RELAXED);
 }
 
-// With the journal locked. True: journal_flush is due, after unlocking.
-static inline __attribute__((always_inline)) bool journal_note(struct thread *thread,
-                                                               const struct record_event event) {
-    struct journal *journal = thread->journal;
+// With the journal locked: whether journal_add takes an event of so many bytes: others have been noted, and
+// it is not large.
+static inline bool journal_takes(const struct journal *journal, uint64_t size) {
+    return journal->record->count && size < __atomic_load_n(&journal->budget, __ATOMIC_RELAXED);
+}
+
+// With the journal locked, in a batch that has begun. True: journal_flush is due, after unlocking.
+static inline __attribute__((always_inline)) bool journal_add(struct journal *journal,
+                                                              const struct record_event event) {
     struct record_journal *record = journal->record;
-    uint32_t count = record->count;
-    if (shim_unlikely(count == 0))
-        return journal_begin(journal, &event);
-    // Field by field: a copy of what has just been put together would wait for it.
+    const uint32_t count = record->count;
     struct record_event *place = &record->events[count];
     place->size = event.size;
     place->node = event.node;
@@ -103,8 +144,16 @@ static inline __attribute__((always_inline)) bool journal_note(struct thread *th
     place->slack_flags = event.slack_flags;
     // After the event itself, for a reader that comes when we are killed in between.
     __atomic_store_n(&record->count, count + 1, __ATOMIC_RELEASE);
-    journal->pending += event.size;
-    return count + 1 > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION || journal->pending >= journal->budget;
+    uint64_t pending = journal->pending += event.size;
+    return count + 1 > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION || pending >= journal->budget;
+}
+
+// The same for any event.
+static inline __attribute__((always_inline)) bool journal_note(struct thread *thread,
+                                                               const struct record_event event) {
+    if (shim_unlikely(thread->journal->record->count == 0))
+        journal_begin(thread->journal);
+    return journal_add(thread->journal, event);
 }
 
 #endif

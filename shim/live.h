@@ -49,12 +49,16 @@ static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t a
     return &cached->leaf[address >> 4 & 0xffff];
 }
 
-// The ordinary case of live_insert; `field`: slack, or the size of an object. False: not that; nothing has
-// been done.
-static inline bool live_insert_quick(const struct thread *thread, uintptr_t address, uint32_t owner,
-                                     size_t field, bool object) {
+// The same if it is empty; else NULL.
+static inline uint32_t *live_empty_slot(const struct thread *thread, uintptr_t address) {
     uint32_t *slot = live_known_slot(thread, address);
-    if (shim_unlikely(!slot || field >= LIVE_ASIDE || __atomic_load_n(slot, __ATOMIC_RELAXED)))
+    return shim_likely(slot) && shim_likely(!__atomic_load_n(slot, __ATOMIC_RELAXED)) ? slot : NULL;
+}
+
+// The ordinary case of live_insert, into an empty slot; `field`: slack, or the size of an object. False: not
+// that; nothing has been done.
+static inline bool live_fill(uint32_t *slot, uint32_t owner, size_t field, bool object) {
+    if (shim_unlikely(field >= LIVE_ASIDE))
         return false;
     uint32_t value = owner << LIVE_FIELD_BITS | (uint32_t)field | (object ? LIVE_OBJECT : 0);
     __atomic_store_n(slot, value, __ATOMIC_RELAXED);
@@ -71,16 +75,6 @@ static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t 
         return 0;
     __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     return value;
-}
-
-// The same for live_detach_object.
-static inline uint32_t live_detach_object_quick(const struct thread *thread, uintptr_t address) {
-    uint32_t *slot = live_known_slot(thread, address);
-    uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
-    if (shim_unlikely(!(value & LIVE_OBJECT) || (value & LIVE_ASIDE) == LIVE_ASIDE))
-        return 0;
-    __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
-    return value & ~LIVE_OBJECT;
 }
 
 // False: the block cannot be followed, for want of memory. When the table still knew a block at this address,

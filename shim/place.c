@@ -325,4 +325,5 @@ void place_unloaded(void) {
     unwind_forget(0, UINTPTR_MAX);
     __builtin_memset(shim.addresses, 0, PLACE_ADDRESSES * sizeof *shim.addresses);
     __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
+    shim_doubt();
 }

@@ -36,6 +36,7 @@ _Static_assert(offsetof(union process_state, shim) == 0, "`shim` is an alias of 
 union process_state process_state __attribute__((aligned(4096)));
 extern struct shim shim __attribute__((alias("process_state")));
 
+uint32_t shim_doubts = 1;
 __thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX};
 
 // What must survive fork; written once per process image.

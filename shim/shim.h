@@ -56,7 +56,6 @@ struct thread {
     struct late_free late[THREAD_LATE_FREES];
     struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
     struct journal *journal;
-    bool journal_locked; // really: see lock.h
     struct live_cached leaves[THREAD_LEAVES];
 };
 
@@ -153,6 +152,7 @@ struct shim {
     struct journal *journal_shared; // of threads that have none of their own
     uint64_t journal_budgets;       // the sum of what live threads may hold back, bytes
     uint32_t journals_used;
+    bool journal_fences; // membarrier cannot be had
 
     struct unwind_state unwind;
     struct python_state python;

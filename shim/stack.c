@@ -7,8 +7,8 @@
 #include "shim/arena.h"
 #include "shim/config.h"
 #include "shim/journal.h"
+#include "shim/owner.h"
 #include "shim/place.h"
-#include "shim/python/same.h"
 #include "shim/scope_path.h"
 #include "shim/seen.h"
 #include "shim/steps.h"
@@ -28,17 +28,19 @@ struct stack_leaf {
 };
 
 struct stack {
+    struct stack_sure sure;
     struct stack *next; // of the free ones
     struct unwind_stack native;
     struct unwind_stack look;    // native stacks that are only looked at: its nodes mean nothing
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct stack_leaf native_leaf, python_leaf;
-    uint32_t python_sure; // python_leaf.node, where python_same is enough to know that it is the one; else 0
     uint32_t code_epoch, tree_epoch;
     struct steps steps;
     struct seen seen;
     char text[STACK_TEXT];
 };
+
+_Static_assert(offsetof(struct stack, sure) == 0, "stack_sure() finds it there");
 
 static inline struct step stack_step_native(const struct unwind_frame *frame, uint32_t parent) {
     return step_native(frame->value, frame->flags & UNWIND_EXACT_PC, parent);
@@ -55,7 +57,7 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
-    stack->python_sure = 0;
+    stack->sure = (struct stack_sure){.doubts = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     stack->code_epoch = shim.code_epoch;
@@ -125,6 +127,7 @@ static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) 
 static void stack_greenlets(void) {
     shim.greenlets = true;
     __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
+    shim_doubt();
 }
 
 static uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
@@ -358,7 +361,8 @@ static uint32_t stack_native_inside(struct thread *thread, uint32_t leaf, const 
 // 0: this thread has no Python stack.
 static inline uint32_t stack_python(struct thread *thread) {
     struct stack *stack = thread->stack;
-    stack->python_sure = 0;
+    stack->sure.doubts = 0;
+    uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
         return 0;
@@ -366,8 +370,11 @@ static inline uint32_t stack_python(struct thread *thread) {
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
-    bool plain = !shim.greenlets && !config.native && python_is_plain(stack->python);
-    stack->python_sure = plain ? node : 0;
+    if (!shim.greenlets && !config.native && python_rely(&stack->sure.python, stack->python)) {
+        stack->sure.node = node;
+        stack->sure.owner = owner_of(node);
+        stack->sure.doubts = doubts;
+    }
     return node;
 }
 
@@ -393,14 +400,14 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     struct stack *stack = thread->stack;
     if (!stack || !python_found())
         return false;
-    stack->python_sure = 0;
+    stack->sure.doubts = 0;
     if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];
     return true;
 }
 
-__attribute__((noinline)) static uint32_t stack_find(struct thread *thread, const void *frame) {
+uint32_t stack_find(struct thread *thread, const void *frame) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -416,12 +423,4 @@ __attribute__((noinline)) static uint32_t stack_find(struct thread *thread, cons
         node = stack_present(thread, frame);
     } while (shim_unlikely(!node));
     return node;
-}
-
-uint32_t stack_node(struct thread *thread, const void *frame) {
-    const struct stack *stack = thread->stack;
-    // Most often in Python programs, in a few instructions.
-    if (stack && stack->python_sure && shim_likely(stack_is_current(stack) && python_same(stack->python)))
-        return stack->python_sure;
-    return stack_find(thread, frame);
 }

@@ -24,14 +24,19 @@ static inline uint32_t track_slack(size_t slack) {
     return (uint32_t)(shim_likely(slack <= most) ? slack : most) << RECORD_EVENT_FLAG_BITS;
 }
 
-static inline uint64_t track_begin(struct thread *thread) {
-    if (shim_likely(thread->until_sample-- > 1))
-        return 0;
-    thread->until_sample = TRACK_SAMPLE;
-    return clock_monotonic();
+// Whether this event's cost is to be measured.
+static inline bool track_is_sample(struct thread *thread) {
+    return shim_unlikely(--thread->until_sample == 0);
 }
 
-__attribute__((noinline, cold)) static void track_measured(uint64_t since) {
+// It was no event after all.
+static void track_sample_later(struct thread *thread) {
+    if (!thread->until_sample)
+        thread->until_sample = 1;
+}
+
+static void track_measured(struct thread *thread, uint64_t since) {
+    thread->until_sample = TRACK_SAMPLE;
     // What two readings of the clock in a row differ by is the cost of measuring.
     uint64_t end = clock_monotonic(), again = clock_monotonic();
     uint64_t spent = end - since, own = again - end;
@@ -81,13 +86,28 @@ __attribute__((noinline, cold)) static void track_attend(struct thread *thread) 
 }
 
 // After each event.
-static inline void track_done(struct thread *thread, uint64_t since, bool due) {
+static inline __attribute__((always_inline)) void track_done(struct thread *thread, bool due) {
     if (shim_unlikely(due))
         journal_flush(thread);
-    if (shim_unlikely(since != 0))
-        track_measured(since);
     if (shim_unlikely(thread->attention != 0))
         track_attend(thread);
+}
+
+__attribute__((noinline)) static void track_done_any(struct thread *thread, bool due) {
+    track_done(thread, due);
+}
+
+// The node of the present stack, and the owner of what is allocated there. The journal is locked.
+static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
+                                                                  uint32_t *owner) {
+    const struct stack_sure *sure = stack_sure(thread);
+    if (sure) {
+        *owner = sure->owner;
+        return sure->node;
+    }
+    uint32_t node = stack_find(thread, frame);
+    *owner = owner_of(node);
+    return node;
 }
 
 // A block that is no ordinary one. The journal is locked. Returns whether it is to be flushed.
@@ -112,71 +132,110 @@ __attribute__((noinline)) static bool track_insert(struct thread *thread, void *
     return journal_note(thread, event) || due;
 }
 
+// `slot`: the block's, where that is known and empty; or NULL.
 static inline __attribute__((always_inline)) void track_record(struct thread *thread, void *address,
-                                                               size_t size, size_t usable, bool object,
-                                                               const void *frame) {
-    if (shim_unlikely(thread->paused))
-        return;
-    uint64_t since = track_begin(thread);
+                                                               uint32_t *slot, size_t size, size_t usable,
+                                                               bool object, const void *frame) {
     thread->last_block = (uintptr_t)address;
     if (shim_unlikely(journal_is_large(thread, size)))
         journal_flush(thread);
     journal_lock(thread);
-    const uint32_t node = stack_node(thread, frame), owner = owner_of(node);
+    uint32_t owner;
+    const uint32_t node = track_place(thread, frame, &owner);
+    const size_t slack = usable - size;
     bool due;
-    if (shim_likely(
-            live_insert_quick(thread, (uintptr_t)address, owner, object ? size : usable - size, object))) {
-        const struct record_event event = {
-            .size = size,
-            .node = node,
-            .owner = owner,
-            .slack_flags = (uint32_t)(usable - size) << RECORD_EVENT_FLAG_BITS,
-        };
-        due = journal_note(thread, event);
+    if (shim_likely(slot && live_fill(slot, owner, object ? size : slack, object))) {
+        due = journal_note(thread, (struct record_event){
+                                       .size = size,
+                                       .node = node,
+                                       .owner = owner,
+                                       .slack_flags = (uint32_t)slack << RECORD_EVENT_FLAG_BITS,
+                                   });
     } else {
         const struct live_block block = {.owner = owner, .object = object, .size = size, .usable = usable};
         due = track_insert(thread, address, node, &block);
     }
     journal_unlock(thread);
-    track_done(thread, since, due);
+    track_done(thread, due);
+}
+
+__attribute__((noinline, cold)) static void track_record_measured(struct thread *thread, void *address,
+                                                                  size_t size, size_t usable, bool object,
+                                                                  const void *frame) {
+    uint64_t since = clock_monotonic();
+    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, object, frame);
+    track_measured(thread, since);
 }
 
 void track_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (shim_likely(address))
-        track_record(thread, address, size, live_usable(address, size), false, frame);
+    if (shim_unlikely(!address) || shim_unlikely(thread->paused))
+        return;
+    size_t usable = live_usable(address, size);
+    if (track_is_sample(thread))
+        track_record_measured(thread, address, size, usable, false, frame);
+    else
+        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, false,
+                     frame);
 }
 
 // A block that has left the live table.
 static inline __attribute__((always_inline)) void track_released(struct thread *thread, uintptr_t address,
-                                                                 const struct live_block *old,
-                                                                 const void *frame, uint64_t since) {
-    bool temporary = thread->last_block == address;
-    if (temporary)
+                                                                 uint32_t owner, size_t size, size_t slack,
+                                                                 const void *frame) {
+    uint32_t flags = RECORD_EVENT_FREE;
+    if (thread->last_block == address) {
         thread->last_block = 0;
-    if (shim_unlikely(journal_is_large(thread, old->size)))
+        flags |= RECORD_EVENT_TEMPORARY;
+    }
+    if (shim_unlikely(journal_is_large(thread, size)))
         journal_flush(thread);
     journal_lock(thread);
     // Frees count where they happen in Python, elsewhere on request.
-    uint32_t freeing = shim_unlikely(config.frees || python_found()) ? stack_node(thread, frame) : 0;
-    const struct record_event event = track_release(old, freeing, temporary);
-    bool due = journal_note(thread, event);
+    uint32_t freeing = 0, unused;
+    if (config.frees || python_found())
+        freeing = track_place(thread, frame, &unused);
+    bool due = journal_note(thread, (struct record_event){
+                                        .size = size,
+                                        .node = owner_node(owner),
+                                        .owner = owner,
+                                        .freeing = freeing,
+                                        .slack_flags = track_slack(slack) | flags,
+                                    });
     journal_unlock(thread);
-    track_done(thread, since, due);
+    track_done(thread, due);
+}
+
+__attribute__((noinline)) static void track_released_block(struct thread *thread, uintptr_t address,
+                                                           const struct live_block *old, const void *frame) {
+    track_released(thread, address, old->owner, old->size, old->usable - old->size, frame);
+}
+
+__attribute__((noinline, cold)) static void track_released_measured(struct thread *thread, uintptr_t address,
+                                                                    const struct live_block *old,
+                                                                    const void *frame) {
+    uint64_t since = clock_monotonic();
+    track_released_block(thread, address, old, frame);
+    track_measured(thread, since);
 }
 
 void track_free(struct thread *thread, void *address, const void *frame) {
-    uint64_t since = track_begin(thread);
     struct live_block old;
     uint32_t slot = live_detach_quick(thread, (uintptr_t)address);
     if (shim_likely(slot)) {
+        const size_t usable = real_usable_size(address), slack = slot & LIVE_ASIDE;
+        if (!track_is_sample(thread)) {
+            track_released(thread, (uintptr_t)address, slot >> LIVE_FIELD_BITS, usable - slack, slack, frame);
+            return;
+        }
         old.owner = slot >> LIVE_FIELD_BITS;
-        old.usable = real_usable_size(address);
-        old.size = old.usable - (slot & LIVE_ASIDE);
-    } else if (!live_detach(thread, address, &old)) {
+        old.usable = usable;
+        old.size = usable - slack;
+        track_released_measured(thread, (uintptr_t)address, &old, frame);
+    } else if (live_detach(thread, address, &old)) {
+        track_released_block(thread, (uintptr_t)address, &old, frame);
+    } else {
         __atomic_fetch_add(&shim.header->unknown_frees, 1, __ATOMIC_RELAXED);
-        return;
     }
-    track_released(thread, (uintptr_t)address, &old, frame, since);
 }
 
 void track_free_nested(struct thread *thread, void *address) {
@@ -206,7 +265,7 @@ void track_restore(struct thread *thread, void *address, const struct live_block
 
 void track_realloc(struct thread *thread, const struct live_block *old, void *address, size_t size,
                    const void *frame) {
-    track_released(thread, UINTPTR_MAX, old, frame, 0); // what is resized is not temporary
+    track_released_block(thread, UINTPTR_MAX, old, frame); // what is resized is not temporary
     track_alloc(thread, address, size, frame);
 }
 
@@ -214,7 +273,7 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
 static uint32_t track_node(struct thread *thread, const void *frame, bool *locked) {
     for (;;) {
         journal_lock(thread);
-        uint32_t node = stack_node(thread, frame), epoch = shim.tree_epoch;
+        uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
         journal_unlock(thread);
         *locked = lock_take(&shim.lock);
         if (shim_likely(epoch == shim.tree_epoch))
@@ -254,31 +313,107 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
     lock_drop(&shim.lock, locked);
 }
 
-void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (shim_unlikely(!address))
+// Usable bytes of an object: pymalloc's size classes.
+static inline size_t track_object_usable(size_t size) {
+    return (size + 15) & ~(size_t)15;
+}
+
+__attribute__((noinline)) static void track_object_alloc_any(struct thread *thread, void *address,
+                                                             size_t size, const void *frame) {
+    if (thread->paused || live_has(thread, address)) {
+        track_sample_later(thread);
         return;
-    const uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
-    if (shim_likely(slot) ? __atomic_load_n(slot, __ATOMIC_RELAXED) != 0 : live_has(thread, address))
-        return; // malloc has recorded it
-    track_record(thread, address, size, (size + 15) & ~(size_t)15, true, frame);
+    }
+    if (!thread->until_sample)
+        track_record_measured(thread, address, size, track_object_usable(size), true, frame);
+    else
+        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size,
+                     track_object_usable(size), true, frame);
+}
+
+// Objects come and go by the million, so the ordinary case is a path of its own through all that an event
+// takes: a stack that is the one of the event before, a slot of memory where the thread has been lately, a
+// journal that has begun. Whatever else it meets, it leaves as it was, to a function that can do everything;
+// called last, so that this one needs no frame.
+void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
+    struct journal *journal = thread->journal;
+    if (shim_unlikely(thread->paused) || track_is_sample(thread) || !journal_enter(journal))
+        return track_object_alloc_any(thread, address, size, frame);
+    const struct stack_sure *sure = stack_sure(thread);
+    uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
+    if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
+        journal_leave(journal);
+        return track_object_alloc_any(thread, address, size, frame);
+    }
+    bool due = false;
+    if (shim_likely(__atomic_load_n(slot, __ATOMIC_RELAXED) == 0)) { // else malloc has recorded it
+        live_fill(slot, sure->owner, size, true);
+        thread->last_block = (uintptr_t)address;
+        due = journal_add(journal, (struct record_event){
+                                       .size = size,
+                                       .node = sure->node,
+                                       .owner = sure->owner,
+                                       .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS,
+                                   });
+    }
+    journal_leave(journal);
+    if (shim_unlikely(due || thread->attention))
+        track_done_any(thread, due);
 }
 
 bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
-    uint32_t slot = live_detach_object_quick(thread, (uintptr_t)address);
-    if (shim_likely(slot)) {
-        size_t size = slot & LIVE_ASIDE;
-        *old = (struct live_block){.owner = slot >> LIVE_FIELD_BITS,
-                                   .object = true,
-                                   .size = size,
-                                   .usable = (size + 15) & ~(size_t)15};
-        return true;
-    }
     return live_detach_object(thread, address, old);
 }
 
 void track_object_freed(struct thread *thread, void *address, const struct live_block *old,
                         const void *frame) {
-    track_released(thread, (uintptr_t)address, old, frame, track_begin(thread));
+    track_released_block(thread, (uintptr_t)address, old, frame);
+}
+
+__attribute__((noinline)) static void track_object_free_any(struct thread *thread, void *address,
+                                                            const void *frame) {
+    struct live_block old;
+    if (!live_detach_object(thread, address, &old)) {
+        track_sample_later(thread);
+        return;
+    }
+    if (thread->until_sample)
+        track_released_block(thread, (uintptr_t)address, &old, frame);
+    else
+        track_released_measured(thread, (uintptr_t)address, &old, frame);
+}
+
+void track_object_free(struct thread *thread, void *address, const void *frame) {
+    struct journal *journal = thread->journal;
+    if (track_is_sample(thread) || !journal_enter(journal))
+        return track_object_free_any(thread, address, frame);
+    const struct stack_sure *sure = stack_sure(thread);
+    uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
+    const uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    const size_t size = value & LIVE_ASIDE;
+    if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
+                      !journal_takes(journal, size))) {
+        journal_leave(journal);
+        return track_object_free_any(thread, address, frame);
+    }
+    __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
+    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
+    uint32_t flags = RECORD_EVENT_FREE;
+    if (thread->last_block == (uintptr_t)address) {
+        thread->last_block = 0;
+        flags |= RECORD_EVENT_TEMPORARY;
+    }
+    bool due =
+        journal_add(journal, (struct record_event){
+                                 .size = size,
+                                 .node = owner_node(owner),
+                                 .owner = owner,
+                                 .freeing = sure->node,
+                                 .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS | flags,
+                             });
+    journal_leave(journal);
+    if (shim_unlikely(due || thread->attention))
+        track_done_any(thread, due);
 }
 
 void track_tick(void) {

@@ -38,6 +38,12 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
 // Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
 // is left as it is.
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
+
+// Before the real free. A block that is not on the books as an object is left as it is.
+void track_object_free(struct thread *thread, void *block, const void *frame);
+
+// The same in two steps, before and after a real realloc that succeeded; track_restore after one that did
+// not.
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old);
 void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame);
 

@@ -35,10 +35,12 @@ SCOPE_EXPORT const char *peakline_shim_recording(void);
 
 // A scope of a Python frame can be entered in one thread and met in another.
 static void scope_changed(struct thread *thread, bool python) {
-    if (python && lock_needed())
+    if (python && lock_needed()) {
         __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
-    else
+        shim_doubt();
+    } else {
         stack_forget(thread);
+    }
 }
 
 // Where frames of Python cannot be read, `frame` is NULL, and the thread's scope it is.

@@ -34,6 +34,7 @@ static inline uint32_t code_life(const void *code) {
 // What stacks rest on has changed otherwise: they must be captured anew.
 static inline void code_doubt(void) {
     __atomic_fetch_add(&code_epoch, 1, __ATOMIC_ACQ_REL);
+    shim_doubt();
 }
 
 void code_init(struct python_state *state);

@@ -190,6 +190,10 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
         return strange;
     if (minor <= 11 && (!call->interpreters_head || !call->interpreters_main))
         return strange;
+    const void *accessor;
+    __builtin_memcpy(&accessor, &call->current_state, sizeof accessor);
+    if (elf_holds(module, accessor, GETTER_BYTES, false))
+        runtime->state = getter_decode(accessor);
     if (minor >= 12)
         call->code_line = NULL;
     if (minor >= 11)

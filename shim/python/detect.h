@@ -9,6 +9,7 @@
 #define PEAKLINE_PYTHON_DETECT_H
 
 #include "shim/own.h"
+#include "shim/python/getter.h"
 #include "shim/python/layout.h"
 
 #include <stdbool.h>
@@ -59,6 +60,7 @@ enum detect_pending {
 
 struct detect_runtime {
     struct detect_functions call;
+    struct getter state; // what call.current_state returns
     struct python_layout layout;
     const void *code_type;
     void (*code_dealloc)(void *code); // what the type had before we stood in front of it

@@ -48,8 +48,10 @@ static inline const void *frames_state(const struct detect_runtime *runtime, str
     const void *current = runtime->call.current_state(), *own;
     *attached = true;
     if (runtime->layout.minor >= 12) {
-        if (frames_likely(current != NULL))
+        if (frames_likely(current != NULL)) {
+            stack->state = current;
             return current;
+        }
         own = runtime->call.own_state();
     } else {
         own = runtime->call.own_state();
@@ -264,17 +266,27 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     bool test = (captures & (captures - 1)) == 0;
     if (frames_unlikely(test || runtime->pending) && !frames_attend(runtime, state, attached, test))
         return -1;
-    stack->runtime = runtime;
+    if (frames_unlikely(stack->runtime != runtime)) {
+        stack->runtime = runtime;
+        stack->state_place = getter_place(&runtime->state);
+    }
     const void *frame = frames_visible(runtime, frames_first(runtime, state));
     if (!frame)
         return -1;
     return frames_update(runtime, stack, frame);
 }
 
+// Nothing is to be attended to, and no more to be compared than python_same does.
+static inline bool frames_is_plain(const struct python_stack *stack) {
+    const struct detect_runtime *runtime = stack->runtime;
+    return runtime && runtime == detect_get() && !runtime->may_unload && runtime->instr_is_code &&
+           !runtime->pending && stack->state_place;
+}
+
 int python_capture(struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
     // Nothing to attend to, and a previous stack, whose code objects all live.
-    if (frames_likely(python_is_plain(stack) && stack->depth &&
+    if (frames_likely(frames_is_plain(stack) && stack->depth &&
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
         const void *state = frames_own_state(runtime, stack);
         int unchanged = frames_likely(state != NULL) ? frames_again(runtime, stack, state) : -1;
@@ -284,10 +296,31 @@ int python_capture(struct python_stack *stack) {
     return frames_capture(stack);
 }
 
-bool python_is_plain(const struct python_stack *stack) {
+bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
+    if (!frames_is_plain(stack))
+        return false;
     const struct detect_runtime *runtime = stack->runtime;
-    return runtime && runtime == detect_get() && !runtime->may_unload && runtime->instr_is_code &&
-           !runtime->pending;
+    const struct python_layout *layout = &runtime->layout;
+    if (sure->state_place != stack->state_place || sure->state != stack->state) {
+        if (!frames_own_state(runtime, stack))
+            return false;
+        const char *state = stack->state;
+        sure->state_place = stack->state_place;
+        sure->state = state;
+        sure->hidden = layout->minor >= 12;
+        // Up to 3.11 the state is that of whoever holds the GIL; later it is the thread's own.
+        sure->thread = sure->hidden ? state : __builtin_thread_pointer();
+        sure->thread_place =
+            sure->hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
+        sure->first_place = (const void *const *)(state + layout->tstate_frame);
+        sure->first_then = layout->tstate_frame2 == LAYOUT_NONE ? SIZE_MAX : layout->tstate_frame2;
+        sure->instr_at = layout->frame_instr;
+        sure->previous_at = layout->frame_previous;
+        sure->outermost = stack->frames;
+    }
+    sure->innermost = &stack->frames[stack->depth - 1];
+    sure->outer = stack->outer;
+    return true;
 }
 
 void python_forget(struct python_stack *stack) {
@@ -295,4 +328,5 @@ void python_forget(struct python_stack *stack) {
     stack->outer = NULL;
     stack->outer_node = 0;
     stack->cut = false;
+    stack->runtime = NULL; // another thread's may be elsewhere
 }

@@ -70,9 +70,7 @@ static inline void *objects_calloc(const struct objects_wrapped *wrapped, size_t
 static inline void objects_free(const struct objects_wrapped *wrapped, void *block, const void *frame) {
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        struct live_block old;
-        if (track_object_detach(thread, block, &old))
-            track_object_freed(thread, block, &old, frame);
+        track_object_free(thread, block, frame);
         if (!wrapped->nested)
             guard_leave(thread);
     }

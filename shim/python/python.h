@@ -48,6 +48,7 @@ struct python_stack {
     uint32_t captures;
     const void *outer;                    // the interpreter's frame above frames[0]
     const void *state;                    // the thread's, when it was looked up last
+    const void *const *state_place;       // where the interpreter keeps it; NULL: not known
     const struct detect_runtime *runtime; // whose frames these are; NULL: none yet
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
@@ -91,8 +92,11 @@ const void *python_landmark(void);
 // outer_node.
 int python_capture(struct python_stack *stack);
 
-// Whether the next capture may be left out as long as python_same (same.h) holds.
-bool python_is_plain(const struct python_stack *stack);
+struct python_sure;
+
+// Fills in what python_same (same.h) compares the next stacks of this thread with: the one just captured.
+// False: it takes more to know this one.
+bool python_rely(struct python_sure *sure, const struct python_stack *stack);
 
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);

@@ -10,15 +10,16 @@
 #define frames_likely(x) __builtin_expect(!!(x), 1)
 #define frames_unlikely(x) __builtin_expect(!!(x), 0)
 
-// The state of the calling thread, which holds the GIL; NULL: it takes more to know.
-static inline const void *frames_own_state(const struct detect_runtime *runtime,
-                                           const struct python_stack *stack) {
-    const void *current = runtime->call.current_state();
-    if (frames_likely(runtime->layout.minor >= 12))
-        return current;
-    // Whoever holds the GIL has the state that was ours; so it is there, and can be asked whose it is.
-    if (!current || current != stack->state ||
-        code_load(current, runtime->layout.tstate_thread_id) != __builtin_thread_pointer())
+// The state of the calling thread, which holds the GIL; NULL: it takes more to know. Only where
+// python_is_plain.
+static inline __attribute__((always_inline)) const void *
+frames_own_state(const struct detect_runtime *runtime, const struct python_stack *stack) {
+    const void *current = __atomic_load_n(stack->state_place, __ATOMIC_RELAXED);
+    if (frames_unlikely(current != stack->state || !current))
+        return NULL;
+    // Up to 3.11 it is that of whoever holds the GIL; so it is there, and can be asked whose it is.
+    if (runtime->layout.minor < 12 &&
+        frames_unlikely(code_load(current, runtime->layout.tstate_thread_id) != __builtin_thread_pointer()))
         return NULL;
     return current;
 }
@@ -77,19 +78,56 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
                                        : frames_same(runtime, stack, at, FRAMES_INSTR, false);
 }
 
-// Whether the stack is the one of the last capture, in all its frames. Only where python_is_plain, and what
-// it rests on has not changed since (code_epoch counts that); false says nothing: ask python_capture.
-static inline __attribute__((always_inline)) bool python_same(const struct python_stack *stack) {
-    const struct detect_runtime *runtime = stack->runtime;
-    if (frames_unlikely(stack->epoch != __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE)))
+// All that it takes to know a stack again: where to look, and what was there.
+struct python_sure {
+    const void *const *state_place, *state;
+    const void *const *thread_place, *thread; // whose state it is, where that must be asked
+    const void *const *first_place;           // in the state: to the innermost frame, or
+    size_t first_then;                        // to a structure that has it there; SIZE_MAX: it does not
+    size_t instr_at, previous_at;             // in a frame
+    const struct python_frame *innermost, *outermost;
+    const void *outer; // beyond the outermost
+    bool hidden;       // there may be frames of the interpreter's own between them
+};
+
+// Whether the stack is the one that python_rely was told, in all its frames, unless what it rests on has
+// changed since (shim_doubts counts that); false says nothing: ask python_capture.
+//
+// A frame that starts at the same address and is at the same instruction runs the same code, as long as no
+// code object has died. An address is followed only when the live chain has just named it.
+static inline __attribute__((always_inline)) bool python_same(const struct python_sure *sure) {
+    if (frames_unlikely(__atomic_load_n(sure->state_place, __ATOMIC_RELAXED) != sure->state) ||
+        frames_unlikely(*sure->thread_place != sure->thread))
         return false;
-    const void *state = frames_own_state(runtime, stack);
-    if (frames_unlikely(!state))
+    const struct python_frame *entry = sure->innermost;
+    const size_t instr_at = sure->instr_at, previous_at = sure->previous_at;
+    const char *frame = entry->frame, *first = *sure->first_place;
+    if (sure->first_then != SIZE_MAX && frames_likely(first != NULL))
+        first = code_load(first, sure->first_then);
+    if (frames_unlikely(first != frame))
         return false;
-    const uint32_t last = stack->depth - 1;
-    const void *frame = frames_first(runtime, state);
-    return frame == stack->frames[last].frame && !frames_unowned(runtime, frame) &&
-           frames_same_instr(runtime, stack, last) == FRAMES_ALL;
+    if (!sure->hidden) {
+        for (; entry > sure->outermost; entry--) {
+            const char *outer = entry[-1].frame;
+            if (frames_unlikely(code_load(frame, previous_at) != outer) ||
+                frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+                return false;
+            frame = outer;
+        }
+        return code_load(frame, previous_at) == sure->outer &&
+               (uintptr_t)code_load(frame, instr_at) == entry->instr;
+    }
+    for (;; entry--) {
+        const char *outer = entry->outer;
+        if (frames_unlikely(code_load(frame, previous_at) != outer) ||
+            frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+            return false;
+        frame = entry > sure->outermost ? entry[-1].frame : sure->outer;
+        if (outer != frame && frames_unlikely(!outer || code_load(outer, previous_at) != frame))
+            return false;
+        if (entry == sure->outermost)
+            return true;
+    }
 }
 
 #endif

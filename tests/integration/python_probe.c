@@ -34,6 +34,7 @@ extern void *__libc_realloc(void *block, size_t size);
 extern void __libc_free(void *block);
 
 struct shim shim;
+uint32_t shim_doubts = 1;
 __thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX};
 
 struct stack {
@@ -300,6 +301,12 @@ void track_object_freed(struct thread *thread, void *block, const struct live_bl
     probe_freed++;
     if (probe_verify || probe_wrapped)
         probe_allocated(thread, NULL, 0);
+}
+
+void track_object_free(struct thread *thread, void *block, const void *frame) {
+    struct live_block old;
+    if (track_object_detach(thread, block, &old))
+        track_object_freed(thread, block, &old, frame);
 }
 
 void track_restore(struct thread *thread, void *block, const struct live_block *old) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 struct shim shim;
+uint32_t shim_doubts = 1;
 __thread struct thread thread_self;
 struct real real;
 size_t shim_double_usable;
