@@ -239,10 +239,11 @@ static bool fold_node(struct fold *fold, uint32_t number, const struct fold_roun
 }
 
 static bool fold_qualifies(const struct fold *fold, const struct fold_round *round, uint32_t number) {
-    const struct record_node *node = shim_node(number);
-    if (number == TREE_ROOT || !node->frame || fold->children[number] || node->peak > round->limit)
+    // What is near at hand comes first: most nodes have children, or are too young.
+    if (fold->children[number] || (round->old_only && shim.nodes_born[number] == shim.tree_epoch))
         return false;
-    if (round->old_only && shim.nodes_born[number] == shim.tree_epoch)
+    const struct record_node *node = shim_node(number);
+    if (number == TREE_ROOT || !node->frame || node->peak > round->limit)
         return false;
     uint32_t beneath = shim.folded_child[number];
     return !round->dead_only || !(owner_blocks(number) || (beneath && owner_blocks(beneath)));
@@ -312,7 +313,15 @@ static void fold_rounds(struct fold *fold) {
     int64_t most = shim.header->heap_peak / FOLD_MATTERS;
     if (most < FOLD_LEAST)
         most = FOLD_LEAST;
-    for (int64_t limit = FOLD_FIRST; limit <= most * FOLD_YOUTH; limit *= 4) {
+    // What was small enough last time was folded then: the limit that sufficed is about the one that is
+    // needed.
+    int64_t first = shim.fold_limit / 16;
+    if (first < FOLD_FIRST || first > most)
+        first = FOLD_FIRST;
+    for (int64_t limit = first; limit <= most * FOLD_YOUTH; limit *= 4) {
+        if (limit > first && !fold_wants_nodes(fold) && !fold_wants_frames(fold))
+            break;
+        shim.fold_limit = limit;
         // Half of the records of what is smallest, a third of what is not.
         uint32_t part = limit <= FOLD_SMALL ? 2 : 3;
         fold->nodes_enough = fold_enough(RECORD_NODES, part);
@@ -347,6 +356,7 @@ void fold_tree(void) {
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
         uint64_t forgotten = shim.header->forgotten_lines;
         fold_rounds(&fold);
+        tree_refill();
         shim.tree_epoch++;
         shim_doubt();
         if (shim.header->forgotten_lines != forgotten) {

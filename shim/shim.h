@@ -110,6 +110,7 @@ struct shim {
     struct live live;   // lock-free but for its side table
 
     uint32_t tree_epoch; // counts foldings: numbers of nodes learnt before mean nothing any more
+    int64_t fold_limit;  // how high peaks were that had to go last time
     bool tree_full;      // folding did not help
     uint64_t tree_again; // coarse clock; not before is it tried again then
     uint32_t nodes_free; // records that can be used again, linked by `parent`
@@ -119,9 +120,9 @@ struct shim {
     struct owner *owners;   // owner.c
     uint32_t *owner_of;     // by node
     uint32_t owners_used, owners_free;
-    struct tree_entry *tree; // hash of all nodes by (parent, frame)
-    struct tree_cached *tree_cache;
-    uint64_t *blooms; // by node: which frames are on its path
+    uint32_t *tree; // hash table of all nodes by (parent, frame)
+    uint32_t tree_mask, tree_used;
+    struct tree_link *links; // by node
 
     struct place_string *strings;
     struct place_function *functions;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// The hash is uthash on the shim's own arena; in front of it a small direct-mapped cache takes nearly all
-// lookups.
+// What is asked of a node again and again lies beside the recording, in a quarter of a record's size (struct
+// tree_link). The hash table holds numbers of nodes only: open addressing with linear probing (Knuth, TAOCP
+// vol. 3, 6.4, algorithm L), never more than half full. Nodes go only in a folding, many at once; after it
+// the table is filled anew instead of closing the gaps one by one.
 
 #include "shim/tree.h"
 #include "shim/arena.h"
@@ -16,34 +18,76 @@
 
 #define TREE_PREPARED 1024
 #define TREE_PAUSE_NS 1000000000 // between attempts to fold that do not help
-#define TREE_CACHE 4096          // entries; a power of two
+#define TREE_TABLE 4096          // places at first; a power of two
 
-struct tree_entry {
-    uint64_t key; // parent << 32 | frame
-    uint32_t node;
-    UT_hash_handle hh;
+struct tree_link {
+    uint32_t parent, frame; // frame 0: not to be found
+    uint32_t function;      // of the frame
+    bool outermost;         // RECORD_NODE_OUTERMOST_FRAME
+    // Which frames and functions are on the path: Bloom filters with one hash.
+    uint64_t frames, functions;
 };
 
-struct tree_cached {
-    uint64_t key;
-    uint32_t node;
-};
+static inline uint64_t tree_bit(uint32_t number) {
+    return 1ull << (hash_mix(number) >> 58);
+}
 
-static inline uint64_t tree_bit(uint32_t frame) {
-    return 1ull << (hash_mix(frame) >> 58);
+static inline uint32_t *tree_place(uint32_t parent, uint32_t frame) {
+    uint64_t hash = hash_mix((uint64_t)parent << 32 | frame);
+    for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
+        uint32_t *place = &shim.tree[at & shim.tree_mask];
+        const struct tree_link *link = &shim.links[*place];
+        if (!*place || (link->frame == frame && link->parent == parent))
+            return place;
+    }
+}
+
+static uint32_t *tree_table(uint32_t places) {
+    return arena_alloc(places * sizeof(uint32_t));
 }
 
 bool tree_open(void) {
-    shim.blooms =
-        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint64_t));
-    shim.tree_cache = arena_alloc(TREE_CACHE * sizeof *shim.tree_cache);
-    shim.folded_child =
-        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
-    shim.nodes_born =
-        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
+    const size_t nodes = shim.tables[RECORD_NODES].reserved / sizeof(struct record_node);
+    shim.links = arena_reserve(nodes * sizeof *shim.links);
+    shim.tree = tree_table(TREE_TABLE);
+    shim.tree_mask = TREE_TABLE - 1;
+    shim.folded_child = arena_reserve(nodes * sizeof *shim.folded_child);
+    shim.nodes_born = arena_reserve(nodes * sizeof *shim.nodes_born);
     const struct record_node root = {.depth = 0};
-    return shim.blooms && shim.tree_cache && shim.folded_child && shim.nodes_born && frame_open() &&
-           owner_open() && recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+    return shim.links && shim.tree && shim.folded_child && shim.nodes_born && frame_open() && owner_open() &&
+           recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+}
+
+// All nodes that can be found, into an empty table.
+static void tree_fill(void) {
+    const uint32_t count = (uint32_t)shim.header->tables[RECORD_NODES].count;
+    shim.tree_used = 0;
+    for (uint32_t node = TREE_ROOT + 1; node < count; node++) {
+        if (!shim.links[node].frame)
+            continue;
+        *tree_place(shim.links[node].parent, shim.links[node].frame) = node;
+        shim.tree_used++;
+    }
+}
+
+void tree_refill(void) {
+    __builtin_memset(shim.tree, 0, ((size_t)shim.tree_mask + 1) * sizeof *shim.tree);
+    tree_fill();
+}
+
+// Room in the table for one more. False: no memory, and the table is nearly full.
+static bool tree_grow(void) {
+    const uint32_t places = shim.tree_mask + 1;
+    if (shim_likely(shim.tree_used < places / 2))
+        return true;
+    uint32_t *table = tree_table(2 * places);
+    if (!table)
+        return shim.tree_used < places - places / 8;
+    arena_free(shim.tree, places * sizeof *shim.tree);
+    shim.tree = table;
+    shim.tree_mask = 2 * places - 1;
+    tree_fill();
+    return true;
 }
 
 // Room for so many more records, within the budget.
@@ -81,17 +125,10 @@ void tree_prepare(uint32_t frames) {
     shim.tree_again = clock_coarse() + TREE_PAUSE_NS;
     shim.tree_full = !tree_make_room(RECORD_NODES, shim.nodes_free_count, frames) ||
                      !tree_make_room(RECORD_FRAMES, shim.frames_free_count, frames);
-    __builtin_memset(shim.tree_cache, 0, TREE_CACHE * sizeof *shim.tree_cache);
 }
 
 void tree_forget(uint32_t number) {
-    const struct record_node *node = shim_node(number);
-    uint64_t key = (uint64_t)node->parent << 32 | node->frame;
-    struct tree_entry *entry;
-    HASH_FIND(hh, shim.tree, &key, sizeof key, entry);
-    if (entry)
-        HASH_DEL(shim.tree, entry);
-    arena_free(entry, sizeof *entry);
+    shim.links[number].frame = 0;
 }
 
 void tree_release(uint32_t number) {
@@ -112,82 +149,74 @@ static uint32_t tree_record(const struct record_node *node) {
 }
 
 static bool tree_on_path(uint32_t node, uint32_t frame) {
-    if (!(shim.blooms[node] & tree_bit(frame)))
+    if (!(shim.links[node].frames & tree_bit(frame)))
         return false;
-    for (; node != TREE_ROOT; node = shim_node(node)->parent)
-        if (shim_node(node)->frame == frame)
+    for (; node != TREE_ROOT; node = shim.links[node].parent)
+        if (shim.links[node].frame == frame)
             return true;
     return false;
 }
 
 static bool tree_function_on_path(uint32_t node, uint32_t function) {
-    for (; node != TREE_ROOT; node = shim_node(node)->parent)
-        if (shim_frame(shim_node(node)->frame)->function == function)
+    if (!(shim.links[node].functions & tree_bit(function)))
+        return false;
+    for (; node != TREE_ROOT; node = shim.links[node].parent)
+        if (shim.links[node].function == function)
             return true;
     return false;
 }
 
-__attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame, uint64_t key) {
-    struct tree_entry *entry = arena_alloc(sizeof *entry);
-    if (!entry) {
-        shim_lose(RECORD_LOST_TABLE_FULL);
-        return 0;
-    }
+// A new node. 0: it does not fit.
+__attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
+    const struct tree_link *above = &shim.links[parent];
+    const uint32_t function = shim_frame(frame)->function;
     struct record_node node = {.parent = parent, .frame = frame, .depth = shim_node(parent)->depth + 1};
     // A node that is new has had nothing live at any peak so far, which is what saved = 0 at the present one
     // says.
     node.saved_seq = shim.header->peak_seq;
     if (!tree_on_path(parent, frame))
         node.flags |= RECORD_NODE_OUTERMOST_FRAME;
-    if (!tree_function_on_path(parent, shim_frame(frame)->function))
+    if (!tree_function_on_path(parent, function))
         node.flags |= RECORD_NODE_OUTERMOST_FUNCTION;
-    uint32_t number = tree_record(&node);
-    bool added = number && owner_add(number);
-    if (added) {
-        entry->key = key;
-        entry->node = number;
-        HASH_ADD(hh, shim.tree, key, sizeof entry->key, entry);
-        added = entry->hh.tbl != NULL; // else uthash had no memory; the node stays, unused
-    } else if (number) {
-        tree_release(number);
-    }
-    if (!added) {
+    uint32_t number = tree_grow() ? tree_record(&node) : 0;
+    if (!number || !owner_add(number)) {
+        if (number)
+            tree_release(number);
         shim_lose(RECORD_LOST_TABLE_FULL);
-        arena_free(entry, sizeof *entry);
         return 0;
     }
+    shim.links[number] = (struct tree_link){
+        .parent = parent,
+        .frame = frame,
+        .function = function,
+        .outermost = node.flags & RECORD_NODE_OUTERMOST_FRAME,
+        .frames = above->frames | tree_bit(frame),
+        .functions = above->functions | tree_bit(function),
+    };
+    *tree_place(parent, frame) = number;
+    shim.tree_used++;
     shim.folded_child[number] = 0;
     shim.nodes_born[number] = shim.tree_epoch;
-    shim.blooms[number] = shim.blooms[parent] | tree_bit(frame);
     return number;
 }
 
-// 0 when it does not exist and does not fit.
-static uint32_t tree_child(uint32_t parent, uint32_t frame) {
-    uint64_t key = (uint64_t)parent << 32 | frame;
-    struct tree_cached *cached = &shim.tree_cache[hash_mix(key) >> 52 & (TREE_CACHE - 1)];
-    if (shim_likely(cached->key == key))
-        return cached->node;
-    struct tree_entry *entry;
-    HASH_FIND(hh, shim.tree, &key, sizeof key, entry);
-    uint32_t node = entry ? entry->node : tree_add(parent, frame, key);
-    if (node) {
-        cached->key = key;
-        cached->node = node;
-    }
-    return node;
-}
-
 uint32_t tree_path(uint32_t parent, uint32_t frame) {
-    if (!frame || tree_on_path(parent, frame))
+    if (!frame)
         return parent;
-    uint32_t node = tree_child(parent, frame);
+    uint32_t node = *tree_place(parent, frame);
+    if (node) // that of an innermost frame which recurs is none of a path
+        return shim.links[node].outermost ? node : parent;
+    if (tree_on_path(parent, frame))
+        return parent;
+    node = tree_add(parent, frame);
     return node ? node : parent;
 }
 
 uint32_t tree_leaf(uint32_t parent, uint32_t frame) {
     if (!frame)
         return parent;
-    uint32_t node = tree_child(parent, frame);
+    uint32_t node = *tree_place(parent, frame);
+    if (!node)
+        node = tree_add(parent, frame);
     return node ? node : parent;
 }

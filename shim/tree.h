@@ -28,8 +28,10 @@ uint32_t tree_path(uint32_t parent, uint32_t frame);
 // The node of the innermost frame of a stack.
 uint32_t tree_leaf(uint32_t parent, uint32_t frame);
 
-// For fold.c: the node is not found any more; its record is free.
+// For fold.c, in this order: the node is not to be found any more; its record is free; when all that go have
+// gone, the others can be found again.
 void tree_forget(uint32_t node);
 void tree_release(uint32_t node);
+void tree_refill(void);
 
 #endif
