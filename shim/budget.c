@@ -7,12 +7,13 @@
 #include "shim/shim.h"
 
 // What nodes and frames of a native program may take before those that do not matter are forgotten: parts of
-// the cap, and the least bytes. Those of Python have five times as much: they are many more.
-#define BUDGET_NODES_PART 85
-#define BUDGET_FRAMES_PART 170
+// the cap, and the least bytes. Too little, and contexts that are needed again are made again and again; too
+// much, and the tables do not stay in the processor's cache. Those of Python have more: they are many more.
+#define BUDGET_NODES_PART 32
+#define BUDGET_FRAMES_PART 64
 #define BUDGET_NODES_LEAST (192u << 10)
 #define BUDGET_FRAMES_LEAST (96u << 10)
-#define BUDGET_PYTHON 5
+#define BUDGET_PYTHON(budget) ((budget)*5 / 2)
 
 void budget_open(void) {
     size_t nodes = config.max_size / BUDGET_NODES_PART, frames = config.max_size / BUDGET_FRAMES_PART;
@@ -24,7 +25,7 @@ static size_t budget_of(enum record_table which) {
     const struct table *table = &shim.tables[which];
     size_t budget = table->budget;
     if (shim.header->flags & RECORD_FLAG_PYTHON)
-        budget *= BUDGET_PYTHON;
+        budget = BUDGET_PYTHON(budget);
     return budget && budget < table->reserved ? budget : table->reserved;
 }
 

@@ -27,7 +27,27 @@ struct seen_stack {
 
 struct seen {
     struct seen_stack *stacks; // NULL until there is one
+    uint32_t tries, hits;      // in the present round
+    uint32_t rest;             // captures until the next one
 };
+
+// To look and to keep costs something: where stacks do not come back, it is given up for a while.
+#define SEEN_ROUND 1024     // captures in a round
+#define SEEN_WORTH 8        // at least one in so many has to be found
+#define SEEN_REST (1 << 15) // captures without
+
+// Whether seen_find and seen_keep are worth a call for the present capture.
+static inline bool seen_pays(struct seen *seen) {
+    if (seen->rest) {
+        seen->rest--;
+        return false;
+    }
+    if (__builtin_expect(++seen->tries == SEEN_ROUND, 0)) {
+        seen->rest = seen->hits < SEEN_ROUND / SEEN_WORTH ? SEEN_REST : 0;
+        seen->tries = seen->hits = 0;
+    }
+    return true;
+}
 
 #define SEEN_STACKS 64 // a power of two
 
@@ -36,7 +56,7 @@ static inline struct seen_stack *seen_at(const struct seen *seen, uintptr_t pc, 
 }
 
 // The node of the stack that starts there; 0 = not known.
-static inline uint32_t seen_find(const struct seen *seen, uintptr_t pc, uintptr_t sp, uintptr_t fp) {
+static inline uint32_t seen_find(struct seen *seen, uintptr_t pc, uintptr_t sp, uintptr_t fp) {
     if (__builtin_expect(!seen->stacks, 0))
         return 0;
     struct seen_stack *stack = seen_at(seen, pc, sp);
@@ -56,6 +76,7 @@ static inline uint32_t seen_find(const struct seen *seen, uintptr_t pc, uintptr_
         word += 4;
     } while (word < end);
     stack->changed = 0;
+    seen->hits++;
     return stack->node;
 }
 

@@ -285,13 +285,15 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
 static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
-    uint32_t seen = seen_find(&stack->seen, pc, sp, fp);
+    const bool pays = seen_pays(&stack->seen);
+    uint32_t seen = pays ? seen_find(&stack->seen, pc, sp, fp) : 0;
     if (seen)
         return seen;
     unsigned unchanged = unwind_capture_at(&stack->native, pc, sp, fp);
     struct unwind_stack *native = &stack->native;
     if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node) {
-        seen_keep(&stack->seen, native, pc, sp, fp, stack->native_leaf.node);
+        if (pays)
+            seen_keep(&stack->seen, native, pc, sp, fp, stack->native_leaf.node);
         return stack->native_leaf.node;
     }
     if (shim_unlikely(native->depth == 0))
@@ -320,7 +322,8 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     if (shim_unlikely(i < native->depth || !leaf))
         leaf = stack_native_learn(thread, unchanged);
     stack->native_leaf = (struct stack_leaf){.node = leaf, .depth = native->depth};
-    seen_keep(&stack->seen, native, pc, sp, fp, leaf);
+    if (pays)
+        seen_keep(&stack->seen, native, pc, sp, fp, leaf);
     return leaf;
 }
 
