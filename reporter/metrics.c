@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "reporter/accounts.h"
+#include "reporter/errors.h"
 
 struct sums {
     int64_t at_peak, live, heap_high;
@@ -166,6 +167,7 @@ struct metrics *metrics_compute(const struct model_process *process) {
     sum_totals(&w);
     sum_selves(&w);
     accounts_apply(process, w.metrics, w.line_extra, w.function_extra);
+    errors_apply(process, w.metrics);
 
     free(w.below);
     free(w.line_depth);

@@ -18,6 +18,11 @@
 
 #include "reporter/model.h"
 
+// Of sums that were estimated from samples: in bytes^2, but for `allocations`. 0: exact.
+struct metrics_variance {
+    double allocated, allocations, net, live, peak;
+};
+
 struct metrics_measure {
     uint64_t allocated_bytes, allocations;
     uint64_t freed_bytes, frees; // freed while it was running, whoever had allocated it
@@ -28,6 +33,7 @@ struct metrics_measure {
     // Not 0: the line was forgotten and came back. What it did before that is missing in its numbers, but its
     // peak is a bound, at most this much too high.
     int64_t forgotten;
+    struct metrics_variance variance; // see errors.h
 };
 
 struct metrics_entry {
@@ -41,6 +47,7 @@ struct metrics {
     struct metrics_entry *lines;     // by the model's line numbers
     struct metrics_entry *functions; // by the model's function numbers
     bool frees_known;                // freed_bytes and frees mean something
+    bool sampled;                    // there are estimates: the variances mean something
 };
 
 // The caller releases it with metrics_free.

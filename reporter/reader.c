@@ -40,10 +40,11 @@ static const size_t record_sizes[RECORD_TABLES] = {
     [RECORD_REAPED] = sizeof(struct record_reaped),
     [RECORD_FOLDED] = sizeof(struct record_folded),
     [RECORD_JOURNALS] = sizeof(struct record_journal),
+    [RECORD_ESTIMATES] = sizeof(struct record_estimate),
 };
 
-static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",
-                                                       "node",   "reaped", "folded",   "journal"};
+static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",   "node",
+                                                       "reaped", "folded", "journal",  "estimate"};
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct input *in, uint64_t offset,
                                                          const char *format, ...) {
@@ -173,6 +174,7 @@ static bool read_tables(struct input *in, struct reader_image *image, struct rec
         uint32_t *count;
     } tables[] = {
         {RECORD_JOURNALS, (void **)journals, journal_count},
+        {RECORD_ESTIMATES, (void **)&image->estimates, &image->estimate_count},
         {RECORD_NODES, (void **)&image->nodes, &image->node_count},
         {RECORD_FRAMES, (void **)&image->frames, &image->frame_count},
         {RECORD_FUNCTIONS, (void **)&image->functions, &image->function_count},
@@ -299,11 +301,13 @@ void reader_unload(struct reader_image *image) {
     free(image->frames);
     free(image->nodes);
     free(image->folded);
+    free(image->estimates);
     image->modules = NULL;
     image->functions = NULL;
     image->frames = NULL;
     image->nodes = NULL;
     image->folded = NULL;
+    image->estimates = NULL;
 }
 
 void reader_free_image(struct reader_image *image) {

@@ -82,6 +82,15 @@ static bool node_ok(const struct reader_image *image, uint32_t i) {
            (n->parent && n->parent < image->node_count && n->frame < image->frame_count);
 }
 
+static bool estimate_ok(const struct reader_image *image, uint32_t i) {
+    const struct record_estimate *e = &image->estimates[i];
+    if (e->kind == RECORD_OF_FRAME)
+        return e->number && e->number < image->frame_count;
+    if (e->kind == RECORD_OF_FUNCTION)
+        return e->number && e->number < image->function_count;
+    return e->kind == RECORD_OF_NOTHING || e->kind == RECORD_OF_PROCESS;
+}
+
 // A process can be killed, or read, while it folds nodes or uses one again. Then a node's parent may not be
 // the one that it had: its depth tells. Depths also prove that there is no circle.
 static void adopt_orphans(struct reader_image *image) {
@@ -134,7 +143,8 @@ bool reader_check(struct reader_image *image, struct reader_fault *fault) {
     } tables[] = {{RECORD_MODULES, image->module_count, module_ok},
                   {RECORD_FUNCTIONS, image->function_count, function_ok},
                   {RECORD_FRAMES, image->frame_count, frame_ok},
-                  {RECORD_NODES, image->node_count, node_ok}};
+                  {RECORD_NODES, image->node_count, node_ok},
+                  {RECORD_ESTIMATES, image->estimate_count, estimate_ok}};
     if (!check_header(image, fault) || !check_marks(image, fault))
         return false;
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)

@@ -62,6 +62,8 @@ static void config_entry(const char *entry) {
         config.objects = value[0] == 'o'   ? RECORD_OBJECTS_OFF
                          : value[0] == 's' ? RECORD_OBJECTS_SAMPLED
                                            : RECORD_OBJECTS_EXACT;
+    else if ((value = config_value(entry, "PEAKLINE_SAMPLING_SEED")) != NULL)
+        config.sampling_seed = config_number(value);
     else if ((value = config_value(entry, "PEAKLINE_MAX_SIZE")) != NULL)
         config.max_size = config_number(value);
 }

@@ -21,6 +21,7 @@ struct config {
     bool frees;                   // PEAKLINE_FREES: attribute frees in native stacks too
     uint32_t root;                // PEAKLINE_ROOT: pid of the program that was started; 0 = unknown
     uint32_t objects;             // PEAKLINE_PYTHON_OBJECTS: enum record_objects
+    uint64_t sampling_seed;       // PEAKLINE_SAMPLING_SEED, for tests; 0 = another one each time
     uint64_t max_size;            // PEAKLINE_MAX_SIZE: bytes, cap of a recording file
     char output[CONFIG_PATH_MAX]; // PEAKLINE_OUTPUT: absolute
     char shim[CONFIG_PATH_MAX];   // PEAKLINE_SHIM: the shim as LD_PRELOAD names it; "" = unknown

@@ -3,6 +3,7 @@
 // See frame.h.
 
 #include "shim/frame.h"
+#include "shim/estimate.h"
 #include "shim/hash.h"
 #include "shim/recording.h"
 #include "shim/shim.h"
@@ -92,6 +93,7 @@ static uint32_t frame_record(const struct record_frame *frame) {
 }
 
 static void frame_release(uint32_t number) {
+    estimate_forget(number);
     *shim_frame(number) = (struct record_frame){.line = shim.frames_free, .flags = RECORD_FRAME_FREE};
     shim.frames_free = number;
     shim.frames_free_count++;

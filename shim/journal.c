@@ -278,6 +278,12 @@ __attribute__((noinline)) void journal_flush(struct thread *thread) {
     lock_drop(&shim.lock, locked);
 }
 
+void journal_apply_own(struct thread *thread) {
+    journal_lock_stopped(thread->journal);
+    journal_apply(thread->journal);
+    journal_unlock(thread);
+}
+
 __attribute__((noinline)) void journal_begin(struct journal *journal) {
     journal->since = clock_coarse();
     journal->pending = 0;

@@ -66,6 +66,9 @@ void journal_close(struct thread *thread);
 // Applies what the thread has noted. Takes both locks.
 void journal_flush(struct thread *thread);
 
+// The same with shim.lock held.
+void journal_apply_own(struct thread *thread);
+
 // What journal_lock does when `stop` says so.
 void journal_wait(struct thread *thread);
 

@@ -167,6 +167,12 @@ bool live_detach_object(struct thread *thread, const void *block_address, struct
     return (value & LIVE_OBJECT) && live_take(address, slot, value, block);
 }
 
+void live_visit(struct thread *thread, const void *block_address) {
+    uintptr_t address = (uintptr_t)block_address;
+    if (live_fits(address))
+        live_slot(thread, address, true);
+}
+
 bool live_detach_simple(const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
     // Not by what the thread remembers: it may have been interrupted while it did that.
@@ -176,11 +182,11 @@ bool live_detach_simple(const void *block_address, struct live_block *block) {
     return value && (value & LIVE_ASIDE) != LIVE_ASIDE && live_take(address, slot, value, block);
 }
 
-bool live_has(struct thread *thread, const void *block_address) {
+bool live_has_block(struct thread *thread, const void *block_address) {
     uintptr_t address = (uintptr_t)block_address;
     if (live_fits(address)) {
         const uint32_t *slot = live_slot(thread, address, false);
-        return slot && __atomic_load_n(slot, __ATOMIC_RELAXED) != 0;
+        return slot && live_is_block(__atomic_load_n(slot, __ATOMIC_RELAXED));
     }
     struct live_side *entry = NULL;
     bool locked = lock_take(&shim.live.side_lock);

@@ -40,6 +40,11 @@ static inline size_t live_usable(void *address, size_t size) {
 #define LIVE_ASIDE ((1u << LIVE_FIELD_BITS) - 1)
 #define LIVE_OBJECT (1u << 31)
 
+// What a slot says: a block, and no object.
+static inline bool live_is_block(uint32_t slot) {
+    return slot - 1 < LIVE_OBJECT - 1;
+}
+
 // The slot of an address in a part of memory where the thread has been lately; else NULL.
 static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t address) {
     uintptr_t part = address >> 20;
@@ -77,6 +82,16 @@ static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t 
     return value;
 }
 
+// Whether there is no object at the address, as far as that can be told from where the thread has been
+// lately.
+static inline bool live_lacks_object(const struct thread *thread, uintptr_t address) {
+    const uint32_t *slot = live_known_slot(thread, address);
+    return slot && !(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT);
+}
+
+// From now on the thread knows the part of memory that the address is in.
+void live_visit(struct thread *thread, const void *address);
+
 // False: the block cannot be followed, for want of memory. When the table still knew a block at this address,
 // because its free was not seen, *stale is that block; else stale->owner is 0.
 bool live_insert(struct thread *thread, const void *address, const struct live_block *block,
@@ -92,7 +107,7 @@ bool live_detach_object(struct thread *thread, const void *address, struct live_
 // side table stay.
 bool live_detach_simple(const void *address, struct live_block *block);
 
-// Whether the table knows a block at this very address.
-bool live_has(struct thread *thread, const void *address);
+// Whether the table knows a block at this very address that is no object.
+bool live_has_block(struct thread *thread, const void *address);
 
 #endif

@@ -9,12 +9,14 @@
 #include "shim/process.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/estimate.h"
 #include "shim/guard.h"
 #include "shim/journal.h"
 #include "shim/live.h"
 #include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
+#include "shim/sampling.h"
 #include "shim/scope.h"
 #include "shim/stack.h"
 #include "shim/track.h"
@@ -61,8 +63,9 @@ static bool process_open(struct thread *thread) {
     unwind_init(&shim.unwind);
     python_init(&shim.python);
     if (config.objects != RECORD_OBJECTS_OFF)
-        python_objects_start();
-    if (!live_open() || !place_open() || !tree_open() || !journal_init()) {
+        python_objects_start(config.objects == RECORD_OBJECTS_SAMPLED, config.sampling_seed);
+    bool sampled = config.objects == RECORD_OBJECTS_SAMPLED;
+    if (!live_open() || !place_open() || !tree_open() || !journal_init() || (sampled && !estimate_open())) {
         recording_abandon();
         return false;
     }
@@ -89,8 +92,9 @@ static void process_note_python(void) {
             header->flags |= RECORD_FLAG_PYTHON | RECORD_FLAG_FREES;
             if (config.native)
                 header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
-            header->objects =
-                config.objects == RECORD_OBJECTS_OFF ? RECORD_OBJECTS_OFF : RECORD_OBJECTS_EXACT;
+            header->objects = config.objects;
+            if (config.objects == RECORD_OBJECTS_SAMPLED)
+                header->sampling_bytes = SAMPLING_MEAN;
         }
     }
     if (note && !header->python_note) {
@@ -130,6 +134,8 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
     thread->last_block = 0;
     thread->late_head = thread->late_tail = 0;
     thread->until_sample = 512; // not the first events: they are as slow as no other
+    thread->until_object = 0;
+    thread->object_random = 0; // a forked child draws its own
     thread->stack = NULL;
     thread->journal = shim.journal_shared;
     __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
@@ -178,6 +184,8 @@ static bool process_is_ours(void) {
 // With the guard held. The last words of this image.
 static void process_last(enum record_end end, int status) {
     process_note_python();
+    if (python_objects_replaced())
+        shim.header->lost[RECORD_LOST_OBJECTS] = 1;
     track_tick();
     recording_end(end, status);
 }

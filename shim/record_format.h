@@ -91,6 +91,14 @@
 // had allocated, and how small their peaks were. When such a line comes back, it begins anew
 // (RECORD_FRAME_AGAIN).
 //
+// Sampling. With RECORD_OBJECTS_SAMPLED, small objects of Python's own allocators are sampled (sampling.h):
+// one of s bytes, in a class that is sampled with the probability 1/W, stands for W objects. Wherever bytes
+// and blocks are counted, it counts W s and W. These are estimates: unbiased, but for peaks, which are the
+// highest of values that are off by chance and so rather too high. How far off they may be is kept for the
+// process and for each frame and function (struct record_estimate): estimated variances, which are what a
+// sample adds, (W s)^2 (1 - 1/W) = s^2 W (W - 1) for bytes and W (W - 1) for counts, summed up. The square
+// root is the standard error. Samples are applied at once, none is in a journal.
+//
 // Bump RECORD_VERSION with every change of meaning or layout; a reader refuses other versions.
 
 #ifndef PEAKLINE_RECORD_FORMAT_H
@@ -100,7 +108,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -119,6 +127,7 @@ enum record_table {
     RECORD_REAPED,      // struct record_reaped
     RECORD_FOLDED,      // struct record_folded
     RECORD_JOURNALS,    // struct record_journal
+    RECORD_ESTIMATES,   // struct record_estimate
     RECORD_TABLES       // how many there are
 };
 
@@ -154,6 +163,9 @@ enum record_loss {
     RECORD_LOST_NO_SPACE,      // extents that the file system refused
     RECORD_LOST_DEEP,          // stacks cut at the depth limit (their outermost frames are missing)
     RECORD_LOST_UNWIND,        // native stacks that ended before the thread's first frame
+    // 1: the program put allocators of its own in front of Python's, or in their place; small objects that
+    // these did not pass on are missing.
+    RECORD_LOST_OBJECTS,
     RECORD_LOSSES = 8
 };
 
@@ -227,6 +239,10 @@ struct record_header {
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
     uint32_t ticks;        // published entries of the timeline
     uint64_t tick_ns;      // the timeline's present resolution
+
+    uint64_t sampling_bytes; // from one sample point to the next, on average; 0 = nothing is sampled
+    uint64_t
+        estimates_missing; // times that an estimate's record had no room: standard errors are too low there
 };
 
 struct record_extent {
@@ -358,6 +374,24 @@ struct record_folded {
     int64_t unseen_bytes;
 };
 
+// How far off sums are by chance, as variances: of bytes in bytes^2, of counts without a unit.
+struct record_variance {
+    uint64_t allocated, allocations;
+    uint64_t net;     // of bytes allocated minus bytes freed while it was executing
+    uint64_t live;    // of bytes live now
+    uint64_t at_peak; // `live` when the account's peak was `peak`; if that was raised since, `live` is valid
+    int64_t peak;
+};
+
+enum record_estimated { RECORD_OF_NOTHING = 0, RECORD_OF_PROCESS, RECORD_OF_FRAME, RECORD_OF_FUNCTION };
+
+// Of the process (in `total`), a frame or a function. `self` here: it is innermost of its language.
+struct record_estimate {
+    uint32_t kind;   // enum record_estimated; RECORD_OF_NOTHING: not in use
+    uint32_t number; // of the frame or function
+    struct record_variance self, total;
+};
+
 enum record_event_flags {
     RECORD_EVENT_FREE = 1 << 0,
     RECORD_EVENT_TEMPORARY = 1 << 1, // freed before its thread's next allocation
@@ -399,6 +433,8 @@ RECORD_CHECK(sizeof(struct record_reaped) == 16);
 RECORD_CHECK(sizeof(struct record_folded) == 64);
 RECORD_CHECK(sizeof(struct record_event) == 24);
 RECORD_CHECK(sizeof(struct record_journal) == 2048);
+RECORD_CHECK(sizeof(struct record_variance) == 48);
+RECORD_CHECK(sizeof(struct record_estimate) == 104);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
 #undef RECORD_CHECK
 

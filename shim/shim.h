@@ -30,6 +30,7 @@
 struct late_free {
     uint32_t owner;
     size_t size, usable;
+    bool object;
 };
 
 #define THREAD_LEAVES 64 // a power of two
@@ -51,6 +52,10 @@ struct thread {
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none
     uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
+    // Sampling of small objects (python/objects.c): how far it is to the next sample point, and the random
+    // numbers' state; 0 = not begun.
+    int64_t until_object;
+    uint64_t object_random;
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
@@ -133,7 +138,10 @@ struct shim {
     uint32_t frames_epoch;      // the tree_epoch when lines were forgotten last
     uint64_t *frames_forgotten; // frame.c
     uint32_t *frames_left;      // likewise
-    uint32_t folded_free;       // likewise, linked by `allocated_bytes`
+    uint32_t *frame_estimates;  // by frame: its record (estimate.c); NULL where nothing is sampled
+    uint32_t *function_estimates;
+    uint32_t estimates_free; // records that can be used again, linked by `number`
+    uint32_t folded_free;    // likewise, linked by `allocated_bytes`
     uint32_t folded_free_count;
     struct place_module *modules;
     bool greenlets; // greenlet's Python part was seen: C stacks may be swapped (stack.c)

@@ -6,11 +6,13 @@
 #include "shim/track.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/estimate.h"
 #include "shim/journal.h"
 #include "shim/mapped.h"
 #include "shim/owner.h"
 #include "shim/process.h"
 #include "shim/real.h"
+#include "shim/sampling.h"
 #include "shim/stack.h"
 #include "shim/timeline.h"
 #include "shim/tree.h"
@@ -46,6 +48,30 @@ static void track_measured(struct thread *thread, uint64_t since) {
     shim.header->hook_samples++;
 }
 
+// What pymalloc's size classes give.
+static inline size_t track_object_usable(size_t size) {
+    return (size + 15) & ~(size_t)15;
+}
+
+// Whether it stands for others (sampling.h).
+static inline bool track_is_estimated(const struct live_block *block) {
+    return block->object && block->size <= SAMPLING_LARGEST && config.objects == RECORD_OBJECTS_SAMPLED;
+}
+
+// A block has left the live table, to be accounted after the present event. Also in signal handlers.
+static void track_later(struct thread *thread, const struct live_block *old) {
+    // One instruction, so a handler that interrupts this one gets another place.
+    uint32_t place = __atomic_fetch_add(&thread->late_tail, 1, __ATOMIC_RELAXED);
+    thread->late[place % THREAD_LATE_FREES] = (struct late_free){
+        .owner = old->owner, .size = old->size, .usable = old->usable, .object = old->object};
+    thread->attention = 1;
+}
+
+static inline bool track_has_room_for_later(const struct thread *thread) {
+    return thread->late_tail - thread->late_head <=
+           THREAD_LATE_FREES / 2; // handlers may interrupt each other here
+}
+
 // A block's end, for the journal. The journal is locked.
 static inline struct record_event track_release(const struct live_block *old, uint32_t freeing,
                                                 bool temporary) {
@@ -64,7 +90,12 @@ __attribute__((noinline, cold)) static void track_settle(struct thread *thread) 
     while (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED)) {
         struct late_free late = thread->late[thread->late_head % THREAD_LATE_FREES];
         __atomic_store_n(&thread->late_head, thread->late_head + 1, __ATOMIC_RELEASE);
-        const struct live_block old = {.owner = late.owner, .size = late.size, .usable = late.usable};
+        const struct live_block old = {
+            .owner = late.owner, .object = late.object, .size = late.size, .usable = late.usable};
+        if (track_is_estimated(&old)) {
+            track_sampled_freed(thread, NULL, &old, NULL);
+            continue;
+        }
         journal_lock(thread);
         const struct record_event event = track_release(&old, 0, false);
         bool due = journal_note(thread, event);
@@ -115,7 +146,10 @@ __attribute__((noinline)) static bool track_insert(struct thread *thread, void *
                                                    const struct live_block *block) {
     struct live_block stale;
     bool due = false, kept = live_insert(thread, address, block, &stale);
-    if (stale.owner) { // its free was not seen
+    if (stale.owner && track_is_estimated(&stale)) { // its free was not seen
+        if (track_has_room_for_later(thread))
+            track_later(thread, &stale);
+    } else if (stale.owner) {
         const struct record_event event = track_release(&stale, 0, false);
         due = journal_note(thread, event);
     }
@@ -232,7 +266,10 @@ void track_free(struct thread *thread, void *address, const void *frame) {
         old.size = usable - slack;
         track_released_measured(thread, (uintptr_t)address, &old, frame);
     } else if (live_detach(thread, address, &old)) {
-        track_released_block(thread, (uintptr_t)address, &old, frame);
+        if (shim_unlikely(track_is_estimated(&old)))
+            track_sampled_freed(thread, address, &old, frame);
+        else
+            track_released_block(thread, (uintptr_t)address, &old, frame);
     } else {
         __atomic_fetch_add(&shim.header->unknown_frees, 1, __ATOMIC_RELAXED);
     }
@@ -241,16 +278,9 @@ void track_free(struct thread *thread, void *address, const void *frame) {
 void track_free_nested(struct thread *thread, void *address) {
     struct live_block old;
     // The side table's lock may be held by this very thread; blocks that are there stay on the books.
-    if (thread->generation != shim.generation ||
-        thread->late_tail - thread->late_head >
-            THREAD_LATE_FREES / 2 || // handlers may interrupt each other here
-        !live_detach_simple(address, &old))
-        return;
-    // One instruction, so a handler that interrupts this one gets another place.
-    uint32_t place = __atomic_fetch_add(&thread->late_tail, 1, __ATOMIC_RELAXED);
-    thread->late[place % THREAD_LATE_FREES] =
-        (struct late_free){.owner = old.owner, .size = old.size, .usable = old.usable};
-    thread->attention = 1;
+    if (thread->generation == shim.generation && track_has_room_for_later(thread) &&
+        live_detach_simple(address, &old))
+        track_later(thread, &old);
 }
 
 bool track_detach(struct thread *thread, void *address, struct live_block *old) {
@@ -265,7 +295,10 @@ void track_restore(struct thread *thread, void *address, const struct live_block
 
 void track_realloc(struct thread *thread, const struct live_block *old, void *address, size_t size,
                    const void *frame) {
-    track_released_block(thread, UINTPTR_MAX, old, frame); // what is resized is not temporary
+    if (shim_unlikely(track_is_estimated(old)))
+        track_sampled_freed(thread, NULL, old, frame);
+    else
+        track_released_block(thread, UINTPTR_MAX, old, frame); // what is resized is not temporary
     track_alloc(thread, address, size, frame);
 }
 
@@ -280,6 +313,46 @@ static uint32_t track_node(struct thread *thread, const void *frame, bool *locke
             return node;
         lock_drop(&shim.lock, *locked); // folded meanwhile
     }
+}
+
+__attribute__((cold)) void track_sampled(struct thread *thread, void *address, size_t size,
+                                         const void *frame) {
+    if (thread->paused || live_has_block(thread, address))
+        return; // malloc has recorded it
+    thread->last_block = (uintptr_t)address;
+    bool locked;
+    uint32_t node = track_node(thread, frame, &locked);
+    const struct live_block block = {
+        .owner = owner_of(node), .object = true, .size = size, .usable = track_object_usable(size)};
+    struct live_block stale;
+    bool kept = live_insert(thread, address, &block, &stale), raised = false;
+    journal_apply_own(thread); // it comes after what the thread has noted
+    if (kept)
+        raised = estimate_alloc(node, block.owner, size);
+    else
+        shim_lose(RECORD_LOST_NO_MEMORY);
+    timeline_applied(raised, clock_coarse());
+    lock_drop(&shim.lock, locked);
+    if (stale.owner && track_has_room_for_later(thread)) // its free was not seen
+        track_later(thread, &stale);
+    if (shim_unlikely(thread->attention != 0))
+        track_attend(thread);
+}
+
+__attribute__((cold)) void track_sampled_freed(struct thread *thread, const void *address,
+                                               const struct live_block *old, const void *frame) {
+    bool temporary = address && thread->last_block == (uintptr_t)address, locked;
+    if (temporary)
+        thread->last_block = 0;
+    uint32_t freeing = 0;
+    if (frame && (config.frees || python_found()))
+        freeing = track_node(thread, frame, &locked);
+    else
+        locked = lock_take(&shim.lock);
+    journal_apply_own(thread);
+    estimate_free(old->owner, old->size, freeing, temporary);
+    timeline_applied(false, 0);
+    lock_drop(&shim.lock, locked);
 }
 
 void track_map(struct thread *thread, void *address, size_t length, const void *frame) {
@@ -313,14 +386,9 @@ void track_remap(struct thread *thread, void *old, size_t old_length, void *addr
     lock_drop(&shim.lock, locked);
 }
 
-// Usable bytes of an object: pymalloc's size classes.
-static inline size_t track_object_usable(size_t size) {
-    return (size + 15) & ~(size_t)15;
-}
-
 __attribute__((noinline)) static void track_object_alloc_any(struct thread *thread, void *address,
                                                              size_t size, const void *frame) {
-    if (thread->paused || live_has(thread, address)) {
+    if (thread->paused || live_has_block(thread, address)) {
         track_sample_later(thread);
         return;
     }
@@ -355,6 +423,9 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
                                        .owner = sure->owner,
                                        .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS,
                                    });
+    } else if (shim_unlikely(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT)) {
+        journal_leave(journal); // an object whose end was not seen
+        return track_object_alloc_any(thread, address, size, frame);
     }
     journal_leave(journal);
     if (shim_unlikely(due || thread->attention))

@@ -47,6 +47,13 @@ void track_object_free(struct thread *thread, void *block, const void *frame);
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old);
 void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame);
 
+// Small objects where they are sampled (size <= SAMPLING_LARGEST): one that was chosen; and, after
+// track_object_detach, its end. Of the others nothing is known. `address` NULL: it is not temporary in any
+// case.
+void track_sampled(struct thread *thread, void *address, size_t size, const void *frame);
+void track_sampled_freed(struct thread *thread, const void *address, const struct live_block *old,
+                         const void *frame);
+
 // Applies what all threads have noted, reads the clock and adds to the timeline: at the end of the process.
 void track_tick(void);
 

@@ -166,6 +166,24 @@ static bool tree_function_on_path(uint32_t node, uint32_t function) {
     return false;
 }
 
+bool tree_holds_frame(uint32_t node, uint32_t frame) {
+    return tree_on_path(node, frame);
+}
+
+bool tree_holds_function(uint32_t node, uint32_t function) {
+    return tree_function_on_path(node, function);
+}
+
+uint32_t tree_common(uint32_t one, uint32_t other) {
+    while (one != other) {
+        if (shim_node(one)->depth >= shim_node(other)->depth)
+            one = shim_node(one)->parent;
+        else
+            other = shim_node(other)->parent;
+    }
+    return one;
+}
+
 // A new node. 0: it does not fit.
 __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
     const struct tree_link *above = &shim.links[parent];

@@ -28,6 +28,13 @@ uint32_t tree_path(uint32_t parent, uint32_t frame);
 // The node of the innermost frame of a stack.
 uint32_t tree_leaf(uint32_t parent, uint32_t frame);
 
+// Whether the path to the node, itself included, holds the frame, or any frame of the function.
+bool tree_holds_frame(uint32_t node, uint32_t frame);
+bool tree_holds_function(uint32_t node, uint32_t function);
+
+// Where the paths to both meet.
+uint32_t tree_common(uint32_t one, uint32_t other);
+
 // For fold.c, in this order: the node is not to be found any more; its record is free; when all that go have
 // gone, the others can be found again.
 void tree_forget(uint32_t node);

@@ -29,7 +29,7 @@ static const struct options_spec run_specs[] = {
     [OUTPUT] = {"output", 'o', "DIR", "PEAKLINE_RECORDING",
                 "where the recording goes; default peakline-PROGRAM-PID"},
     [OBJECTS] = {"python-objects", 0, "MODE", "PEAKLINE_PYTHON_OBJECTS",
-                 "small Python objects: exact, sampled or off (default)"},
+                 "small Python objects: exact, sampled (estimated, cheaper) or off (default)"},
     [NATIVE] = {"native", 0, NULL, "PEAKLINE_NATIVE", "native frames in Python stacks"},
     [FREES] = {"frees", 0, NULL, "PEAKLINE_FREES", "attribute frees in native programs too"},
     [NO_FOLLOW] = {"no-follow", 0, NULL, "PEAKLINE_NO_FOLLOW", "record this process only, not its children"},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reporter/errors.h"
 #include "reporter/render/emit.h"
 #include "reporter/render/render.h"
 
@@ -49,7 +50,24 @@ static void put_seconds_if(struct emit *e, const char *key, bool known, double v
         emit_null(e);
 }
 
-static void put_measure(struct json *j, const char *key, const struct metrics_measure *m) {
+// NULL: there are no estimates, or their error is not known.
+static void put_errors(struct emit *e, const struct metrics_variance *variance, bool of_line) {
+    emit_key(e, "standard_error");
+    if (!variance) {
+        emit_null(e);
+        return;
+    }
+    emit_open(e, '{');
+    put_count(e, "allocated_bytes", errors_standard(variance->allocated));
+    put_count(e, "allocations", errors_standard(variance->allocations));
+    put_count(e, "peak_bytes", errors_standard(variance->peak));
+    put_count(e, "live_at_exit_bytes", errors_standard(variance->live));
+    if (of_line)
+        put_count(e, "net_bytes", errors_standard(variance->net));
+    emit_close(e, '}');
+}
+
+static void put_measure(struct json *j, const char *key, const struct metrics_measure *m, bool errors_known) {
     struct emit *e = &j->emit;
     bool frees = j->metrics->frees_known;
     uint64_t allocated = m->allocated_bytes < INT64_MAX ? m->allocated_bytes : INT64_MAX;
@@ -60,7 +78,7 @@ static void put_measure(struct json *j, const char *key, const struct metrics_me
     put_count(e, "allocations", m->allocations);
     put_bytes(e, "peak_bytes", m->peak);
     emit_key(e, "peak_exact");
-    emit_bool(e, m->peak_exact && !j->process->image->header.peak_error_bytes);
+    emit_bool(e, m->peak_exact && m->variance.peak == 0 && !j->process->image->header.peak_error_bytes);
     put_bytes(e, "at_peak_bytes", m->at_peak);
     put_bytes(e, "live_at_exit_bytes", m->live);
     put_count_if(e, "freed_bytes", frees, freed);
@@ -71,6 +89,7 @@ static void put_measure(struct json *j, const char *key, const struct metrics_me
     else
         emit_null(e);
     put_count(e, "temporary_allocations", m->temporary);
+    put_errors(e, errors_known ? &m->variance : NULL, true);
     emit_close(e, '}');
 }
 
@@ -79,8 +98,8 @@ static void put_entry(struct json *j, const struct model_function *function,
     struct emit *e = &j->emit;
     put_string(e, "function", function->name);
     put_string(e, "language", function->language == RECORD_PYTHON ? "python" : "native");
-    put_measure(j, "self", &entry->self);
-    put_measure(j, "total", &entry->total);
+    put_measure(j, "self", &entry->self, j->metrics->sampled);
+    put_measure(j, "total", &entry->total, j->metrics->sampled);
     put_count_if(e, "mem_usage_bytes", entry->mem_usage > 0, (uint64_t)entry->mem_usage);
     if (function->language == RECORD_NATIVE)
         put_string(e, "module", function->module);
@@ -138,7 +157,7 @@ static void write_scopes(struct json *j) {
         emit_new_line(&j->emit, 6);
         emit_open(&j->emit, '{');
         put_string(&j->emit, "name", j->process->functions[scopes[i]].name);
-        put_measure(j, "total", &j->metrics->functions[scopes[i]].total);
+        put_measure(j, "total", &j->metrics->functions[scopes[i]].total, j->metrics->sampled);
         emit_close(&j->emit, '}');
     }
     emit_close(&j->emit, ']');
@@ -160,7 +179,7 @@ static void write_context(struct json *j, uint64_t id, uint64_t parent, const st
         emit_key(e, "scope");
         emit_bool(e, true);
     }
-    put_measure(j, "self", self);
+    put_measure(j, "self", self, false);
     emit_close(e, '}');
 }
 
@@ -244,6 +263,7 @@ static void write_losses(struct emit *e, const struct record_header *h) {
     put_count(e, "deep_stacks", h->lost[RECORD_LOST_DEEP]);
     put_count(e, "cut_stacks", h->lost[RECORD_LOST_UNWIND]);
     put_count(e, "unknown_frees", h->unknown_frees);
+    put_count(e, "replaced_allocators", h->lost[RECORD_LOST_OBJECTS]);
     emit_close(e, '}');
 }
 
@@ -270,6 +290,8 @@ static void write_totals(struct emit *e, const struct model_process *process) {
     bool known = model_hook_seconds(process, &seconds);
     put_seconds_if(e, "hook_seconds", known, seconds);
     put_count(e, "table_bytes", h->table_bytes);
+    const struct metrics_variance variance = errors_of_process(process);
+    put_errors(e, h->objects == RECORD_OBJECTS_SAMPLED ? &variance : NULL, false);
     emit_close(e, '}');
 }
 
@@ -310,6 +332,7 @@ static void write_head(struct emit *e, const struct model_process *process) {
     put_count_if(e, "signal", process->end == MODEL_SIGNALLED, (uint32_t)process->signal);
     put_string(e, "python_version", process->python_version);
     put_string(e, "objects", objects[h->objects < 3 ? h->objects : 0]);
+    put_count_if(e, "sampling_bytes", h->sampling_bytes, h->sampling_bytes);
     emit_new_line(e, 4);
     write_totals(e, process);
     emit_new_line(e, 4);

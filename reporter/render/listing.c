@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reporter/errors.h"
 #include "reporter/text.h"
 
 #define NUMBER_COLUMNS 6 // of "Line #"
@@ -168,15 +169,22 @@ static size_t size_columns(const struct listing *listing) {
     return SIZE_COLUMNS + (digits > SIZE_DIGITS ? digits - SIZE_DIGITS : 0);
 }
 
+// Of the standard errors.
+static size_t error_columns(const struct listing *listing) {
+    return listing->metrics->sampled ? size_columns(listing) : 0;
+}
+
 // Where "Line Contents" begins.
 static size_t contents_column(const struct listing *listing) {
-    return NUMBER_COLUMNS + 3 * size_columns(listing) + ALLOCATIONS_COLUMNS + 2;
+    return NUMBER_COLUMNS + 3 * size_columns(listing) + error_columns(listing) + ALLOCATIONS_COLUMNS + 2;
 }
 
 static void print_heading(const struct listing *listing, const char *first, FILE *out) {
     int size = (int)size_columns(listing);
-    fprintf(out, "%*s%*s%*s%*s%*s", NUMBER_COLUMNS, first, size, "Mem usage", size, "Increment", size, "Peak",
-            ALLOCATIONS_COLUMNS, "Allocations");
+    fprintf(out, "%*s%*s%*s%*s", NUMBER_COLUMNS, first, size, "Mem usage", size, "Increment", size, "Peak");
+    if (listing->metrics->sampled)
+        fprintf(out, "%*s%s", size - 1, "", "±");
+    fprintf(out, "%*s", ALLOCATIONS_COLUMNS, "Allocations");
 }
 
 // ---- printing ----
@@ -204,6 +212,19 @@ static const char *bound_sign(struct listing *listing, const struct metrics_meas
     return bound ? "≤" : "";
 }
 
+// Of increment and peak together. Empty: there is none.
+static char *error_text(struct listing *listing, const struct metrics_measure *measure, bool net) {
+    char size[TEXT_SIZE_MAX];
+    double most = measure->variance.peak;
+    if (net && measure->variance.net > most)
+        most = measure->variance.net;
+    uint64_t error = errors_standard(most);
+    if (!error)
+        return memory_copy("", 0);
+    listing->errors = true;
+    return memory_print("±%s", print_size(listing, size, model_signed(error)));
+}
+
 static void print_numbers(struct listing *listing, const struct metrics_entry *entry, FILE *out) {
     const struct metrics_measure *total = &entry->total;
     char usage[TEXT_SIZE_MAX] = "", increment[TEXT_SIZE_MAX] = "-", peak[TEXT_SIZE_MAX], count[TEXT_SIZE_MAX];
@@ -216,6 +237,11 @@ static void print_numbers(struct listing *listing, const struct metrics_entry *e
     print_cell(usage, columns, out);
     print_cell(increment, columns, out);
     print_cell(bound, columns, out);
+    if (listing->metrics->sampled) {
+        char *error = error_text(listing, total, listing->metrics->frees_known);
+        print_cell(error, columns, out);
+        free(error);
+    }
     print_cell(text_count(count, total->allocations), ALLOCATIONS_COLUMNS, out);
     free(bound);
 }
@@ -287,12 +313,14 @@ static void print_title(struct listing *listing, uint32_t number, const struct r
     print_size(listing, size, entry->total.peak);
     text_count(count, entry->contexts);
     size_t width = text_width(file) + 2 + text_width(name), column = contents_column(listing);
+    char *error = error_text(listing, &entry->total, false);
     bool color = listing->options->color;
     fprintf(out, "%s%s: %s%s%*s  ", color ? "\033[1m" : "", file, name, color ? "\033[0m" : "",
             width < column ? (int)(column - width) : 0, "");
     if (entry->contexts || entry->folded)
-        fprintf(out, "peak %s%s in %s%s context%s", bound_sign(listing, &entry->total), size, count,
-                entry->folded ? "+" : "", entry->contexts == 1 && !entry->folded ? "" : "s");
+        fprintf(out, "peak %s%s%s%s in %s%s context%s", bound_sign(listing, &entry->total), size,
+                *error ? " " : "", error, count, entry->folded ? "+" : "",
+                entry->contexts == 1 && !entry->folded ? "" : "s");
     else
         fputs("nothing was recorded here", out);
     listing->folded |= entry->folded > 0;
@@ -301,6 +329,7 @@ static void print_title(struct listing *listing, uint32_t number, const struct r
     if (rows->state == SOURCE_NEWER)
         fputs("; its source is newer than the recording", out);
     fputc('\n', out);
+    free(error);
     free(file);
     free(name);
 }
@@ -344,6 +373,11 @@ void listing_explain(const struct listing *listing, FILE *out) {
               out);
     if (listing->folded)
         fputs("N+ contexts: N, and some that were folded; their bytes are in the numbers.\n", out);
-    if (listing->bounds || listing->folded)
+    if (listing->errors)
+        fputs(
+            "± N: N is the standard error of increment and peak, the larger of both: two times in three they "
+            "are off by less, 19 times in 20 by less than twice as much.\n",
+            out);
+    if (listing->bounds || listing->folded || listing->errors)
         fputc('\n', out);
 }

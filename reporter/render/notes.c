@@ -96,6 +96,26 @@ static void add_folded(struct notes *notes, const struct model_process *process)
                          text_count(number, process->image->orphan_count)));
 }
 
+static void add_sampling(struct notes *notes, const struct model_process *process) {
+    const struct record_header *h = &process->image->header;
+    char size[TEXT_SIZE_MAX], number[TEXT_SIZE_MAX];
+    if (h->objects == RECORD_OBJECTS_SAMPLED)
+        add(notes,
+            memory_print(
+                "Of small Python objects, one in each %s was recorded: numbers that they are part of are "
+                "estimates, and peaks rather too high than too low.",
+                text_size(size, model_signed(h->sampling_bytes))));
+    if (h->estimates_missing)
+        add(notes,
+            memory_print(
+                "%s times there was no room for a standard error: it is missing, or too small, for some "
+                "lines. `run --max-size` gives more.",
+                text_count(number, h->estimates_missing)));
+    if (h->lost[RECORD_LOST_OBJECTS])
+        add_string(notes, "The program had allocators of its own for Python's objects: small objects that "
+                          "these did not pass on to Python's are missing.");
+}
+
 char **notes_collect(const struct model_process *process, size_t *count) {
     struct notes notes = {0};
     if (process->end == MODEL_RUNNING)
@@ -108,6 +128,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     if (error)
         add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
                                  text_size(size, model_signed(error))));
+    add_sampling(&notes, process);
     add_folded(&notes, process);
     add_losses(&notes, process);
     uint32_t marks = process->image->header.marks_left_out;

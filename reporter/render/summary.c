@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "reporter/errors.h"
 #include "reporter/message.h"
 #include "reporter/render/listing.h"
 #include "reporter/render/render.h"
@@ -91,15 +92,19 @@ int summary_print(const char *recording, FILE *out) {
     struct model_process *process = &model->processes[0];
     char size[TEXT_SIZE_MAX], at[TEXT_SIZE_MAX];
     char *command = render_command(process, 60), *path = text_escape_string(recording);
+    struct symbolize *symbolize = symbolize_new();
+    bool loaded = model_load(model, process, symbolize_resolver(symbolize), &error);
     fprintf(out, "peakline: peak %s", text_size(size, process->image->header.heap_peak));
+    uint64_t off = loaded ? errors_standard(errors_of_process(process).peak) : 0;
+    if (off)
+        fprintf(out, " (± %s)", text_size(size, model_signed(off)));
     if (process->image->header.peak_seq)
         fprintf(out, " at %s", text_seconds(at, (double)process->image->header.peak_ns / 1e9));
     if (model->process_count > 1)
         fprintf(out, " in %s, the highest of %zu processes", command, model->process_count);
     fputc('\n', out);
 
-    struct symbolize *symbolize = symbolize_new();
-    if (model_load(model, process, symbolize_resolver(symbolize), &error))
+    if (loaded)
         print_top_line(process, out);
     else
         free(error.file);

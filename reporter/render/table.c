@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reporter/errors.h"
 #include "reporter/render/listing.h"
 #include "reporter/render/render.h"
 #include "reporter/text.h"
@@ -100,8 +101,12 @@ static void print_totals(const struct table *t, const struct model_process *proc
     const struct record_header *h = &process->image->header;
     char value[TEXT_SIZE_MAX], at[TEXT_SIZE_MAX], of[TEXT_SIZE_MAX], contexts[TEXT_SIZE_MAX],
         frees[TEXT_SIZE_MAX];
-    char *meaning = memory_print("at %s of %s", text_seconds(at, (double)h->peak_ns / 1e9),
-                                 text_seconds(of, process->duration));
+    uint64_t error = errors_standard(errors_of_process(process).peak);
+    char *estimate =
+        error ? memory_print(" (± %s)", text_size(value, model_signed(error))) : memory_copy("", 0);
+    char *meaning = memory_print("at %s of %s%s", text_seconds(at, (double)h->peak_ns / 1e9),
+                                 text_seconds(of, process->duration), estimate);
+    free(estimate);
     print_total(t, "Peak", text_size(value, h->heap_peak), h->peak_seq ? meaning : "nothing was allocated");
     free(meaning);
     if (h->heap_peak > 0)

@@ -250,6 +250,8 @@ __attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime 
                                                           bool attached, bool test) {
     if (attached && (runtime->pending & DETECT_OBJECTS))
         objects_attend(runtime);
+    if (attached && test)
+        objects_look(runtime);
     return !(test || (runtime->pending & DETECT_UNTESTED)) || selftest_run(runtime, state, attached);
 }
 

@@ -13,9 +13,15 @@
 
 #include "shim/python/objects.h"
 #include "shim/guard.h"
+#include "shim/hash.h"
 #include "shim/python/code.h"
 #include "shim/python/python.h"
+#include "shim/sampling.h"
 #include "shim/track.h"
+
+#include <dlfcn.h>
+
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak)); // not in every C library
 
 #define OBJECTS_PATIENCE                                                                                     \
     64 // captures with the GIL, without any call of ours, until we know that we were replaced
@@ -30,9 +36,12 @@ static struct objects_wrapped {
 } objects_wrapped[3];
 
 static struct python_arenas objects_arenas;
-static bool objects_wanted;
+static bool objects_wanted, objects_sampled;
+static uint64_t objects_seed;                      // of the random numbers; 0 = another one each time
 static const struct detect_runtime *objects_owner; // whose allocators are wrapped
 static bool objects_called;                        // since it was last cleared
+static bool objects_replaced;    // somebody else's allocators were found in front of ours, or instead
+static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
 static uint32_t objects_patience;
 
@@ -105,27 +114,192 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
     return moved;
 }
 
-// A set of functions for each domain, which ignore the context.
-#define OBJECTS_DOMAIN(name, domain)                                                                         \
+// ---- samples ----
+//
+// Of most objects nothing is done but to count their bytes; so these functions stay short, and what is rare
+// is kept out of line.
+
+// Whether a sample point falls into an object of that size.
+static inline bool objects_is_hit(struct thread *thread, size_t size) {
+    thread->last_block = 0; // whatever was newest is not any more
+    return (thread->until_object -= sampling_class(size)->distance) < 0;
+}
+
+// The next sample point, after a hit. With the guard held. False: it was none, since the thread had no points
+// yet.
+static bool objects_draw(struct thread *thread, size_t size) {
+    if (!thread->object_random) {
+        uint32_t number = __atomic_fetch_add(&objects_threads, 1, __ATOMIC_RELAXED);
+        uint64_t seed = objects_seed;
+        if (!seed)
+            seed = clock_monotonic() ^ (uint64_t)shim.pid << 32 ^ (uintptr_t)thread;
+        thread->object_random = hash_mix(seed + number) | 1;
+        thread->until_object = sampling_distance(&thread->object_random) - sampling_class(size)->distance;
+        if (thread->until_object >= 0)
+            return false;
+    }
+    thread->until_object = sampling_distance(&thread->object_random);
+    return true;
+}
+
+// The guard is held around the inner call where that is nested; `before` says whether it is.
+static struct thread *objects_enter_after(const struct objects_wrapped *wrapped, struct thread *before) {
+    return wrapped->nested ? before : guard_enter();
+}
+
+// After the inner call, for an object that a sample point fell into.
+__attribute__((noinline, cold)) static void objects_hit(const struct objects_wrapped *wrapped,
+                                                        struct thread *thread, void *block, size_t size,
+                                                        const void *frame) {
+    thread = objects_enter_after(wrapped, thread);
+    if (!thread) { // in the shim itself, or nothing is recorded here
+        thread_self.until_object = (int64_t)SAMPLING_MEAN << SAMPLING_FRACTION;
+        return;
+    }
+    if (objects_draw(thread, size) && block)
+        track_sampled(thread, block, size, frame);
+    guard_leave(thread);
+}
+
+static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped, size_t size,
+                                           const void *frame) {
+    if (__builtin_expect(size > SAMPLING_LARGEST, 0))
+        return objects_malloc(wrapped, size, frame);
+    objects_note_call();
+    bool hit = objects_is_hit(&thread_self, size);
+    if (__builtin_expect(!hit && !wrapped->nested, 1))
+        return wrapped->inner.malloc(wrapped->inner.ctx, size);
+    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    if (hit)
+        objects_hit(wrapped, thread, block, size, frame);
+    else if (thread)
+        guard_leave(thread);
+    return block;
+}
+
+static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped, size_t count, size_t each,
+                                           const void *frame) {
+    size_t size;
+    if (__builtin_expect(__builtin_mul_overflow(count, each, &size) || size > SAMPLING_LARGEST, 0))
+        return objects_calloc(wrapped, count, each, frame);
+    objects_note_call();
+    bool hit = objects_is_hit(&thread_self, size);
+    if (__builtin_expect(!hit && !wrapped->nested, 1))
+        return wrapped->inner.calloc(wrapped->inner.ctx, count, each);
+    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    void *block = wrapped->inner.calloc(wrapped->inner.ctx, count, each);
+    if (hit)
+        objects_hit(wrapped, thread, block, size, frame);
+    else if (thread)
+        guard_leave(thread);
+    return block;
+}
+
+static void objects_gone(struct thread *thread, void *block, const struct live_block *old,
+                         const void *frame) {
+    if (old->size <= SAMPLING_LARGEST)
+        track_sampled_freed(thread, block, old, frame);
+    else
+        track_object_freed(thread, block, old, frame);
+}
+
+// Of a block that is in the live table, or where the thread has not been lately.
+__attribute__((noinline)) static bool objects_detach(struct thread *thread, void *block,
+                                                     struct live_block *old) {
+    live_visit(thread, block);
+    return track_object_detach(thread, block, old);
+}
+
+static inline void objects_sampled_free(const struct objects_wrapped *wrapped, void *block,
+                                        const void *frame) {
+    struct thread *thread = block ? guard_enter() : NULL;
+    struct live_block old;
+    if (thread) {
+        if (__builtin_expect(!live_lacks_object(thread, (uintptr_t)block), 0) &&
+            objects_detach(thread, block, &old))
+            objects_gone(thread, block, &old, frame);
+        if (!wrapped->nested)
+            guard_leave(thread);
+    }
+    wrapped->inner.free(wrapped->inner.ctx, block);
+    if (thread && wrapped->nested)
+        guard_leave(thread);
+}
+
+// After the inner realloc of a block that was in the live table, or to a size that is to be recorded.
+__attribute__((noinline)) static void objects_resized(const struct objects_wrapped *wrapped,
+                                                      struct thread *thread, const struct live_block *old,
+                                                      void *block, void *moved, size_t size, bool hit,
+                                                      const void *frame) {
+    thread = objects_enter_after(wrapped, thread);
+    if (!thread)
+        return;
+    // Sampled anew, whether it was or not: then it stands for others of its size.
+    hit = hit && objects_draw(thread, size);
+    if (!moved) {
+        if (old)
+            track_restore(thread, block, old);
+    } else {
+        if (old)
+            objects_gone(thread, NULL, old, frame);
+        if (size > SAMPLING_LARGEST)
+            track_object_alloc(thread, moved, size, frame);
+        else if (hit)
+            track_sampled(thread, moved, size, frame);
+    }
+    guard_leave(thread);
+}
+
+static inline void *objects_sampled_realloc(const struct objects_wrapped *wrapped, void *block, size_t size,
+                                            const void *frame) {
+    if (!block)
+        return objects_sampled_malloc(wrapped, size, frame);
+    objects_note_call();
+    struct live_block old;
+    struct thread *thread = guard_enter();
+    bool known =
+        thread && !live_lacks_object(thread, (uintptr_t)block) && objects_detach(thread, block, &old);
+    if (thread && !wrapped->nested)
+        guard_leave(thread);
+    void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
+    bool hit = size <= SAMPLING_LARGEST && objects_is_hit(&thread_self, size);
+    if (__builtin_expect(known || hit || size > SAMPLING_LARGEST, 0))
+        objects_resized(wrapped, thread, known ? &old : NULL, block, moved, size, hit, frame);
+    else if (thread && wrapped->nested)
+        guard_leave(thread);
+    return moved;
+}
+
+// ---- what the interpreter calls ----
+
+// A set of functions for each domain, which ignore the context; `how` is objects or objects_sampled.
+#define OBJECTS_DOMAIN(name, how, domain)                                                                    \
     static void *objects_##name##_malloc(void *ctx, size_t size) {                                           \
         (void)ctx;                                                                                           \
-        return objects_malloc(&objects_wrapped[domain], size, OBJECTS_HERE);                                 \
+        return how##_malloc(&objects_wrapped[domain], size, OBJECTS_HERE);                                   \
     }                                                                                                        \
     static void *objects_##name##_calloc(void *ctx, size_t count, size_t size) {                             \
         (void)ctx;                                                                                           \
-        return objects_calloc(&objects_wrapped[domain], count, size, OBJECTS_HERE);                          \
+        return how##_calloc(&objects_wrapped[domain], count, size, OBJECTS_HERE);                            \
     }                                                                                                        \
     static void *objects_##name##_realloc(void *ctx, void *block, size_t size) {                             \
         (void)ctx;                                                                                           \
-        return objects_realloc(&objects_wrapped[domain], block, size, OBJECTS_HERE);                         \
+        return how##_realloc(&objects_wrapped[domain], block, size, OBJECTS_HERE);                           \
     }                                                                                                        \
     static void objects_##name##_free(void *ctx, void *block) {                                              \
         (void)ctx;                                                                                           \
-        objects_free(&objects_wrapped[domain], block, OBJECTS_HERE);                                         \
+        how##_free(&objects_wrapped[domain], block, OBJECTS_HERE);                                           \
+    }                                                                                                        \
+    static struct python_allocator objects_##name##_functions(void *ctx) {                                   \
+        return (struct python_allocator){ctx, objects_##name##_malloc, objects_##name##_calloc,              \
+                                         objects_##name##_realloc, objects_##name##_free};                   \
     }
 
-OBJECTS_DOMAIN(mem, OBJECTS_MEM)
-OBJECTS_DOMAIN(obj, OBJECTS_OBJ)
+OBJECTS_DOMAIN(mem, objects, OBJECTS_MEM)
+OBJECTS_DOMAIN(obj, objects, OBJECTS_OBJ)
+OBJECTS_DOMAIN(mem_sampled, objects_sampled, OBJECTS_MEM)
+OBJECTS_DOMAIN(obj_sampled, objects_sampled, OBJECTS_OBJ)
 
 static void *objects_arena_alloc(void *ctx, size_t size) {
     (void)ctx;
@@ -142,8 +316,16 @@ static void objects_arena_free(void *ctx, void *arena, size_t size) {
     thread_self.off_books--;
 }
 
+// Our functions for a domain.
+static struct python_allocator objects_ours(int domain, void *ctx) {
+    if (objects_sampled)
+        return domain == OBJECTS_MEM ? objects_mem_sampled_functions(ctx)
+                                     : objects_obj_sampled_functions(ctx);
+    return domain == OBJECTS_MEM ? objects_mem_functions(ctx) : objects_obj_functions(ctx);
+}
+
 static bool objects_is_ours(int domain, const struct python_allocator *allocator) {
-    return allocator->malloc == (domain == OBJECTS_MEM ? objects_mem_malloc : objects_obj_malloc);
+    return allocator->malloc == objects_ours(domain, NULL).malloc;
 }
 
 static void objects_wrap_domain(const struct detect_runtime *runtime, int domain) {
@@ -153,11 +335,7 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
         return;
     objects_wrapped[domain].inner = allocator;
     objects_wrapped[domain].nested = allocator.ctx != NULL || runtime->layout.free_threaded;
-    struct python_allocator ours = {allocator.ctx, objects_mem_malloc, objects_mem_calloc,
-                                    objects_mem_realloc, objects_mem_free};
-    if (domain == OBJECTS_OBJ)
-        ours = (struct python_allocator){allocator.ctx, objects_obj_malloc, objects_obj_calloc,
-                                         objects_obj_realloc, objects_obj_free};
+    struct python_allocator ours = objects_ours(domain, allocator.ctx);
     runtime->call.set_allocator(domain, &ours);
 }
 
@@ -214,6 +392,38 @@ void objects_attend(struct detect_runtime *runtime) {
     __atomic_fetch_and(&runtime->pending, ~(uint32_t)DETECT_OBJECTS, __ATOMIC_RELAXED);
 }
 
-void python_objects_start(void) {
+void python_objects_start(bool sampled, uint64_t seed) {
     objects_wanted = true;
+    objects_sampled = sampled;
+    objects_seed = seed;
+    if (sampled)
+        sampling_open();
+}
+
+// Tracemalloc and the debug hooks are the interpreter's own, and pass everything on.
+static bool objects_is_foreign(const struct detect_runtime *runtime) {
+    struct python_allocator allocator = {.ctx = NULL};
+    runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
+    if (objects_is_ours(OBJECTS_OBJ, &allocator))
+        return false;
+    void *(*theirs)(void *, size_t) = allocator.malloc;
+    void *(*interpreters)(void) = runtime->call.own_state;
+    void *function, *landmark;
+    __builtin_memcpy(&function, &theirs, sizeof function);
+    __builtin_memcpy(&landmark, &interpreters, sizeof landmark);
+    struct dl_find_object own, other;
+    return _dl_find_object && _dl_find_object(landmark, &own) == 0 &&
+           (_dl_find_object(function, &other) != 0 || own.dlfo_link_map != other.dlfo_link_map);
+}
+
+void objects_look(const struct detect_runtime *runtime) {
+    if (objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS) && objects_is_foreign(runtime))
+        objects_replaced = true;
+}
+
+bool python_objects_replaced(void) {
+    const struct detect_runtime *runtime = detect_get();
+    if (runtime && objects_owner == runtime && detect_loaded(runtime))
+        objects_look(runtime);
+    return objects_replaced;
 }

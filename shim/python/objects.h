@@ -19,4 +19,7 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet);
 // With the GIL, when DETECT_OBJECTS is pending.
 void objects_attend(struct detect_runtime *runtime);
 
+// Now and then, with the GIL: notices allocators that are neither ours nor the interpreter's.
+void objects_look(const struct detect_runtime *runtime);
+
 #endif

@@ -127,7 +127,12 @@ uint32_t *python_slot(const struct python_frame *frame);
 // Makes the words that `gone` says so of 0 again.
 void python_slots_forget(bool (*gone)(uint32_t word));
 
-// Objects of Python's own allocator are to be tracked (objects.c), as soon as that can be arranged safely.
-void python_objects_start(void);
+// Objects of Python's own allocator are to be tracked (objects.c), as soon as that can be arranged safely:
+// all of them, or samples (`seed` of the random numbers that choose; 0 = another one each time).
+void python_objects_start(bool sampled, uint64_t seed);
+
+// At the end of the process. True: the program has put allocators of its own in front of ours, or in their
+// place, as far as was noticed: small objects that they did not pass on are not known.
+bool python_objects_replaced(void);
 
 #endif

@@ -78,7 +78,7 @@ static void probe_start(void) {
     python_init(&shim.python);
     probe_wrapped = getenv("PROBE_OBJECTS") != NULL;
     if (probe_wrapped)
-        python_objects_start();
+        python_objects_start(false, 0);
     python_poll();
     pthread_atfork(NULL, NULL, probe_forked);
 }
@@ -307,6 +307,20 @@ void track_object_free(struct thread *thread, void *block, const void *frame) {
     struct live_block old;
     if (track_object_detach(thread, block, &old))
         track_object_freed(thread, block, &old, frame);
+}
+
+// Nothing is sampled here.
+void live_visit(struct thread *thread, const void *block) {
+    (void)thread, (void)block;
+}
+
+void track_sampled(struct thread *thread, void *block, size_t size, const void *frame) {
+    (void)thread, (void)block, (void)size, (void)frame;
+}
+
+void track_sampled_freed(struct thread *thread, const void *block, const struct live_block *old,
+                         const void *frame) {
+    (void)thread, (void)block, (void)old, (void)frame;
 }
 
 void track_restore(struct thread *thread, void *block, const struct live_block *old) {

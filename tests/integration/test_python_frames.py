@@ -17,7 +17,7 @@ FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=i
 
 def probe():
     """The preloaded library, built when it is older than its sources."""
-    sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c"), os.path.join(ROOT, "shim", "arena.c")]
+    sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c"), os.path.join(ROOT, "shim", "arena.c"), os.path.join(ROOT, "shim", "sampling.c")]
     sources += sorted(glob.glob(os.path.join(ROOT, "shim", "python", "*.c")))
     newest = max(os.path.getmtime(path) for path in sources + glob.glob(os.path.join(ROOT, "shim", "*.h")) + glob.glob(os.path.join(ROOT, "shim", "python", "*.h")))
     os.makedirs(os.path.dirname(PROBE), exist_ok=True)
@@ -150,7 +150,7 @@ def test_allocators(name):
     if not name.endswith("t"):
         modes += [{"PYTHONMALLOC": "malloc"}, {"PYTHONMALLOC": "malloc_debug"}]
     for mode in modes:
-        probed = run(name, "python_allocators.py", PROBE_OBJECTS=1, **mode)
+        probed = run(name, "py_allocators.py", PROBE_OBJECTS=1, **mode)
         assert probed.stdout == "done\n", (mode, probed.stdout)
         assert probed.end["objects"] > 90000, (mode, probed.end)
 

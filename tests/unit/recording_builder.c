@@ -70,6 +70,7 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->reaped, &b->reaped_count, sizeof *b->reaped);
     append(&b->folded, &b->folded_count, sizeof *b->folded);
     append(&b->journals, &b->journal_count, sizeof *b->journals);
+    append(&b->estimates, &b->estimate_count, sizeof *b->estimates);
     return b;
 }
 
@@ -82,8 +83,16 @@ void builder_free(struct builder *b) {
     free(b->reaped);
     free(b->folded);
     free(b->journals);
+    free(b->estimates);
     free(b->events);
     free(b);
+}
+
+uint32_t builder_estimate(struct builder *b, enum record_estimated kind, uint32_t of) {
+    uint32_t number = append(&b->estimates, &b->estimate_count, sizeof *b->estimates);
+    b->estimates[number].kind = kind;
+    b->estimates[number].number = of;
+    return number;
 }
 
 uint32_t builder_module(struct builder *b, const char *path) {
@@ -397,6 +406,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
         {b->reaped, b->reaped_count, sizeof *b->reaped, RECORD_REAPED},
         {b->folded, b->folded_count, sizeof *b->folded, RECORD_FOLDED},
         {b->journals, b->journal_count, sizeof *b->journals, RECORD_JOURNALS},
+        {b->estimates, b->estimate_count, sizeof *b->estimates, RECORD_ESTIMATES},
     };
     struct record_header header = b->header;
     struct record_extent extents[RECORD_EXTENTS_MAX] = {0};

@@ -32,11 +32,12 @@ struct builder {
     struct record_reaped *reaped;
     struct record_folded *folded;
     struct record_journal *journals;
+    struct record_estimate *estimates;
     struct record_tick ticks[RECORD_TICKS_MAX];
     struct record_mark marks[RECORD_MARKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
-    size_t journal_count;
+    size_t journal_count, estimate_count;
     bool noting; // events go to a journal, as of a process that was killed before it applied them
     struct builder_event *events;
     size_t event_count;
@@ -58,6 +59,9 @@ uint32_t builder_line(struct builder *builder, uint32_t function, uint32_t line)
 uint32_t builder_site(struct builder *builder, uint32_t function, uint64_t offset); // a native frame
 uint32_t builder_node(struct builder *builder, uint32_t parent, uint32_t frame);
 uint32_t builder_reaped(struct builder *builder, uint32_t pid, int status, uint64_t time_ns);
+
+// An account of variances, to be filled in by hand.
+uint32_t builder_estimate(struct builder *builder, enum record_estimated kind, uint32_t of);
 
 void builder_command(struct builder *builder, const char *const *argv);
 

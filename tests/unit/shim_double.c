@@ -29,6 +29,7 @@ static const size_t shim_double_sizes[RECORD_TABLES] = {
     sizeof(struct record_reaped),
     sizeof(struct record_folded),
     sizeof(struct record_journal),
+    sizeof(struct record_estimate),
 };
 
 static size_t shim_double_usable_size(void *block) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/fold.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
-// needs: shim/journal.c shim/timeline.c
+// needs: shim/journal.c shim/timeline.c shim/estimate.c shim/sampling.c
 // needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
 //
 // Forgetting contexts against brute force: random programs in a tree that is far too small for them. What

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/journal.c shim/timeline.c shim/tree.c shim/fold.c shim/folded.c shim/frame.c
-// needs: shim/owner.c shim/peak.c shim/arena.c tests/unit/shim_double.c -lpthread
+// needs: shim/estimate.c shim/sampling.c shim/owner.c shim/peak.c shim/arena.c
+// needs: tests/unit/shim_double.c -lpthread
 //
 // Threads that note events, flush, come and go, while another one stops them all: nothing is lost, nothing is
 // counted twice, and what is held back stays within the bounds. Under ThreadSanitizer: no race.

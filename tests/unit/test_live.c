@@ -22,15 +22,15 @@ static int open_table(void **state) {
 static void round_trip(uintptr_t address, struct live_block block) {
     struct live_block out = {0}, stale;
     shim_double_usable = block.usable;
-    assert_false(live_has(&thread_self, (void *)address));
+    assert_false(live_has_block(&thread_self, (void *)address));
     assert_true(live_insert(&thread_self, (void *)address, &block, &stale));
     assert_int_equal(stale.owner, 0);
-    assert_true(live_has(&thread_self, (void *)address));
+    assert_int_equal(live_has_block(&thread_self, (void *)address), !block.object);
     assert_true(live_detach(&thread_self, (void *)address, &out));
     assert_int_equal(out.owner, block.owner);
     assert_int_equal(out.size, block.size);
     assert_int_equal(out.object, block.object);
-    assert_false(live_has(&thread_self, (void *)address));
+    assert_false(live_has_block(&thread_self, (void *)address));
     assert_false(live_detach(&thread_self, (void *)address, &out));
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/metrics.c reporter/accounts.c reporter/model.c reporter/ending.c reporter/reader.c
-// needs: reporter/reader_check.c reporter/reader_replay.c
+// needs: reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/model.c reporter/ending.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c
 // needs: reporter/reader_recording.c reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
 // Metrics against brute force: random trees with recursion, call sites that share lines, inlined functions
 // and both languages; every sum and every peak worked out again from the list of events.
 
+#include "reporter/errors.h"
 #include "reporter/metrics.h"
 
 #include <setjmp.h>
@@ -637,6 +638,55 @@ static void the_peak_is_shared_among_chosen_functions(void **state) {
     hand_free(&h);
 }
 
+// An estimate's variances: of its peak 900, if the account still has the peak that it had then, else 400.
+static void estimate(struct builder *b, enum record_estimated kind, uint32_t of, int64_t peak) {
+    uint32_t number = builder_estimate(b, kind, of);
+    struct record_variance *total = &b->estimates[number].total;
+    *total = (struct record_variance){
+        .allocated = 1600, .allocations = 49, .net = 2500, .live = 400, .at_peak = 900, .peak = peak};
+}
+
+static void variances_reach_their_rows(void **state) {
+    (void)state;
+    struct hand h = {.b = builder_new(1, 0)};
+    h.b->header.objects = RECORD_OBJECTS_SAMPLED;
+    h.b->header.sampling_bytes = 16384;
+    uint32_t function = builder_python(h.b, "a.py", "f", 1), again = builder_python(h.b, "a.py", "f", 1);
+    uint32_t one = builder_line(h.b, function, 2), two = builder_line(h.b, function, 3),
+             same = builder_line(h.b, again, 2);
+    builder_allocate(h.b, builder_node(h.b, 1, one), 5000);
+    builder_allocate(h.b, builder_node(h.b, 1, two), 6000);
+    builder_allocate(h.b, builder_node(h.b, 1, same), 7000);
+    estimate(h.b, RECORD_OF_PROCESS, 0, 18000);
+    estimate(h.b, RECORD_OF_FRAME, one, 5000);
+    estimate(h.b, RECORD_OF_FRAME, two, 1);
+    estimate(h.b, RECORD_OF_FRAME, same, 7000);
+    estimate(h.b, RECORD_OF_FUNCTION, function, 11000);
+    hand_compute(&h);
+    assert_true(h.metrics->sampled);
+    // Line 2 is two frames, which may call each other: what was allocated bounds its peak.
+    const struct metrics_variance *first = &h.metrics->lines[0].total.variance;
+    assert_true(first->allocated == 3200 && first->net == 5000 && first->live == 800 && first->peak == 3200);
+    const struct metrics_variance *second = &h.metrics->lines[1].total.variance;
+    assert_true(second->allocated == 1600 && second->allocations == 49 && second->peak == 400);
+    assert_true(h.metrics->lines[1].self.variance.allocated == 0);
+    assert_true(h.metrics->functions[0].total.variance.allocated == 1600);
+    assert_true(errors_of_process(h.process).peak == 900);
+    hand_free(&h);
+}
+
+static void standard_errors_are_roots(void **state) {
+    (void)state;
+    assert_int_equal(errors_standard(0), 0);
+    assert_int_equal(errors_standard(-5), 0);
+    assert_int_equal(errors_standard(1), 1);
+    assert_int_equal(errors_standard(6), 2);
+    assert_int_equal(errors_standard(6.5), 3);
+    for (uint64_t root = 1; root < UINT64_C(1) << 31; root = root * 3 / 2 + 1)
+        assert_int_equal(errors_standard((double)(root * root)), root);
+    assert_true(errors_standard(1e38) > UINT64_C(9999999999999999000));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(python_is_exact),
@@ -655,6 +705,8 @@ int main(void) {
         cmocka_unit_test(an_empty_recording_has_no_metrics),
         cmocka_unit_test(numbers_at_the_end_of_their_range_do_not_wrap),
         cmocka_unit_test(the_peak_is_shared_among_chosen_functions),
+        cmocka_unit_test(variances_reach_their_rows),
+        cmocka_unit_test(standard_errors_are_roots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

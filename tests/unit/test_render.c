@@ -2,7 +2,7 @@
 // needs: reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c
 // needs: reporter/render/table.c reporter/render/listing.c reporter/render/summary.c reporter/message.c
 // needs: reporter/select.c reporter/source.c reporter/source_extent.c reporter/metrics.c reporter/accounts.c
-// needs: reporter/model.c reporter/ending.c reporter/reader.c reporter/reader_check.c
+// needs: reporter/errors.c reporter/model.c reporter/ending.c reporter/reader.c reporter/reader_check.c
 // needs: reporter/reader_replay.c reporter/reader_recording.c reporter/symbolize.c reporter/debuginfo.c
 // needs: reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
