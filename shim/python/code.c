@@ -104,7 +104,33 @@ static int code_first_line(const struct detect_runtime *runtime, const void *cod
     return first;
 }
 
-int code_line(const struct detect_runtime *runtime, const void *code, int offset, int *near) {
+// How far each of some code objects' tables has been read.
+#define CODE_CURSORS 256 // a power of two
+
+struct code_cursor {
+    const void *code;
+    uint32_t life;
+    struct lines_cursor lines;
+};
+
+// Where to read on for this offset; `start` where nothing is known. Under the caller's lock.
+static struct lines_cursor *code_cursor(const struct python_frame *frame, int offset,
+                                        struct lines_cursor *start) {
+    if (!code_state)
+        return start;
+    if (!code_state->cursors)
+        code_state->cursors = arena_alloc(CODE_CURSORS * sizeof *code_state->cursors);
+    if (!code_state->cursors)
+        return start;
+    uintptr_t address = (uintptr_t)frame->code;
+    struct code_cursor *known = &code_state->cursors[(address >> 4 ^ address >> 12) & (CODE_CURSORS - 1)];
+    if (known->code != frame->code || known->life != frame->life || known->lines.end > offset)
+        *known = (struct code_cursor){frame->code, frame->life, *start};
+    return &known->lines;
+}
+
+static int code_line_from(const struct detect_runtime *runtime, const void *code, struct lines_cursor *cursor,
+                          int offset, int *near) {
     const struct python_layout *layout = &runtime->layout;
     int first = code_first_line(runtime, code);
     const char *bytes = code_load(code, layout->code_linetable);
@@ -117,7 +143,12 @@ int code_line(const struct detect_runtime *runtime, const void *code, int offset
         return *near = lines_lnotab(table, size, first, offset);
     if (layout->minor == 10)
         return lines_ranges(table, size, first, offset, near);
-    return lines_locations(table, size, first, offset, near);
+    return lines_locations(cursor, table, size, offset, near);
+}
+
+int code_line(const struct detect_runtime *runtime, const void *code, int offset, int *near) {
+    struct lines_cursor start = LINES_START(code_first_line(runtime, code));
+    return code_line_from(runtime, code, &start, offset, near);
 }
 
 static void code_describe(const struct detect_runtime *runtime, const void *code, int line,
@@ -140,9 +171,9 @@ bool python_locate(const struct python_frame *frame, struct python_location *loc
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !python_found() || size < 64)
         return false;
-    int near;
-    int line =
-        code_line(runtime, frame->code, code_offset(runtime, frame->frame, frame->code, frame->instr), &near);
+    int near, offset = code_offset(runtime, frame->frame, frame->code, frame->instr);
+    struct lines_cursor start = LINES_START(code_first_line(runtime, frame->code));
+    int line = code_line_from(runtime, frame->code, code_cursor(frame, offset, &start), offset, &near);
     code_describe(runtime, frame->code, line < 0 ? near : line, location, buffer, size);
     return true;
 }

@@ -62,28 +62,31 @@ static int lines_signed_varint(const unsigned char *table, size_t size, size_t *
 // Entries: 0x80 | kind << 3 | (units of 2 bytes of code covered - 1), then what the kind says:
 //   0-9 columns (1 byte), same line; 10-12 columns (2 bytes), line + kind - 10; 13 change of the line (signed
 //   varint); 14 change of the line and three more varints; 15 no line.
-int lines_locations(const unsigned char *table, size_t size, int first, int offset, int *near) {
-    int line = first, end = 0;
+int lines_locations(struct lines_cursor *cursor, const unsigned char *table, size_t size, int offset,
+                    int *near) {
+    // From the entry that was found last, not from the one behind it: the next instruction is often its, too.
+    struct lines_cursor now = *cursor;
     bool none = false;
-    for (size_t at = 0; at < size;) {
-        unsigned head = table[at++], kind = head >> 3 & 15;
-        end += (int)(head & 7) * 2 + 2;
+    while (now.at < size) {
+        *cursor = now;
+        unsigned head = table[now.at++], kind = head >> 3 & 15;
+        now.end += (int)(head & 7) * 2 + 2;
         none = kind == 15;
         if (kind <= 9) {
-            at += 1;
+            now.at += 1;
         } else if (kind <= 12) {
-            line = lines_add(line, (int)kind - 10);
-            at += 2;
+            now.line = lines_add(now.line, (int)kind - 10);
+            now.at += 2;
         } else if (!none) {
-            line = lines_add(line, lines_signed_varint(table, size, &at));
+            now.line = lines_add(now.line, lines_signed_varint(table, size, &now.at));
             if (kind == 14)
                 for (int i = 0; i < 3; i++)
-                    lines_varint(table, size, &at);
+                    lines_varint(table, size, &now.at);
         }
-        if (offset < end)
+        if (offset < now.end)
             break;
     }
     if (near)
-        *near = line;
-    return none ? -1 : line;
+        *near = now.line;
+    return none ? -1 : now.line;
 }

@@ -6,11 +6,11 @@
 // reference, allocates in the host or runs bytecode; so all of it is safe inside a hook, with or without the
 // GIL. All functions are called with the guard held. errno is preserved.
 //
-// Threads: any number at once, each with a struct python_stack of its own; python_slot under the caller's
-// lock. No lock of the loader is taken but, in python_poll, the one of dl_iterate_phdr: call it without
-// holding a lock. Fork: what was learnt about the interpreter stays valid in a child and is kept; what hangs
-// from struct python_state is private memory of the parent, so the child hands in a zeroed one. Failure: a
-// stack that cannot be read is "no Python stack", and python_note says why.
+// Threads: any number at once, each with a struct python_stack of its own; python_slot and python_locate
+// under the caller's lock. No lock of the loader is taken but, in python_poll, the one of dl_iterate_phdr:
+// call it without holding a lock. Fork: what was learnt about the interpreter stays valid in a child and is
+// kept; what hangs from struct python_state is private memory of the parent, so the child hands in a zeroed
+// one. Failure: a stack that cannot be read is "no Python stack", and python_note says why.
 
 #ifndef PEAKLINE_PYTHON_H
 #define PEAKLINE_PYTHON_H
@@ -57,7 +57,8 @@ struct python_stack {
 
 // What must not survive fork. All zero at first.
 struct python_state {
-    struct python_slots *slots; // code.c
+    struct python_slots *slots;  // code.c
+    struct code_cursor *cursors; // likewise
 };
 
 // At start, and in a forked child. Keeps the pointer. Cheap; does not look for an interpreter yet.
@@ -112,8 +113,8 @@ struct python_location {
     uint32_t line;
 };
 
-// Where a frame of the latest capture of the calling thread is. `buffer` receives the text; what does not fit
-// is cut between characters, so give it 1 KiB at least. False: not readable.
+// Where a frame of the latest capture of the calling thread is. Under the caller's lock. `buffer` receives
+// the text; what does not fit is cut between characters, so give it 1 KiB at least. False: not readable.
 bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
                    size_t size);
 

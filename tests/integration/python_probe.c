@@ -106,9 +106,18 @@ static uint32_t probe_hash(uint32_t hash, const void *bytes, size_t length) {
     return hash;
 }
 
+static struct lock probe_text_lock;
+
+static bool probe_locate(const struct python_frame *frame, struct python_location *at, char *text,
+                         size_t size) {
+    bool locked = lock_take(&probe_text_lock), found = python_locate(frame, at, text, size);
+    lock_drop(&probe_text_lock, locked);
+    return found;
+}
+
 static uint32_t probe_frame(const struct python_frame *frame, char *text, size_t size) {
     struct python_location at;
-    if (!python_locate(frame, &at, text, size))
+    if (!probe_locate(frame, &at, text, size))
         return 1;
     uint32_t hash = probe_hash(2166136261u, at.file, at.file_length);
     hash = probe_hash(hash, at.name, at.name_length);
@@ -181,12 +190,12 @@ static void probe_site(struct stack *stack, size_t size, bool python) {
     struct python_stack *live = &stack->live;
     struct python_location at = {.file = "-", .file_length = 1, .name = "-", .name_length = 1};
     if (python)
-        python_locate(&live->frames[live->depth - 1], &at, stack->text, sizeof stack->text);
+        probe_locate(&live->frames[live->depth - 1], &at, stack->text, sizeof stack->text);
     int length = snprintf(line, 12000, "%zu\t%u\t%u\t%u\t%d\t%.*s\t%.*s\t", size, at.line, at.first_line,
                           python ? live->depth : 0, gettid(), (int)at.file_length, at.file,
                           (int)at.name_length, at.name);
     for (uint32_t i = python ? live->depth - 1 : 0; i-- > 0 && length < 15000;) {
-        python_locate(&live->frames[i], &at, stack->text, sizeof stack->text);
+        probe_locate(&live->frames[i], &at, stack->text, sizeof stack->text);
         length += snprintf(line + length, 512, "%.*s:%u ", (int)(at.name_length < 300 ? at.name_length : 300),
                            at.name, at.line);
     }

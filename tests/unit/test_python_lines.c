@@ -14,6 +14,11 @@
 
 #include <cmocka.h>
 
+static int locations_line(const unsigned char *table, size_t size, int first, int offset, int *near) {
+    struct lines_cursor cursor = LINES_START(first);
+    return lines_locations(&cursor, table, size, offset, near);
+}
+
 static void lnotab_steps(void **state) {
     (void)state;
     // Six bytes on line 10, two on 11, 300 on 300 lines further, then back by 5.
@@ -59,8 +64,7 @@ static void locations_kinds(void **state) {
     for (int unit = 0; unit < 16; unit++)
         for (int byte = 0; byte < 2; byte++) {
             int near;
-            assert_int_equal(lines_locations(table, sizeof table, 50, 2 * unit + byte, &near),
-                             expected[unit]);
+            assert_int_equal(locations_line(table, sizeof table, 50, 2 * unit + byte, &near), expected[unit]);
             assert_int_equal(near, unit == 11 ? 18 : expected[unit]);
         }
 }
@@ -103,7 +107,13 @@ static void locations_random(void **state) {
         int lines[512], units;
         size_t size = random_table(table, lines, &units, 100000);
         for (int unit = 0; unit < units; unit++)
-            assert_int_equal(lines_locations(table, size, 100000, 2 * unit, NULL), lines[unit]);
+            assert_int_equal(locations_line(table, size, 100000, 2 * unit, NULL), lines[unit]);
+        // The same, on from where the last one was found.
+        struct lines_cursor cursor = LINES_START(100000);
+        for (int unit = 0; unit < units; unit += rand() % 9) {
+            assert_int_equal(lines_locations(&cursor, table, size, 2 * unit, NULL), lines[unit]);
+            assert_true(cursor.end <= 2 * unit && cursor.at < size);
+        }
     }
 }
 
@@ -119,7 +129,7 @@ static void garbage_stays_inside(void **state) {
         int near, offset = rand() % 400 - 10;
         lines_lnotab(table, size, INT32_MAX, offset);
         lines_ranges(table, size, INT32_MIN, offset, &near);
-        lines_locations(table, size, INT32_MAX, offset, &near);
+        locations_line(table, size, INT32_MAX, offset, &near);
         free(table);
     }
 }
