@@ -168,7 +168,8 @@ static void limit(const struct record_header *h, struct metrics_measure *measure
         most = allocated;
     if (outer && outer->peak < most)
         most = outer->peak;
-    if (!measure->peak_exact && outer && outer->peak_exact && outer->allocations == measure->allocations) {
+    if (!measure->peak_exact && !measure->sums_bound && outer && outer->peak_exact &&
+        outer->allocations == measure->allocations) {
         measure->peak = outer->peak; // the very same blocks
         measure->at_peak = outer->at_peak;
         measure->live = outer->live;
@@ -307,6 +308,8 @@ static void add_folded(struct shares *s, struct metrics_entry *entries) {
         measure->frees = model_add_unsigned(measure->frees, sums.frees);
         measure->at_peak = model_add(measure->at_peak, sums.at_peak);
         measure->unseen = model_add(measure->unseen, sums.unseen_bytes);
+        uint32_t frames = s->frames[s->list[begin].function];
+        measure->sums_bound |= sums.allocations && end - begin > 1 && end - begin < frames;
         entry->folded |= sums.allocations || sums.frees || sums.unseen_bytes;
         if (!s->self && sums.heap_high > entry->mem_usage)
             entry->mem_usage = sums.heap_high;

@@ -124,7 +124,8 @@ static void add_self(struct work *w, uint32_t frame, const struct record_node *n
     uint32_t line = innermost_line(w->process, frame), function = w->process->lines[line].function;
     add_measure(&w->metrics->lines[line].self, own);
     add_measure(&w->metrics->functions[function].self, own);
-    if (frame != node->frame) { // frames of the other language are inside it
+    // With frames of the other language inside it. Where the shim could not keep it, this is a bound.
+    if (frame != node->frame && frame != node->flags >> RECORD_NODE_OTHER_SHIFT) {
         w->line_extra[line] = model_add(w->line_extra[line], node->peak);
         w->function_extra[function] = model_add(w->function_extra[function], node->peak);
     }

@@ -79,7 +79,8 @@ static bool node_ok(const struct reader_image *image, uint32_t i) {
     if (i == 1)
         return !n->parent && !n->frame && !n->depth && !(n->flags & RECORD_NODE_FREE);
     return n->flags & RECORD_NODE_FREE ||
-           (n->parent && n->parent < image->node_count && n->frame < image->frame_count);
+           (n->parent && n->parent < image->node_count && n->frame < image->frame_count &&
+            n->flags >> RECORD_NODE_OTHER_SHIFT < image->frame_count);
 }
 
 static bool estimate_ok(const struct reader_image *image, uint32_t i) {
@@ -107,6 +108,8 @@ static void adopt_orphans(struct reader_image *image) {
             node->frame = 0;
             image->orphan_count++;
         }
+        if (image->frames[node->flags >> RECORD_NODE_OTHER_SHIFT].flags & RECORD_FRAME_FREE)
+            node->flags &= (1u << RECORD_NODE_OTHER_SHIFT) - 1;
     }
 }
 

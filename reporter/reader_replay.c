@@ -61,6 +61,12 @@ static void change_account(struct record_account *account, int64_t change) {
     raise_to(&account->self_peak, account->self_live);
 }
 
+static void change_selves(struct reader_image *image, uint32_t number, int64_t change) {
+    struct record_frame *frame = &image->frames[number];
+    change_account(&frame->account, change);
+    change_account(&image->functions[frame->function].account, change);
+}
+
 static void change_node(struct reader_image *image, struct record_node *node, int64_t change) {
     if (node->saved_seq != image->header.peak_seq) {
         node->saved = node->live;
@@ -70,11 +76,10 @@ static void change_node(struct reader_image *image, struct record_node *node, in
     raise_to(&node->peak, node->live);
     add(&node->segment_net, change);
     raise_to(&node->segment_high, node->segment_net);
-    if (node->frame) {
-        struct record_frame *frame = &image->frames[node->frame];
-        change_account(&frame->account, change);
-        change_account(&image->functions[frame->function].account, change);
-    }
+    if (node->frame)
+        change_selves(image, node->frame, change);
+    if (node->frame && node->flags >> RECORD_NODE_OTHER_SHIFT)
+        change_selves(image, node->flags >> RECORD_NODE_OTHER_SHIFT, change);
 }
 
 static bool is_in_use(const struct reader_image *image, uint32_t node) {

@@ -183,6 +183,15 @@ static void fold_account(struct record_account *account, const struct record_nod
         account->total_live -= node->live + (beneath ? beneath->live : 0);
 }
 
+// What the innermost frame of the other language and its function would lose, of self alone.
+static void fold_other(struct record_frame *frame, const struct record_node *node) {
+    struct record_function *function = shim_function(frame->function);
+    folded_add(&frame->folded_self, &frame->folded_total, node, NULL, false);
+    folded_add(&function->folded_self, &function->folded_total, node, NULL, false);
+    fold_account(&frame->account, node, NULL, false);
+    fold_account(&function->account, node, NULL, false);
+}
+
 // Hands over what the node's line and function would lose. False: there is no room to keep it.
 static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_round *round) {
     const struct record_node *node = shim_node(number);
@@ -190,17 +199,20 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
         shim.folded_child[number] ? shim_node(shim.folded_child[number]) : NULL;
     struct record_frame *frame = shim_frame(node->frame);
     struct record_function *function = shim_function(frame->function);
+    uint32_t other = node->flags >> RECORD_NODE_OTHER_SHIFT;
     bool forget = fold->nodes[node->frame] == 1 && fold_wants_frames(fold);
     struct fold_line line;
     if (forget) {
         line = fold_line(frame, node, beneath);
         forget = fold_is_small(round, node->frame, &line);
     }
-    if (!folded_room(forget ? FOLDED_RECORDS : 2 * FOLDED_RECORDS)) {
+    if (!folded_room(((forget ? 1u : 2u) + (other ? 2u : 0u)) * FOLDED_RECORDS)) {
         if (!round->lossy)
             return false;
         shim_lose(RECORD_LOST_TABLE_FULL);
     }
+    if (other)
+        fold_other(shim_frame(other), node);
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
     fold_account(&function->account, node, beneath, outermost);

@@ -65,6 +65,14 @@ static inline void peak_change_self(struct record_account *account, int64_t net,
     peak_raise(&account->self_peak, live + high);
 }
 
+// The same for the innermost frame of the other language, in a mixed stack.
+__attribute__((noinline, cold, unused)) static void
+peak_change_other(const struct peak_books *books, uint32_t number, int64_t net, int64_t high) {
+    struct record_frame *frame = &books->frames[number];
+    peak_change_self(&frame->account, net, high);
+    peak_change_self(&books->functions[frame->function].account, net, high);
+}
+
 // The run's events, all of `number`, come to the books. True when they raised the process's peak; that counts
 // as one raise, to the highest.
 static inline __attribute__((always_inline)) bool peak_apply(const struct peak_books *books, uint32_t number,
@@ -101,6 +109,8 @@ static inline __attribute__((always_inline)) bool peak_apply(const struct peak_b
         struct record_frame *frame = &books->frames[node->frame];
         peak_change_self(&frame->account, net, high);
         peak_change_self(&books->functions[frame->function].account, net, high);
+        if (__builtin_expect(node->flags >> RECORD_NODE_OTHER_SHIFT, 0))
+            peak_change_other(books, node->flags >> RECORD_NODE_OTHER_SHIFT, net, high);
     }
     return raised;
 }

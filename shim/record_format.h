@@ -19,8 +19,8 @@
 //             wherever the release happens.
 //   heap      bytes in live blocks of the malloc family and in live Python objects, as requested.
 //   mapped    bytes in live anonymous mappings made by the program itself, counted apart from heap.
-//   self, total   of a frame or function: what was allocated with it innermost; with it anywhere on the
-//   stack.
+//   self, total   of a frame or function: what was allocated with it innermost of its language; with it
+//   anywhere on the stack.
 //
 // Layout of a file, all integers little-endian, all structures naturally aligned:
 //
@@ -66,7 +66,8 @@
 //       where they meet, as below; N is current_node now;
 //     - saved, saved_seq as above; live += change; segment_net += change; peak and segment_high follow;
 //     self_live and
-//       self_peak of its frame and function likewise;
+//       self_peak of its frame and function likewise, and of its other frame (record_node.flags) and that
+//       one's function;
 //     - heap_live += change, slack_live likewise with `slack`; if heap_live > heap_peak: heap_peak =
 //     heap_live,
 //       slack_at_peak = slack_live, peak_seq++;
@@ -76,7 +77,13 @@
 //       0, and with RECORD_EVENT_TEMPORARY in N's temporary.
 //
 // Recursion is folded: a frame that is already on its node's path gets no node again, except where it is the
-// innermost frame. A node's path therefore names each frame of the stack at least once, outermost first.
+// innermost frame, or the innermost of its language. A node's path therefore names each frame of the stack at
+// least once, outermost first, and its last frame of a language is the stack's.
+//
+// Mixed stacks (RECORD_FLAG_NATIVE_IN_PYTHON). Between Python frames stand the native frames through which
+// one called the other, and inside the innermost one those that it called; the interpreter's own are left
+// out. The Python frames are those that the path has without them, so what a Python line or function did is
+// the same.
 //
 // Forgetting. When the nodes or frames reach their budget, subtrees that matter little are folded: a node's
 // numbers go to a sibling that stands for all folded children of their parent (RECORD_NODE_FOLDED, frame 0),
@@ -147,7 +154,7 @@ enum record_flags {
     RECORD_FLAG_PYTHON_UNSUPPORTED =
         1 << 1,                 // an interpreter was found, its frames could not be read (see python_note)
     RECORD_FLAG_FREES = 1 << 2, // frees are attributed to the place that frees
-    RECORD_FLAG_NATIVE_IN_PYTHON = 1 << 3, // native frames follow the innermost Python frame
+    RECORD_FLAG_NATIVE_IN_PYTHON = 1 << 3, // native frames stand between Python frames
     RECORD_FLAG_PRIVATE = 1 << 4,          // no shared mapping: the file was written when the process ended
     RECORD_FLAG_FORKED = 1 << 5,      // started by fork: blocks inherited from the parent are not counted
     RECORD_FLAG_THREADS = 1 << 6,     // more than one thread was seen
@@ -166,6 +173,8 @@ enum record_loss {
     // 1: the program put allocators of its own in front of Python's, or in their place; small objects that
     // these did not pass on are missing.
     RECORD_LOST_OBJECTS,
+    RECORD_LOST_SPLICE, // Python stacks whose native frames could not be told apart: only those inside the
+                        // innermost Python frame are there
     RECORD_LOSSES = 8
 };
 
@@ -336,6 +345,10 @@ enum record_node_flags {
     RECORD_NODE_FOLDED = 1 << 2,             // stands for the folded children of its parent; frame 0
     RECORD_NODE_FREE = 1 << 3,               // not in use; other fields say nothing
 };
+
+// Mixed stacks: above this bit of a node's flags stands the number of its other frame, the last one on its
+// path that is native where the node's is Python's, or the other way round. 0 = there is none.
+#define RECORD_NODE_OTHER_SHIFT 8
 
 struct record_node {
     uint32_t parent; // 0 for the root only

@@ -184,6 +184,25 @@ uint32_t tree_common(uint32_t one, uint32_t other) {
     return one;
 }
 
+static uint16_t tree_language(uint32_t frame) {
+    return shim_function(shim_frame(frame)->function)->language;
+}
+
+// The last frame on the parent's path that is native where `frame` is Python's, or the other way round, where
+// a node's flags have it. 0: there is none.
+static uint32_t tree_other(uint32_t parent, uint32_t frame) {
+    uint16_t language = tree_language(frame);
+    for (; parent != TREE_ROOT; parent = shim_node(parent)->parent) {
+        const struct record_node *node = shim_node(parent);
+        if (tree_language(node->frame) == language)
+            return node->flags >> RECORD_NODE_OTHER_SHIFT << RECORD_NODE_OTHER_SHIFT;
+        if (tree_language(node->frame) != RECORD_SCOPE &&
+            node->frame <= UINT32_MAX >> RECORD_NODE_OTHER_SHIFT)
+            return node->frame << RECORD_NODE_OTHER_SHIFT;
+    }
+    return 0;
+}
+
 // A new node. 0: it does not fit.
 __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
     const struct tree_link *above = &shim.links[parent];
@@ -192,6 +211,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
     // A node that is new has had nothing live at any peak so far, which is what saved = 0 at the present one
     // says.
     node.saved_seq = shim.header->peak_seq;
+    node.flags = tree_other(parent, frame);
     if (!tree_on_path(parent, frame))
         node.flags |= RECORD_NODE_OUTERMOST_FRAME;
     if (!tree_function_on_path(parent, function))

@@ -143,6 +143,17 @@ uint32_t builder_site(struct builder *b, uint32_t function, uint64_t offset) {
     return number;
 }
 
+// The last frame on the path to `parent` that is native where `frame` is Python's, or the other way round.
+static uint32_t other_frame(const struct builder *b, uint32_t parent, uint32_t frame) {
+    int language = b->functions[b->frames[frame].function].language;
+    for (; parent > 1; parent = b->nodes[parent].parent) {
+        int there = b->functions[b->frames[b->nodes[parent].frame].function].language;
+        if (language + there == RECORD_PYTHON + RECORD_NATIVE && language != there)
+            return b->nodes[parent].frame;
+    }
+    return 0;
+}
+
 uint32_t builder_node(struct builder *b, uint32_t parent, uint32_t frame) {
     uint32_t number = append(&b->nodes, &b->node_count, sizeof *b->nodes);
     struct record_node *node = &b->nodes[number];
@@ -156,6 +167,7 @@ uint32_t builder_node(struct builder *b, uint32_t parent, uint32_t frame) {
         if (b->frames[b->nodes[i].frame].function == b->frames[frame].function)
             node->flags &= ~(uint32_t)RECORD_NODE_OUTERMOST_FUNCTION;
     }
+    node->flags |= other_frame(b, parent, frame) << RECORD_NODE_OTHER_SHIFT;
     return number;
 }
 
@@ -225,6 +237,11 @@ static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t f
     if (node->live > node->peak)
         node->peak = node->live;
     if (node->frame) {
+        change_self(&frame->account, change);
+        change_self(&b->functions[frame->function].account, change);
+    }
+    if (node->frame && node->flags >> RECORD_NODE_OTHER_SHIFT) {
+        frame = &b->frames[node->flags >> RECORD_NODE_OTHER_SHIFT];
         change_self(&frame->account, change);
         change_self(&b->functions[frame->function].account, change);
     }
@@ -359,6 +376,12 @@ uint32_t builder_fold(struct builder *b, uint32_t number) {
               node->flags & RECORD_NODE_OUTERMOST_FRAME);
     keep_sums(b, &function->folded_self, &function->folded_total, &function->account, number, child,
               node->flags & RECORD_NODE_OUTERMOST_FUNCTION);
+    if (node->flags >> RECORD_NODE_OTHER_SHIFT) {
+        frame = &b->frames[node->flags >> RECORD_NODE_OTHER_SHIFT];
+        function = &b->functions[frame->function];
+        keep_sums(b, &frame->folded_self, NULL, &frame->account, number, 0, false);
+        keep_sums(b, &function->folded_self, NULL, &function->account, number, 0, false);
+    }
     b->header.folded_nodes++;
     if (!sibling) {
         node->frame = 0;

@@ -7,7 +7,7 @@
 // every line and function allocated and freed must be exact however often its contexts are folded, and so
 // must the process's totals; what they hold may be missing no more than the recording admits. Then the same
 // with too few frames: functions and totals stay exact, and so do lines that were never forgotten; of the
-// others no more is missing than the recording admits.
+// others no more is missing than the recording admits. Then both in stacks of two languages.
 
 #include "shim/fold.h"
 #include "shim/frame.h"
@@ -52,6 +52,7 @@ static struct judge line_self[PLACES], line_total[PLACES], function_self[PLACES]
 static struct block blocks[BLOCKS];
 static uint32_t lines; // per function
 static uint32_t blocks_used;
+static bool mixed; // every other function is native
 
 static uint32_t function_of(uint32_t line) {
     return 1 + (line - 1) / lines;
@@ -65,12 +66,26 @@ static uint32_t frame_of(uint32_t line) {
     return frame;
 }
 
+static bool is_native(uint32_t line) {
+    return mixed && function_of(line) % 2 == 0;
+}
+
+// Whether stack[i] is the innermost of its language.
+static bool is_innermost(const uint32_t *stack, uint32_t depth, uint32_t i) {
+    for (uint32_t inner = i + 1; inner < depth; inner++)
+        if (is_native(stack[inner]) == is_native(stack[i]))
+            return false;
+    return true;
+}
+
 static uint32_t node_of(const uint32_t *stack, uint32_t depth) {
     tree_prepare(depth + 1);
     uint32_t node = TREE_ROOT;
-    for (uint32_t i = 0; i + 1 < depth; i++)
-        node = tree_path(node, frame_of(stack[i]));
-    return tree_leaf(node, frame_of(stack[depth - 1]));
+    for (uint32_t i = 0; i < depth; i++) {
+        uint32_t frame = frame_of(stack[i]);
+        node = is_innermost(stack, depth, i) ? tree_leaf(node, frame) : tree_path(node, frame);
+    }
+    return node;
 }
 
 static void apply(struct judge *judge, int64_t size, int what) {
@@ -89,9 +104,11 @@ static void apply(struct judge *judge, int64_t size, int what) {
 
 static void judge_stack(const uint32_t *stack, uint32_t depth, int64_t size, int what) {
     bool seen[PLACES] = {false}, functions[PLACES] = {false};
-    apply(&line_self[stack[depth - 1]], size, what);
-    apply(&function_self[function_of(stack[depth - 1])], size, what);
     for (uint32_t i = 0; i < depth; i++) {
+        if (is_innermost(stack, depth, i)) {
+            apply(&line_self[stack[i]], size, what);
+            apply(&function_self[function_of(stack[i])], size, what);
+        }
         if (!seen[stack[i]])
             apply(&line_total[stack[i]], size, what);
         if (!functions[function_of(stack[i])])
@@ -170,7 +187,9 @@ static struct found find(uint32_t frame, uint32_t function) {
         const struct record_node *node = shim_node(n);
         if (node->flags & RECORD_NODE_FREE)
             continue;
-        if (node->frame && (node->frame == frame || shim_frame(node->frame)->function == function))
+        uint32_t other = node->flags >> RECORD_NODE_OTHER_SHIFT;
+        if ((node->frame && (node->frame == frame || shim_frame(node->frame)->function == function)) ||
+            (other && (other == frame || shim_frame(other)->function == function)))
             add_node(&found.self, node);
         if (on_path(n, frame, function))
             add_node(&found.total, node);
@@ -291,7 +310,7 @@ static void run(unsigned seed, size_t frames, struct tally *tally) {
     memset(function_total, 0, sizeof function_total);
     assert_true(tree_open());
     for (uint32_t f = 1; f <= FUNCTIONS; f++)
-        shim_function(f)->language = RECORD_PYTHON;
+        shim_function(f)->language = mixed && f % 2 == 0 ? RECORD_NATIVE : RECORD_PYTHON;
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     int64_t most = 0;
     for (int i = 0; i < EVENTS; i++) {
@@ -327,6 +346,13 @@ static void forgotten_lines_stay_in_their_functions(void **state) {
         run(seed, seed % 2 ? 40 : 60, &tally);
     assert_true(tally.forgotten > SEEDS_FORGETTING * 100);
     assert_true(tally.again > SEEDS_FORGETTING);
+}
+
+static void the_same_in_two_languages(void **state) {
+    mixed = true;
+    sums_stay_exact(state);
+    forgotten_lines_stay_in_their_functions(state);
+    mixed = false;
 }
 
 // A crowd of lines that come once, each in a function with others; among them a few that matter.
@@ -388,6 +414,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_stay_exact),
         cmocka_unit_test(forgotten_lines_stay_in_their_functions),
+        cmocka_unit_test(the_same_in_two_languages),
         cmocka_unit_test(lines_that_matter_stay),
         cmocka_unit_test(what_matters_gets_room),
     };

@@ -264,7 +264,8 @@ static struct truth work_out(const struct world *w, const bool *members) {
 struct tally {
     unsigned entries, bounds; // measures compared, those that were only bounds
     unsigned folds, forgotten;
-    bool sums_are_bounds; // several call sites of a line in folded contexts may count twice
+    bool folding, scopes;
+    bool sums_are_bounds; // several call sites of a native line in folded contexts may count twice
 };
 
 static void compare(struct tally *tally, const struct metrics_measure *got,
@@ -312,8 +313,12 @@ static void check_entries(struct tally *tally, const struct world *w, const stru
                         !is_on_path(w, p, w->contexts[context].parent, entry, functions);
         }
         struct truth total_truth = work_out(w, total), self_truth = work_out(w, self);
-        compare(tally, &got->total, &total_truth.measure, p->image->header.heap_peak);
         uint32_t function = functions ? entry : p->lines[entry].function;
+        bool native = p->functions[function].language == RECORD_NATIVE;
+        tally->sums_are_bounds = tally->folding && native;
+        if (!tally->scopes && !w->folds && p->functions[function].language == RECORD_PYTHON)
+            assert_true(got->total.peak_exact && got->self.peak_exact);
+        compare(tally, &got->total, &total_truth.measure, p->image->header.heap_peak);
         if (p->functions[function].language == RECORD_SCOPE)
             assert_true(got->total.peak_exact && got->self.allocations == 0);
         else
@@ -342,7 +347,7 @@ static void check_nodes(struct tally *tally, const struct world *w, const struct
 
 static struct tally run_worlds(enum kind kind, enum folding folding) {
     struct model_resolver resolver = {.resolve = fake_resolve};
-    struct tally tally = {.sums_are_bounds = kind == NATIVE && folding != NEVER};
+    struct tally tally = {.folding = folding != NEVER, .scopes = kind == SCOPED};
     static struct world w;
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         random_state = seed * 2654435761u;
@@ -385,6 +390,14 @@ static void both_languages_have_their_own_innermost(void **state) {
     (void)state;
     struct tally tally = run_worlds(MIXED, NEVER);
     assert_true(tally.bounds * 2 < tally.entries);
+}
+
+static void folding_loses_the_same_of_both_languages(void **state) {
+    (void)state;
+    struct tally tally = run_worlds(MIXED, DEAD);
+    assert_true(tally.folds > SEEDS * 5);
+    tally = run_worlds(MIXED, ANY);
+    assert_true(tally.folds > SEEDS * 20);
 }
 
 static void scopes_are_exact(void **state) {
@@ -692,6 +705,7 @@ int main(void) {
         cmocka_unit_test(python_is_exact),
         cmocka_unit_test(native_is_exact_or_bounded),
         cmocka_unit_test(both_languages_have_their_own_innermost),
+        cmocka_unit_test(folding_loses_the_same_of_both_languages),
         cmocka_unit_test(scopes_are_exact),
         cmocka_unit_test(folding_the_dead_loses_nothing),
         cmocka_unit_test(folding_the_living_loses_a_known_amount),

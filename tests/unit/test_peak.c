@@ -44,9 +44,20 @@ static int on_path(const struct world *w, uint32_t node, uint32_t frame, uint32_
     return 0;
 }
 
+// The innermost frame of the other language on the way to a node; 0 = none.
+static uint32_t other_of(const struct world *w, uint32_t node) {
+    uint16_t language = w->functions[w->frames[w->nodes[node].frame].function].language;
+    for (node = w->nodes[node].parent; node > 1; node = w->nodes[node].parent)
+        if (w->functions[w->frames[w->nodes[node].frame].function].language != language)
+            return w->nodes[node].frame;
+    return 0;
+}
+
 static void world_make(struct world *w) {
     memset(w, 0, sizeof *w);
     w->books = (struct peak_books){&w->header, w->nodes, w->frames, w->functions};
+    for (uint32_t f = 1; f <= FUNCTIONS; f++)
+        w->functions[f].language = f % 2 ? RECORD_PYTHON : RECORD_NATIVE;
     for (uint32_t f = 1; f < FRAMES; f++)
         w->frames[f].function = 1 + (f - 1) / LINES;
     for (uint32_t n = 2; n < NODES; n++) {
@@ -58,6 +69,7 @@ static void world_make(struct world *w) {
             node->flags |= RECORD_NODE_OUTERMOST_FRAME;
         if (!on_path(w, node->parent, 0, w->frames[node->frame].function))
             node->flags |= RECORD_NODE_OUTERMOST_FUNCTION;
+        node->flags |= other_of(w, n) << RECORD_NODE_OTHER_SHIFT;
     }
 }
 
@@ -85,6 +97,8 @@ static void judge_event(struct judge *j, const struct world *w, uint32_t node, i
                 function_total[f] += j->live[n];
         frame_self[w->nodes[n].frame] += j->live[n];
         function_self[w->frames[w->nodes[n].frame].function] += j->live[n];
+        frame_self[other_of(w, n)] += j->live[n];
+        function_self[w->frames[other_of(w, n)].function] += j->live[n];
     }
     for (uint32_t f = 1; f < FRAMES; f++) {
         judge_raise(&j->frame_total[f], frame_total[f]);
