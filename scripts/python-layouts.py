@@ -52,6 +52,7 @@ def columns(minor, free_threaded):
         ("frame_code", f"offsetof({frame}, {executable})"),
         ("frame_instr", f"offsetof({frame}, {instruction})"),
         ("frame_owner", f"offsetof({frame}, owner)" if minor >= 12 else NONE),
+        ("frame_entry", f"offsetof({frame}, is_entry)" if minor == 11 else NONE),
         ("frame_tlbc", f"offsetof({frame}, tlbc_index)" if tlbc else NONE),
         ("code_filename", code("co_filename")),
         ("code_name", code("co_name")),

@@ -8,47 +8,13 @@
 #include "shim/config.h"
 #include "shim/journal.h"
 #include "shim/owner.h"
-#include "shim/place.h"
-#include "shim/scope_path.h"
-#include "shim/seen.h"
-#include "shim/steps.h"
-#include "shim/tree.h"
+#include "shim/splice.h"
 
 #include <string.h>
 #include <sys/auxv.h>
 
 #define STACK_SWITCH_FRAMES                                                                                  \
     3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
-#define STACK_TEXT 8192 // bytes for a file's and a function's name
-
-// The innermost frame's node of the previous stack, and how deep that was.
-struct stack_leaf {
-    uint32_t node;
-    unsigned depth;
-};
-
-struct stack {
-    struct stack_sure sure;
-    struct stack *next; // of the free ones
-    struct unwind_stack native;
-    struct unwind_stack look;    // native stacks that are only looked at: its nodes mean nothing
-    struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
-    struct stack_leaf native_leaf, python_leaf;
-    uint32_t code_epoch, tree_epoch;
-    struct steps steps;
-    struct seen seen;
-    char text[STACK_TEXT];
-};
-
-_Static_assert(offsetof(struct stack, sure) == 0, "stack_sure() finds it there");
-
-static inline struct step stack_step_native(const struct unwind_frame *frame, uint32_t parent) {
-    return step_native(frame->value, frame->flags & UNWIND_EXACT_PC, parent);
-}
-
-static inline struct step stack_step_python(const struct python_frame *frame, uint32_t parent) {
-    return step_python(frame->instr, frame->code, frame->life, parent);
-}
 
 static void stack_reset(struct stack *stack) {
     unwind_stack_reset(&stack->native);
@@ -60,6 +26,8 @@ static void stack_reset(struct stack *stack) {
     stack->sure = (struct stack_sure){.doubts = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
+    if (stack->splice)
+        splice_forget(stack->splice);
     stack->code_epoch = shim.code_epoch;
     stack->tree_epoch = shim.tree_epoch;
 }
@@ -93,25 +61,7 @@ void stack_close(struct thread *thread) {
     lock_drop(&shim.lock, locked);
 }
 
-// The node above a frame: of the next outer frame, which is 0 for the outermost.
-static inline uint32_t stack_parent(uint32_t below) {
-    return below ? below : scope_path_root();
-}
-
-// Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
-// are open.
-static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {
-    if (shim_unlikely(*below == 0)) {
-        if (thread->scopes)
-            return false;
-        *below = TREE_ROOT;
-    }
-    return true;
-}
-
-// Room for the nodes of so many new frames and of the innermost one. True: the tree has been folded since the
-// capture, so the nodes of all `depth` frames are to be found anew.
-static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
+bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
     uint32_t scopes = scope_path_nodes();
     tree_prepare(frames + scopes + 1);
     if (shim_likely(stack->tree_epoch == shim.tree_epoch))
@@ -120,6 +70,8 @@ static bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) 
     stack->tree_epoch = shim.tree_epoch;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
+    if (stack->splice)
+        splice_forget_nodes(stack->splice);
     return true;
 }
 
@@ -130,7 +82,7 @@ static void stack_greenlets(void) {
     shim_doubt();
 }
 
-static uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
+uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame) {
     uint32_t *known = python_slot(frame);
     if (known && *known)
         return *known;
@@ -147,6 +99,15 @@ static uint32_t stack_python_frame(struct stack *stack, const struct python_fram
     return number;
 }
 
+bool stack_in_greenlet(uintptr_t address) {
+    struct unwind_object object;
+    if (!shim.greenlet_high && unwind_find(address, &object) && strstr(object.path, "/_greenlet.")) {
+        shim.greenlet_low = object.start;
+        shim.greenlet_high = object.end;
+    }
+    return address - shim.greenlet_low < shim.greenlet_high - shim.greenlet_low;
+}
+
 // Whether greenlet is at work right now. While it swaps C stacks it allocates, and the interpreter's own
 // chain of frames leads through the C stack in 3.11 and 3.12 (PyThreadState.cframe): at that moment, to
 // another greenlet's bytes.
@@ -154,15 +115,8 @@ __attribute__((noinline)) static bool stack_switching(struct stack *stack, const
     struct unwind_stack *native = &stack->look;
     unwind_capture(native, frame);
     bool found = false;
-    for (unsigned i = 0; i < STACK_SWITCH_FRAMES && i < native->depth && !found; i++) {
-        uintptr_t address = native->frames[native->depth - 1 - i].value;
-        struct unwind_object object;
-        if (!shim.greenlet_high && unwind_find(address, &object) && strstr(object.path, "/_greenlet.")) {
-            shim.greenlet_low = object.start;
-            shim.greenlet_high = object.end;
-        }
-        found = address - shim.greenlet_low < shim.greenlet_high - shim.greenlet_low;
-    }
+    for (unsigned i = 0; i < STACK_SWITCH_FRAMES && i < native->depth && !found; i++)
+        found = stack_in_greenlet(native->frames[native->depth - 1 - i].value);
     return found;
 }
 
@@ -232,10 +186,6 @@ __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread
         leaf = stack_python_learn(thread, unchanged);
     stack->python_leaf = (struct stack_leaf){.node = leaf, .depth = python->depth};
     return leaf;
-}
-
-static uint32_t stack_native_frame(const struct unwind_frame *frame) {
-    return place_native(frame->value, frame->flags & UNWIND_EXACT_PC);
 }
 
 // Constructors run before main are called by the loader's first code, which has no unwind information: there
@@ -327,48 +277,16 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     return leaf;
 }
 
-// The native frames inside the innermost Python frame, as far as the interpreter itself: what a C function
-// that was called from Python has called. `leaf` is the Python stack's node.
-static uint32_t stack_native_inside(struct thread *thread, uint32_t leaf, const void *frame) {
-    struct unwind_object interpreter;
-    struct stack *stack = thread->stack;
-    struct unwind_stack *native = &stack->look;
-    unwind_capture(native, frame);
-    unsigned first = native->depth;
-    if (!unwind_find((uintptr_t)python_landmark(), &interpreter))
-        return leaf;
-    while (first &&
-           native->frames[first - 1].value - interpreter.start >= interpreter.end - interpreter.start)
-        first--;
-    if (first == native->depth || first == 0)
-        return leaf;
-    bool locked = journal_lock_books(thread);
-    tree_prepare(native->depth - first + 1);
-    uint32_t node = leaf, last = 0;
-    // Folded meanwhile, and with it `leaf`.
-    bool valid = stack->tree_epoch == shim.tree_epoch;
-    for (unsigned i = first; valid && i < native->depth; i++) {
-        uint32_t number = stack_native_frame(&native->frames[i]);
-        if (number == PLACE_ALLOCATOR)
-            continue;
-        if (last)
-            node = tree_path(node, last);
-        last = number;
-    }
-    if (last)
-        node = tree_leaf(node, last);
-    journal_unlock_books(locked);
-    return valid ? node : 0;
-}
-
 // 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread) {
+static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     stack->sure.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
         return 0;
+    if (shim_unlikely(config.native) && splice_open(stack))
+        return splice_node(thread, (unsigned)unchanged, frame);
     const struct stack_leaf *leaf = &stack->python_leaf;
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
@@ -392,9 +310,9 @@ static uint32_t stack_present(struct thread *thread, const void *frame) {
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() && !(shim_unlikely(shim.greenlets) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(thread);
+        uint32_t node = stack_python(thread, frame);
         if (node)
-            return shim_unlikely(config.native) ? stack_native_inside(thread, node, frame) : node;
+            return node;
     }
     return stack_native(thread, frame);
 }

@@ -262,6 +262,7 @@ static void write_losses(struct emit *e, const struct record_header *h) {
     put_count(e, "no_space", h->lost[RECORD_LOST_NO_SPACE]);
     put_count(e, "deep_stacks", h->lost[RECORD_LOST_DEEP]);
     put_count(e, "cut_stacks", h->lost[RECORD_LOST_UNWIND]);
+    put_count(e, "unspliced_stacks", h->lost[RECORD_LOST_SPLICE]);
     put_count(e, "unknown_frees", h->unknown_frees);
     put_count(e, "replaced_allocators", h->lost[RECORD_LOST_OBJECTS]);
     emit_close(e, '}');

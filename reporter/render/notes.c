@@ -57,6 +57,10 @@ static void add_losses(struct notes *notes, const struct model_process *process)
          "cut at the depth limit: the outermost callers are missing there."},
         {RECORD_LOST_UNWIND, "native stack", "native stacks",
          "could not be followed to the end: the outermost callers are missing there."},
+        {RECORD_LOST_SPLICE, "Python stack", "Python stacks",
+         "could not be matched with the native one: of --native, only what the innermost line called is "
+         "shown "
+         "there."},
     };
     const uint64_t *counts = process->image->header.lost;
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {

@@ -185,6 +185,7 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
     if (!layout_choose(layout, minor, free_threaded) || (offsets && !layout_refine(layout, offsets)))
         return unknown;
     runtime->code_type = elf_symbol(module, "PyCode_Type");
+    runtime->loop = (uintptr_t)elf_symbol(module, "_PyEval_EvalFrameDefault");
     if (!call->current_state || !call->is_finalizing || !runtime->code_type ||
         !detect_code_type(runtime, module))
         return strange;

@@ -20,7 +20,6 @@
 
 #include <sys/uio.h>
 
-#define FRAMES_HIDDEN_MOST 4096 // in a row
 #define FRAMES_SLID (PYTHON_DEPTH / 2)
 
 // A word of another thread's memory, which may be gone.
@@ -276,6 +275,13 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     if (!frame)
         return -1;
     return frames_update(runtime, stack, frame);
+}
+
+const void *frames_innermost(struct python_stack *stack) {
+    const struct detect_runtime *runtime = stack->runtime;
+    bool attached;
+    const void *state = runtime ? frames_state(runtime, stack, &attached) : NULL;
+    return state ? frames_first(runtime, state) : NULL;
 }
 
 // Nothing is to be attended to, and no more to be compared than python_same does.

@@ -50,4 +50,9 @@ static inline const void *frames_first(const struct detect_runtime *runtime, con
     return first;
 }
 
+#define FRAMES_HIDDEN_MOST 4096 // in a row
+
+// Of the thread whose last capture `stack` is: the innermost frame, which may be hidden. NULL: none.
+const void *frames_innermost(struct python_stack *stack);
+
 #endif

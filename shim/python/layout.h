@@ -26,6 +26,7 @@ struct python_layout {
     uint16_t frame_code;
     uint16_t frame_instr; // 3.8 to 3.10: an int
     uint16_t frame_owner; // a char
+    uint16_t frame_entry; // a char: whether the evaluation loop was entered for this frame
     uint16_t frame_tlbc;  // an int32: which thread's copy of the bytecode runs
     uint16_t code_filename;
     uint16_t code_name;

@@ -102,6 +102,20 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack);
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);
 
+// One entry of the interpreter's evaluation loop, and with it one C frame. The Python frames that it runs
+// follow each other in the stack; up to 3.10 there is one, later there may be many.
+struct python_run {
+    uint32_t first;  // the outermost of them; they end where the next run inside begins, maybe at once
+    uintptr_t place; // an address in that C frame; 0 = not known
+};
+
+// The runs of the stack that this thread has just captured, innermost first. Returns how many; 0: the stack
+// is not known to its beginning, or there are more than `most`.
+unsigned python_runs(struct python_stack *stack, struct python_run *runs, unsigned most);
+
+// Whether the code at `address` is the evaluation loop's. False also where the loop is not known.
+bool python_in_loop(uintptr_t address);
+
 // Text is UTF-8, with surrogateescape's bytes as they were and U+FFFD for other lone surrogates; not
 // terminated.
 struct python_location {

@@ -334,13 +334,48 @@ def f@N@(depth):
 '''
 
 
-def python_program(seed):
-    """The Python source of a random program. Its blocks are the buffers of bytearrays: N + 1 bytes each."""
+# Calls that go through C: of a library, and of the interpreter itself.
+PYTHON_THROUGH = r'''
+import ctypes
+
+waiting = None
+COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+ONE = ctypes.c_size_t(1)
+
+
+def step(*_):
+    function, depth = waiting
+    function(depth)
+    return 0
+
+
+COMPARE_STEP = COMPARE(step)
+bsearch = ctypes.CDLL(None).bsearch
+
+
+def through(function, depth):
+    global waiting
+    waiting = function, depth
+    way = next_random(3)
+    if way == 0:
+        bsearch(b"k", b"k", ONE, ONE, COMPARE_STEP)
+    elif way == 1:
+        sum(map(step, "1"))
+    else:
+        sorted("1", key=step)
+
+'''
+
+
+def python_program(seed, mixed=False):
+    """The Python source of a random program. Its blocks are the buffers of bytearrays: N + 1 bytes each. `mixed`: with calls through C."""
     choose = random.Random(seed)
     functions = []
     for n in range(FUNCTIONS):
         kinds = [choose.choice(["make", "replace", "drop", "call", "call", "generator"]) for _ in range(choose.randint(4, 7))]
         kinds += ["make", "drop", "call"]
+        if mixed:
+            kinds += ["through", "through"]
         body = []
         for case, kind in enumerate(kinds):
             body.append("        %s kind == %d:" % ("if" if case == 0 else "elif", case))
@@ -374,6 +409,8 @@ def python_program(seed):
                 ]
             elif kind == "call":
                 body += ["            if depth > 0:", "                f%d(depth - 1)" % called]
+            elif kind == "through":
+                body += ["            if depth > 0:", "                through(f%d, depth - 1)" % called]
             else:
                 body += [
                     "            if depth > 0:",
@@ -396,5 +433,6 @@ if ORACLE:
         n: {kind: books[kind][n] for kind in books} for n in set(books["total"]) | set(books["self"])}}))
 os._exit(0) if not ORACLE else None
 ''' % choose.randrange(FUNCTIONS)
-    text = PYTHON_HEAD.replace("@SEED@", str(seed * 7919 + 1)).replace("@BUDGET@", "6000") + "\n".join(functions) + tail
+    text = PYTHON_HEAD.replace("@SEED@", str(seed * 7919 + 1)).replace("@BUDGET@", "6000")
+    text += (PYTHON_THROUGH if mixed else "") + "\n".join(functions) + tail
     return number_lines(text)

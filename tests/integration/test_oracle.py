@@ -54,13 +54,27 @@ def test_native(seed, flags):
 
 @cases(*((version, seed) for version in python_cases()(lambda: 0).cases for seed in (1, 2)))
 def test_python(version, seed):
+    run_python(version, oracle.python_program(seed))
+
+
+@cases(*((version, seed) for version in python_cases()(lambda: 0).cases for seed in (3, 4, 5)))
+def test_mixed(version, seed):
+    """Stacks of two languages, with recursion through both: what Python did is the same."""
+    process = run_python(version, oracle.python_program(seed, mixed=True), "--native")
+    assert process["losses"]["unspliced_stacks"] == 0, process["losses"]
+    (bsearch,) = [each for each in process["functions"] if each["function"] == "bsearch"]
+    assert bsearch["total"]["allocated_bytes"] > 0, bsearch
+
+
+def run_python(version, text, *options):
     with open("random_program.py", "w") as file:
-        file.write(oracle.python_program(seed))
+        file.write(text)
     interpreter = python(version)
     oracle_run = subprocess.run(
         [interpreter, "random_program.py", "oracle"], stdout=subprocess.PIPE, check=True, env=clean_environment())
     wanted = json.loads(oracle_run.stdout)
-    process = record(interpreter, "random_program.py", options=["--python-objects=off"]).process
+    process = record(interpreter, "random_program.py", options=["--python-objects=off", *options]).process
     fields = ("live_at_exit_bytes", "peak_bytes", "allocated_bytes", "allocations", "freed_bytes", "frees")
     # At the process's peak there are the interpreter's own blocks as well: at_peak_bytes is not comparable.
     compare(process, wanted, "random_program.py", fields, native=False)
+    return process

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// What stack.c and splice.c share: a thread's previous stacks, and how one gets from a frame to its node. Not
+// for others.
+
+#ifndef PEAKLINE_STACK_PARTS_H
+#define PEAKLINE_STACK_PARTS_H
+
+#include "shim/place.h"
+#include "shim/scope_path.h"
+#include "shim/seen.h"
+#include "shim/shim.h"
+#include "shim/stack.h"
+#include "shim/steps.h"
+#include "shim/tree.h"
+
+#define STACK_TEXT 8192 // bytes for a file's and a function's name
+
+// The innermost frame's node of the previous stack, and how deep that was.
+struct stack_leaf {
+    uint32_t node;
+    unsigned depth;
+};
+
+struct splice; // splice.c
+
+struct stack {
+    struct stack_sure sure;
+    struct stack *next; // of the free ones
+    struct unwind_stack native;
+    struct unwind_stack look;    // native stacks that are only looked at: its nodes mean nothing
+    struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
+    struct splice *splice;       // NULL until native frames are put between Python's
+    struct stack_leaf native_leaf, python_leaf;
+    uint32_t code_epoch, tree_epoch;
+    struct steps steps;
+    struct seen seen;
+    char text[STACK_TEXT];
+};
+
+_Static_assert(offsetof(struct stack, sure) == 0, "stack_sure() finds it there");
+
+static inline struct step stack_step_native(const struct unwind_frame *frame, uint32_t parent) {
+    return step_native(frame->value, frame->flags & UNWIND_EXACT_PC, parent);
+}
+
+static inline struct step stack_step_python(const struct python_frame *frame, uint32_t parent) {
+    return step_python(frame->instr, frame->code, frame->life, parent);
+}
+
+// The node above a frame: of the next outer frame, which is 0 for the outermost.
+static inline uint32_t stack_parent(uint32_t below) {
+    return below ? below : scope_path_root();
+}
+
+// Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
+// are open.
+static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {
+    if (shim_unlikely(*below == 0)) {
+        if (thread->scopes)
+            return false;
+        *below = TREE_ROOT;
+    }
+    return true;
+}
+
+// With shim.lock held: room for the nodes of so many new frames and of the innermost one. True: the tree has
+// been folded since the capture, so the nodes of all `depth` frames are to be found anew.
+bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth);
+
+// Whether the code is greenlet's extension module.
+bool stack_in_greenlet(uintptr_t address);
+
+// With shim.lock held: a frame's number; 0 where it is not readable, or the recording full.
+uint32_t stack_python_frame(struct stack *stack, const struct python_frame *frame);
+
+static inline uint32_t stack_native_frame(const struct unwind_frame *frame) {
+    return place_native(frame->value, frame->flags & UNWIND_EXACT_PC);
+}
+
+#endif
