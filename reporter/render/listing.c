@@ -366,6 +366,47 @@ void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_
     fputc('\n', out);
 }
 
+// Its name, its module's where that is not in it, and whom it worked for.
+static char *native_contents(const struct listing *listing, const struct natives_row *row) {
+    const struct model_process *p = listing->process;
+    const struct model_function *function = &p->functions[row->function];
+    const char *module = function->module ? text_basename(function->module) : NULL;
+    char *name = module && strncmp(function->name, module, strlen(module)) != 0
+                     ? memory_print("%s (%s)", function->name, module)
+                     : memory_copy(function->name, strlen(function->name));
+    char *text = text_escape_string(name);
+    free(name);
+    if (row->line == UINT32_MAX)
+        return text;
+    const struct model_line *line = &p->lines[row->line];
+    char *file = text_escape_string(line->file ? listing_short_path(p, line->file) : "?");
+    char *contents = memory_print("%s, most for %s:%u", text, file, line->line);
+    free(file);
+    free(text);
+    return contents;
+}
+
+void listing_print_natives(struct listing *listing, const struct natives_row *rows, size_t count, FILE *out) {
+    if (!count)
+        return;
+    int size = (int)size_columns(listing);
+    print_heading(listing, "", out);
+    fprintf(out, "%*s  Native function\n", size, "Self peak");
+    for (size_t i = 0; i < count; i++) {
+        const struct metrics_entry *entry = &listing->metrics->functions[rows[i].function];
+        char *contents = native_contents(listing, &rows[i]), bytes[TEXT_SIZE_MAX];
+        char *self = memory_print("%s%s", bound_sign(listing, &entry->self),
+                                  print_size(listing, bytes, entry->self.peak));
+        fprintf(out, "%*s", NUMBER_COLUMNS, "");
+        print_numbers(listing, entry, out);
+        print_cell(self, (size_t)size, out);
+        fprintf(out, "  %s\n", contents);
+        free(contents);
+        free(self);
+    }
+    fputc('\n', out);
+}
+
 void listing_explain(const struct listing *listing, FILE *out) {
     if (listing->bounds)
         fputs("≤ N: the peak is N at most: the bytes came from several call sites or an inlined function, or "

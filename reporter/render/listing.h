@@ -5,6 +5,7 @@
 #ifndef PEAKLINE_LISTING_H
 #define PEAKLINE_LISTING_H
 
+#include "reporter/natives.h"
 #include "reporter/render/render.h"
 
 struct listing {
@@ -31,6 +32,9 @@ void listing_explain(const struct listing *listing, FILE *out);
 
 // A row for each of these scopes, and a blank line.
 void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_t count, FILE *out);
+
+// Likewise for native functions in a Python program.
+void listing_print_natives(struct listing *listing, const struct natives_row *rows, size_t count, FILE *out);
 
 // A file's name as people know it: relative to the process's directory when it is below it. Part of `file`.
 const char *listing_short_path(const struct model_process *process, const char *file);

@@ -16,6 +16,7 @@
 #define SMALL_PROCESS (100 * 1024) // bytes
 #define SMALL_PROCESSES 4          // so many are worth a line that sums them up
 #define LISTED_SCOPES 20
+#define LISTED_NATIVES 10
 
 struct table {
     const struct render_input *input;
@@ -236,6 +237,19 @@ static size_t keep_chosen(const struct listing *listing, uint32_t **functions, s
     return shown;
 }
 
+// In mixed stacks: which native functions took the memory.
+static void print_natives(const struct table *t, struct listing *listing) {
+    const struct model_process *process = listing->process;
+    if (!(process->image->header.flags & RECORD_FLAG_NATIVE_IN_PYTHON))
+        return;
+    size_t count;
+    bool *user = select_user_functions(process, listing->sources);
+    struct natives_row *rows = natives_find(process, listing->metrics, user, LISTED_NATIVES, &count);
+    listing_print_natives(listing, rows, count, t->out);
+    free(rows);
+    free(user);
+}
+
 static void print_functions(const struct table *t, const struct model_process *process,
                             const struct metrics *metrics, struct source_cache *sources) {
     const struct select_options *wanted = &t->input->options.select;
@@ -261,6 +275,8 @@ static void print_functions(const struct table *t, const struct model_process *p
         shown = asked ? count : fit_page(&listing, functions, count);
     for (size_t i = 0; i < shown; i++)
         listing_print(&listing, functions[i], t->out);
+    if (!asked)
+        print_natives(t, &listing);
     if (!count)
         fputs(asked ? "No function that allocated or freed memory matches.\n\n" : "Nothing was recorded.\n\n",
               t->out);

@@ -88,6 +88,17 @@ def test_mixed_stacks(version):
     assert [at("threaded")] + called + [at("threaded"), at("native_leaf")] in stacks, stacks
 
 
+def test_table():
+    """A row says which C function took the memory, and for which line."""
+    recording = record(sys.executable, program("py_native.py"), library(), options=["--native", OFF])
+    table = peakline("report", recording.path).stdout.decode()
+    (row,) = [line for line in table.splitlines() if "native_leaf (libnative_calls.so)" in line]
+    # 20 times for that line, 14 for all others.
+    assert row.endswith("most for %s:%d" % (program("py_native.py"), marks("py_native.py")["made"])), row
+    assert " 996 KiB  native_leaf" in row, row
+    assert "_CallPythonObject" not in table, table
+
+
 def no_randomness():
     """Before exec: addresses are the same each time, as far as the program alone decides them."""
     ctypes.CDLL(None).personality(0x0040000)  # ADDR_NO_RANDOMIZE

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c
 // needs: reporter/render/table.c reporter/render/listing.c reporter/render/summary.c reporter/message.c
-// needs: reporter/select.c reporter/source.c reporter/source_extent.c reporter/metrics.c reporter/accounts.c
-// needs: reporter/errors.c reporter/model.c reporter/ending.c reporter/reader.c reporter/reader_check.c
-// needs: reporter/reader_replay.c reporter/reader_recording.c reporter/symbolize.c reporter/debuginfo.c
-// needs: reporter/memory.c reporter/text.c tests/unit/recording_builder.c
+// needs: reporter/select.c reporter/natives.c reporter/source.c reporter/source_extent.c
+// needs: reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/ending.c reporter/reader.c
+// needs: reporter/model.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
+// needs: reporter/symbolize.c reporter/debuginfo.c reporter/memory.c reporter/text.c
+// needs: tests/unit/recording_builder.c
 //
 // The formats, from recordings that are known: the table word for word, the JSON against its schema.
 
