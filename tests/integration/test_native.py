@@ -88,6 +88,34 @@ def test_mixed_stacks(version):
     assert [at("threaded")] + called + [at("threaded"), at("native_leaf")] in stacks, stacks
 
 
+@python_cases()
+def test_rare_paths(version):
+    """Parts of the loop that lie elsewhere belong to it."""
+    process = record(python(version), program("py_native_errors.py"), options=["--native"]).process
+    assert process["losses"]["unspliced_stacks"] == 0, process["losses"]
+
+
+@python_cases()
+def test_where_nothing_matches(version):
+    """Deeper than is kept: Python's frames, what the innermost calls, and a note that says so."""
+    with open("deep.py", "w") as file:
+        file.write(
+            "import ctypes, sys\n"
+            "sys.setrecursionlimit(10000)\n"
+            "library = ctypes.CDLL(sys.argv[1])\n"
+            "def deep(n):\n"
+            "    if n:\n"
+            "        return deep(n - 1)\n"
+            "    library.native_leaf()\n"
+            "deep(2500)\n")
+    process = record(python(version), "deep.py", library(), options=["--native", OFF]).process
+    assert process["losses"]["unspliced_stacks"] > 0, process["losses"]
+    assert any("could not be matched with the native one" in note for note in process["notes"]), process["notes"]
+    (line,) = [each for each in process["lines"] if each["function"] == "deep" and each["line"] == 7]
+    expect(line["self"], allocated_bytes=LEAF, peak_bytes=LEAF)
+    expect(process.function("native_leaf", "native_calls.c")["self"], allocated_bytes=LEAF, peak_bytes=LEAF)
+
+
 def test_table():
     """A row says which C function took the memory, and for which line."""
     recording = record(sys.executable, program("py_native.py"), library(), options=["--native", OFF])
