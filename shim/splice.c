@@ -74,6 +74,7 @@ void splice_forget(struct splice *splice) {
     unwind_stack_reset(&splice->native);
     splice_unmark(splice, 0);
     splice->landmark = NULL;
+    splice->size = 0;
     __builtin_memset(splice->classes, 0, sizeof splice->classes);
 }
 
