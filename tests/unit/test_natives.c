@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/natives.c reporter/metrics.c reporter/accounts.c reporter/model.c reporter/ending.c
+// needs: reporter/natives.c reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/model.c
+// needs: reporter/ending.c
 // needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
 // needs: reporter/memory.c reporter/text.c tests/unit/recording_builder.c
 //
