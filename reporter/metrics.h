@@ -34,7 +34,7 @@ struct metrics_measure {
     // peak is a bound, at most this much too high.
     int64_t forgotten;
     struct metrics_variance variance; // see errors.h
-    bool sums_bound; // its sums may count a path twice
+    bool sums_bound;                  // its sums may count a path twice
 };
 
 struct metrics_entry {
