@@ -48,6 +48,7 @@ def columns(minor, free_threaded):
         ("tstate_frame", first),
         ("tstate_frame2", second),
         ("tstate_thread_id", "offsetof(PyThreadState, thread_id)"),
+        ("tstate_context", "offsetof(PyThreadState, context)"),
         ("frame_previous", f"offsetof({frame}, {previous})"),
         ("frame_code", f"offsetof({frame}, {executable})"),
         ("frame_instr", f"offsetof({frame}, {instruction})"),

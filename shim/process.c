@@ -69,6 +69,8 @@ static bool process_open(struct thread *thread) {
         recording_abandon();
         return false;
     }
+    if (scope_of_contexts)
+        shim.look_twice = SHIM_CONTEXTS; // a child goes on in the scopes it was forked in
     if (config.frees)
         shim.header->flags |= RECORD_FLAG_FREES;
     if (shim.pid != process_image_pid)

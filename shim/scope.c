@@ -21,7 +21,7 @@ struct scope_table {
     struct scope_slot slots[SCOPE_SLOTS];
 };
 
-uint32_t scope_of_python;
+uint32_t scope_of_python, scope_of_contexts;
 
 static struct scope_table *scope_table; // NULL until there is a scope
 static uint32_t scope_used, scope_free, scope_serial;
@@ -78,7 +78,8 @@ static scope_handle scope_handle_of(uint32_t entry) {
     return entry ? (uint64_t)scope_table->entries[entry].serial << 32 | entry : 0;
 }
 
-static scope_handle scope_add(uint32_t *innermost, const void *frame, const void *code, const char *name) {
+static scope_handle scope_add(uint32_t *innermost, const void *frame, const void *code, const void *context,
+                              const char *name) {
     unsigned nested = 0;
     if (!scope_ready())
         return 0;
@@ -96,6 +97,7 @@ static scope_handle scope_add(uint32_t *innermost, const void *frame, const void
     struct scope *scope = &scope_table->entries[entry];
     scope->frame = frame;
     scope->code = code;
+    scope->context = context;
     scope->outer = *innermost;
     scope->serial = scope_serial;
     scope->number = 0;
@@ -105,16 +107,20 @@ static scope_handle scope_add(uint32_t *innermost, const void *frame, const void
 }
 
 scope_handle scope_open(uint32_t *innermost, const char *name) {
-    return scope_add(innermost, NULL, NULL, name);
+    return scope_add(innermost, NULL, NULL, NULL, name);
 }
 
 static void scope_release(uint32_t entry) {
+    if (scope_table->entries[entry].frame)
+        scope_of_python--;
+    if (scope_table->entries[entry].context)
+        scope_of_contexts--;
     scope_table->entries[entry].serial = 0;
     scope_table->entries[entry].outer = scope_free;
     scope_free = entry;
 }
 
-scope_handle scope_open_python(const void *frame, const void *code, const char *name) {
+scope_handle scope_open_python(const void *frame, const void *code, const void *context, const char *name) {
     if (!scope_ready())
         return 0;
     struct scope_slot *slot = scope_slot(frame);
@@ -123,17 +129,17 @@ scope_handle scope_open_python(const void *frame, const void *code, const char *
         uint32_t stale = slot->innermost;
         slot->innermost = scope_table->entries[stale].outer;
         scope_release(stale);
-        scope_of_python--;
         if (!slot->innermost) {
             scope_slot_free(slot);
             slot = scope_slot(frame);
         }
     }
     uint32_t innermost = slot->key ? slot->innermost : 0;
-    scope_handle handle = scope_add(&innermost, frame, code, name);
+    scope_handle handle = scope_add(&innermost, frame, code, context, name);
     if (handle) {
         *slot = (struct scope_slot){.key = frame, .innermost = innermost};
         scope_of_python++;
+        scope_of_contexts += context != NULL;
     }
     return handle;
 }
@@ -165,7 +171,6 @@ bool scope_close(uint32_t *innermost, scope_handle handle, bool inside) {
     struct scope_slot *slot = scope_slot(scope_table->entries[entry].frame);
     if (!slot->key || !scope_unlink(&slot->innermost, entry, false))
         return false;
-    scope_of_python--;
     if (!slot->innermost)
         scope_slot_free(slot);
     return true;
@@ -199,4 +204,12 @@ unsigned scope_list_python(const void *frame, const void *code, struct scope *sc
         count = scope_list(slot->innermost, scopes);
     slot = scope_slot(code);
     return slot->key ? scope_list_more(slot->innermost, scopes, count) : count;
+}
+
+struct scope *scope_in_context(scope_handle handle, const void *context) {
+    uint32_t entry = (uint32_t)handle;
+    if (entry == 0 || entry > scope_used)
+        return NULL;
+    struct scope *scope = &scope_table->entries[entry];
+    return scope->serial == handle >> 32 && scope->context && scope->context != context ? scope : NULL;
 }

@@ -6,7 +6,8 @@
 // A scope that is begun natively lasts until its thread ends it, so it lies outside of all frames of that
 // thread's stack. A scope that is begun in Python belongs to the frame whose `with` block it is: it is open
 // whenever that frame is on a stack, and a coroutine or generator that is suspended takes its scope with it.
-// A scope of a function is open whenever a frame of that function is. What a stack's nodes are with them is
+// A scope of a function is open whenever a frame of that function is. What was started within a block, with a
+// copy of its context (contextvars), is in the block's scope as well. What a stack's nodes are with them is
 // scope_path.h's.
 //
 // The memory, taken when the first scope is opened, is copied by fork: a child inherits the scopes it was
@@ -27,6 +28,7 @@
 
 struct scope {
     const void *frame, *code; // Python's; a thread's scope has neither, a function's has its code as both
+    const void *context; // Python's, that the frame's block was entered in; NULL: no other one can be in it
     uint32_t outer;      // the next one outside of it in the same thread or frame; of a free entry the next
     uint32_t serial;     // tells those apart that use this entry one after the other; 0 = free
     uint32_t number;     // its frame in the recording, for scope_path.c; 0 = not known
@@ -38,14 +40,16 @@ struct scope {
 // Names an open scope; 0 = none.
 typedef uint64_t scope_handle;
 
-extern SHIM_OWN uint32_t scope_of_python; // how many are open in frames or functions of Python
+extern SHIM_OWN uint32_t scope_of_python;   // how many are open in frames or functions of Python
+extern SHIM_OWN uint32_t scope_of_contexts; // those of them that contexts can carry on
 
 // The handle of a new innermost scope of a thread; `*innermost` is that thread's, 0 at first. 0: no room.
 // Names are any bytes; what is too long is cut between characters of UTF-8.
 scope_handle scope_open(uint32_t *innermost, const char *name);
 
 // The same in a frame of Python that runs `code`; for all frames of a function, `frame` is its code, too.
-scope_handle scope_open_python(const void *frame, const void *code, const char *name);
+// `context` as in struct scope.
+scope_handle scope_open_python(const void *frame, const void *code, const void *context, const char *name);
 
 // Closes a scope; one of a thread, only if it is one of those of `innermost`, and then, with `inside`, also
 // those that were opened inside of it. False: it is not open (any more).
@@ -61,5 +65,9 @@ void scope_close_all(uint32_t *innermost);
 // Returns how many.
 unsigned scope_list(uint32_t innermost, struct scope *scopes[SCOPE_NESTED]);
 unsigned scope_list_python(const void *frame, const void *code, struct scope *scopes[SCOPE_NESTED]);
+
+// The open scope that a context names by this handle, unless it is the very context that the scope was
+// entered in: there its frame tells. NULL: none.
+struct scope *scope_in_context(scope_handle handle, const void *context);
 
 #endif

@@ -28,3 +28,13 @@ __attribute__((noinline)) uint32_t scope_path_around(uint32_t node, const struct
     struct scope *scopes[SCOPE_NESTED];
     return scope_path_through(node, scopes, scope_list_python(frame->frame, frame->code, scopes));
 }
+
+__attribute__((noinline)) uint32_t scope_path_contexts(uint32_t node, const struct python_mark *marks,
+                                                       unsigned count) {
+    while (count--) {
+        struct scope *scope = scope_in_context(marks[count].word, marks[count].context);
+        if (scope)
+            node = tree_path(node, scope_path_number(scope));
+    }
+    return node;
+}

@@ -5,7 +5,8 @@
 //
 // Where: a thread's scopes come first, outside of all frames; a scope of a Python frame comes just outside of
 // that frame. Then the innermost frame is a line of the program whatever is open, and the scope holds all
-// that the frame and those inside it do. Callers hold shim.lock.
+// that the frame and those inside it do. What Python's contexts carry on comes between: all that runs in a
+// context that was copied within a scope, frames of an event loop included, is in it. Callers hold shim.lock.
 
 #ifndef PEAKLINE_SCOPE_PATH_H
 #define PEAKLINE_SCOPE_PATH_H
@@ -17,6 +18,10 @@
 // Out of line: with scopes.
 uint32_t scope_path_begin(void);
 uint32_t scope_path_around(uint32_t node, const struct python_frame *frame);
+
+// The node that the outermost frame comes under which is in these contexts; `node` is what it would be
+// without.
+uint32_t scope_path_contexts(uint32_t node, const struct python_mark *marks, unsigned count);
 
 // The node that the outermost frame of the calling thread's stack comes under.
 static inline uint32_t scope_path_root(void) {
@@ -30,7 +35,7 @@ static inline uint32_t scope_path_frame(uint32_t node, const struct python_frame
 
 // Nodes that scopes may need beside those of the frames.
 static inline uint32_t scope_path_nodes(void) {
-    uint32_t python = scope_of_python < SCOPE_NESTED ? scope_of_python : SCOPE_NESTED;
+    uint32_t python = scope_of_python < 2 * SCOPE_NESTED ? scope_of_python : 2 * SCOPE_NESTED;
     return shim_likely(!thread_self.scopes) ? python : python + SCOPE_NESTED;
 }
 

@@ -93,6 +93,11 @@ struct live {
 
 struct mapping; // mapped.c
 
+enum shim_twice {
+    SHIM_GREENLETS = 1 << 0, // greenlet's Python part was seen: C stacks may be swapped
+    SHIM_CONTEXTS = 1 << 1   // scopes are open that contexts may carry on
+};
+
 struct shim {
     uint32_t generation; // 0: nothing is recorded in this process (yet)
     uint32_t pid;
@@ -144,7 +149,7 @@ struct shim {
     uint32_t folded_free;    // likewise, linked by `allocated_bytes`
     uint32_t folded_free_count;
     struct place_module *modules;
-    bool greenlets; // greenlet's Python part was seen: C stacks may be swapped (stack.c)
+    uint32_t look_twice; // enum shim_twice: why stacks of Python must be looked at twice (stack.c)
     uintptr_t greenlet_low, greenlet_high; // its extension module; 0 = not met yet
     bool modules_new; // process_poll is due: a module has not been searched for an interpreter, or an
                       // interpreter was given up

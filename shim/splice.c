@@ -170,7 +170,7 @@ static unsigned splice_drop_base(const struct splice *splice, unsigned runs) {
 static bool splice_may_begin(const struct splice *splice, uint32_t mark) {
     if (splice->runs[0].place)
         return true;
-    while (shim.greenlets && mark-- && !splice->marks[mark].loop)
+    while ((shim.look_twice & SHIM_GREENLETS) && mark-- && !splice->marks[mark].loop)
         if (stack_in_greenlet(splice->native.frames[splice->marks[mark].frame].value))
             return true;
     return false;

@@ -77,7 +77,7 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
 
 // greenlet was met: from now on stacks must be looked at twice.
 static void stack_greenlets(void) {
-    shim.greenlets = true;
+    shim.look_twice |= SHIM_GREENLETS;
     __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
     shim_doubt();
 }
@@ -92,7 +92,8 @@ uint32_t stack_python_frame(struct stack *stack, const struct python_frame *fram
     uint32_t number = place_python((struct place_text){location.file, location.file_length},
                                    (struct place_text){location.name, location.name_length},
                                    location.first_line, location.line);
-    if (shim_unlikely(!shim.greenlets) && memmem(location.file, location.file_length, "/greenlet/", 10))
+    if (shim_unlikely(!(shim.look_twice & SHIM_GREENLETS)) &&
+        memmem(location.file, location.file_length, "/greenlet/", 10))
         stack_greenlets();
     if (known)
         *known = number;
@@ -120,11 +121,29 @@ __attribute__((noinline)) static bool stack_switching(struct stack *stack, const
     return found;
 }
 
-// As python_capture; -1 also without memory.
-static inline int stack_python_capture(struct stack *stack) {
+static inline bool stack_python_room(struct stack *stack) {
     if (shim_unlikely(!stack->python))
         stack->python = arena_alloc(sizeof *stack->python);
-    return shim_likely(stack->python) ? python_capture(stack->python) : -1;
+    return shim_likely(stack->python);
+}
+
+// As python_capture; -1 also without memory.
+static inline int stack_python_capture(struct stack *stack) {
+    return stack_python_room(stack) ? python_capture(stack->python) : -1;
+}
+
+// In other contexts the same frames can be in other scopes.
+__attribute__((noinline, cold)) static void stack_contexts(struct stack *stack) {
+    struct python_mark marks[PYTHON_MARKS];
+    if (!stack_python_room(stack))
+        return;
+    unsigned count = python_marks(stack->python, marks);
+    if (count == stack->marks_count && memcmp(marks, stack->marks, count * sizeof *marks) == 0)
+        return;
+    memcpy(stack->marks, marks, count * sizeof *marks);
+    stack->marks_count = count;
+    python_forget(stack->python);
+    stack->python_leaf.node = 0;
 }
 
 // The tree's word on all frames from `unchanged` on.
@@ -141,7 +160,9 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
     uint32_t leaf = 0;
     if (unchanged > last)
         unchanged = last;
-    uint32_t node = stack_parent(unchanged ? python->frames[unchanged - 1].node : python->outer_node);
+    uint32_t node = unchanged ? python->frames[unchanged - 1].node : python->outer_node;
+    if (!node)
+        node = scope_path_contexts(scope_path_root(), stack->marks, stack->marks_count);
     for (unsigned i = unchanged; i < python->depth; i++) {
         uint32_t number = stack_python_frame(stack, &python->frames[i]);
         node = scope_path_frame(node, &python->frames[i]);
@@ -282,6 +303,8 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     stack->sure.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
+    if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))
+        stack_contexts(stack);
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
         return 0;
@@ -291,7 +314,7 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
-    if (!shim.greenlets && !config.native && python_rely(&stack->sure.python, stack->python)) {
+    if (!shim.look_twice && !config.native && python_rely(&stack->sure.python, stack->python)) {
         stack->sure.node = node;
         stack->sure.owner = owner_of(node);
         stack->sure.doubts = doubts;
@@ -309,7 +332,8 @@ static uint32_t stack_present(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
-    if (python_found() && !(shim_unlikely(shim.greenlets) && stack_switching(stack, frame))) {
+    if (python_found() &&
+        !(shim_unlikely(shim.look_twice & SHIM_GREENLETS) && stack_switching(stack, frame))) {
         uint32_t node = stack_python(thread, frame);
         if (node)
             return node;
@@ -317,7 +341,8 @@ static uint32_t stack_present(struct thread *thread, const void *frame) {
     return stack_native(thread, frame);
 }
 
-bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame) {
+bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame,
+                         const void **context) {
     struct stack *stack = thread->stack;
     if (!stack || !python_found())
         return false;
@@ -325,6 +350,7 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];
+    *context = python_context(stack->python);
     return true;
 }
 
@@ -344,4 +370,9 @@ uint32_t stack_find(struct thread *thread, const void *frame) {
         node = stack_present(thread, frame);
     } while (shim_unlikely(!node));
     return node;
+}
+
+bool stack_python_follow(struct thread *thread, const void *variable, int64_t hash, const void *value) {
+    struct stack *stack = thread->stack;
+    return stack && stack_python_room(stack) && python_marks_start(stack->python, variable, hash, value);
 }

@@ -37,9 +37,13 @@ uint32_t stack_find(struct thread *thread, const void *frame);
 // What was known of the thread's stack is no longer true: scopes were opened or closed.
 void stack_forget(struct thread *thread);
 
-// The Python frame `up` calls outside of the innermost one; false: there is none. Only its `frame` and `code`
-// mean something.
-bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame);
+// The Python frame `up` calls outside of the innermost one, and the context that it runs in as python_context
+// says; false: there is none. Only the frame's `frame` and `code` mean something.
+bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame,
+                         const void **context);
+
+// As python_marks_start.
+bool stack_python_follow(struct thread *thread, const void *variable, int64_t hash, const void *value);
 
 // Gives the thread its memory for stacks; the thread may have to do without.
 void stack_open(struct thread *thread);

@@ -30,6 +30,7 @@ SCOPE_EXPORT void peakline_shim_resume(void);
 SCOPE_EXPORT scope_handle peakline_shim_enter_frame(const char *name, unsigned up);
 SCOPE_EXPORT scope_handle peakline_shim_enter_code(const char *name, const void *code);
 SCOPE_EXPORT void peakline_shim_exit(scope_handle scope);
+SCOPE_EXPORT uint32_t peakline_shim_follow(const void *variable, int64_t hash, const void *value);
 SCOPE_EXPORT uint32_t peakline_shim_choose(const void *code);
 SCOPE_EXPORT const char *peakline_shim_recording(void);
 
@@ -43,11 +44,21 @@ static void scope_changed(struct thread *thread, bool python) {
     }
 }
 
+// With shim.lock.
+static void scope_note_contexts(void) {
+    if (scope_of_contexts)
+        shim.look_twice |= SHIM_CONTEXTS;
+    else
+        shim.look_twice &= ~(uint32_t)SHIM_CONTEXTS;
+}
+
 // Where frames of Python cannot be read, `frame` is NULL, and the thread's scope it is.
-static scope_handle scope_enter(struct thread *thread, const struct python_frame *frame, const char *name) {
+static scope_handle scope_enter(struct thread *thread, const struct python_frame *frame, const void *context,
+                                const char *name) {
     bool locked = lock_take(&shim.lock);
-    scope_handle scope =
-        frame ? scope_open_python(frame->frame, frame->code, name) : scope_open(&thread->scopes, name);
+    scope_handle scope = frame ? scope_open_python(frame->frame, frame->code, context, name)
+                               : scope_open(&thread->scopes, name);
+    scope_note_contexts();
     lock_drop(&shim.lock, locked);
     if (!scope)
         shim_lose(RECORD_LOST_TABLE_FULL);
@@ -61,6 +72,7 @@ static void scope_exit(scope_handle scope, bool python) {
         return;
     bool locked = lock_take(&shim.lock);
     bool closed = scope_close(&thread->scopes, scope, !python);
+    scope_note_contexts();
     lock_drop(&shim.lock, locked);
     if (closed)
         scope_changed(thread, python);
@@ -71,7 +83,7 @@ scope_handle peakline_shim_begin(const char *name) {
     struct thread *thread = name ? guard_enter() : NULL;
     if (!thread)
         return 0;
-    scope_handle scope = scope_enter(thread, NULL, name);
+    scope_handle scope = scope_enter(thread, NULL, NULL, name);
     guard_leave(thread);
     return scope;
 }
@@ -92,8 +104,9 @@ scope_handle peakline_shim_enter_frame(const char *name, unsigned up) {
     if (!thread)
         return 0;
     struct python_frame frame;
-    bool found = stack_python_caller(thread, up, &frame);
-    scope_handle scope = scope_enter(thread, found ? &frame : NULL, name);
+    const void *context = NULL;
+    bool found = stack_python_caller(thread, up, &frame, &context);
+    scope_handle scope = scope_enter(thread, found ? &frame : NULL, context, name);
     guard_leave(thread);
     return scope;
 }
@@ -104,10 +117,11 @@ scope_handle peakline_shim_enter_code(const char *name, const void *code) {
     if (!thread)
         return 0;
     struct python_frame frame;
+    const void *context;
     scope_handle scope = 0;
-    if (stack_python_caller(thread, 0, &frame)) {
+    if (stack_python_caller(thread, 0, &frame, &context)) {
         frame.frame = frame.code = code;
-        scope = scope_enter(thread, &frame, name);
+        scope = scope_enter(thread, &frame, NULL, name);
     }
     guard_leave(thread);
     return scope;
@@ -116,6 +130,16 @@ scope_handle peakline_shim_enter_code(const char *name, const void *code) {
 void peakline_shim_exit(scope_handle scope) {
     if (scope)
         scope_exit(scope, true);
+}
+
+// Contexts name their scopes in this variable (python.h). False: they cannot be read.
+uint32_t peakline_shim_follow(const void *variable, int64_t hash, const void *value) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return false;
+    bool found = stack_python_follow(thread, variable, hash, value);
+    guard_leave(thread);
+    return found;
 }
 
 void peakline_shim_mark(const char *name) {

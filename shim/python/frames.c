@@ -67,6 +67,11 @@ static inline const void *frames_state(const struct detect_runtime *runtime, str
     return own && !runtime->call.is_finalizing() ? own : NULL;
 }
 
+const void *frames_state_of(const struct detect_runtime *runtime, struct python_stack *stack) {
+    bool attached;
+    return frames_state(runtime, stack, &attached);
+}
+
 // `frame`, or the first one further out that is a function's.
 static inline const void *frames_visible(const struct detect_runtime *runtime, const void *frame) {
     for (unsigned i = 0; frame && frames_hidden(runtime, frame); i++) {

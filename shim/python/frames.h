@@ -42,6 +42,9 @@ static inline bool frames_hidden(const struct detect_runtime *runtime, const voi
     return (intptr_t)code_load(code, 0) <= 0;
 }
 
+// The calling thread's state; NULL: it has none, or it must not be read any more.
+const void *frames_state_of(const struct detect_runtime *runtime, struct python_stack *stack);
+
 // The frames of a thread state: the innermost one, which may be hidden. NULL: none.
 static inline const void *frames_first(const struct detect_runtime *runtime, const void *state) {
     const void *first = code_load(state, runtime->layout.tstate_frame);

@@ -116,6 +116,26 @@ unsigned python_runs(struct python_stack *stack, struct python_run *runs, unsign
 // Whether the code at `address` is the evaluation loop's. False also where the loop is not known.
 bool python_in_loop(uintptr_t address);
 
+// A word that one of the program's contexts (contextvars) holds.
+struct python_mark {
+    const void *context;
+    uint64_t word;
+};
+
+#define PYTHON_MARKS 64 // words; further out, they are not seen
+
+// The context that the calling thread is in; NULL: none yet, or python_marks looks for nothing.
+const void *python_context(struct python_stack *stack);
+
+// From now on python_marks looks for this variable (a ContextVar; `hash` is what Python says it is), whose
+// values are bytes of such words. `value` is what it has in the present context. False: that was not found,
+// so contexts cannot be read here.
+bool python_marks_start(struct python_stack *stack, const void *variable, int64_t hash, const void *value);
+
+// The words in the contexts that the calling thread has entered and not left: the innermost context first, in
+// each the last word first. Returns how many.
+unsigned python_marks(struct python_stack *stack, struct python_mark *marks);
+
 // Text is UTF-8, with surrogateescape's bytes as they were and U+FFFD for other lone surrogates; not
 // terminated.
 struct python_location {

@@ -20,7 +20,7 @@ static bool selftest_word(uintptr_t address) {
     return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) != -EFAULT;
 }
 
-static bool selftest_readable(const void *start, size_t size) {
+bool selftest_readable(const void *start, size_t size) {
     uintptr_t from = (uintptr_t)start, to = from + size;
     if (from < 4096 || from % 8 || to < from || to >= (uintptr_t)1 << 47)
         return false;

@@ -14,4 +14,7 @@
 // given up for good, and python_note says so.
 bool selftest_run(struct detect_runtime *runtime, const void *state, bool attached);
 
+// Whether `size` bytes can be read at an address that is a multiple of 8.
+bool selftest_readable(const void *start, size_t size);
+
 #endif

@@ -139,3 +139,28 @@ def test_without_shim():
     environment = clean_environment({"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"})
     done = subprocess.run([sys.executable, program("py_scopes.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert done.returncode == 0 and done.stderr == b"" and done.stdout.endswith(b"done\n"), done
+
+
+@python_cases()
+@limit(120)
+def test_tasks(version):
+    """Random programs of tasks that overlap, of callbacks, threads, generators: each scope's bytes and blocks are what they count themselves."""
+    source = "py_scopes_tasks.py"
+    recording = record(python(version), program(source), "20", options=["--max-size=256M"], env={"PYTHONPATH": PACKAGE}, compare=False)
+    expected = {name: tuple(counted) for name, counted in json.loads(recording.stdout).items()}
+    (raw,) = recording.read("--contexts")["processes"]
+    assert raw["totals"]["lost_events"] == 0, raw["totals"]
+    by_id = {context["id"]: context for context in raw["contexts"]}
+    found = {}
+    for context in raw["contexts"]:
+        if context["line"] not in (marks(source)["make"], marks(source)["hold"]) or os.path.basename(context["file"] or "") != source:
+            continue
+        at = context
+        while at:
+            if at.get("scope"):
+                size, count = found.get(at["function"], (0, 0))
+                found[at["function"]] = size + context["self"]["allocated_bytes"], count + context["self"]["allocations"]
+            at = by_id.get(at["parent"])
+    assert len(expected) > 200, len(expected)
+    wrong = {name: (found.get(name), counted) for name, counted in expected.items() if found.get(name) != counted}
+    assert found == expected, (len(wrong), list(wrong.items())[:5], set(found) - set(expected))

@@ -67,9 +67,9 @@ static void a_frame_has_its_own_and_its_functions(void **state) {
     (void)state;
     struct scope *list[SCOPE_NESTED];
     uint32_t thread = 0;
-    scope_handle of_code = scope_open_python(&codes[0], &codes[0], "function");
-    scope_handle first = scope_open_python(&frames[0], &codes[0], "first");
-    scope_handle second = scope_open_python(&frames[0], &codes[0], "second");
+    scope_handle of_code = scope_open_python(&codes[0], &codes[0], NULL, "function");
+    scope_handle first = scope_open_python(&frames[0], &codes[0], NULL, "first");
+    scope_handle second = scope_open_python(&frames[0], &codes[0], NULL, "second");
     assert_int_equal(scope_of_python, 3);
     assert_int_equal(scope_list_python(&frames[0], &codes[0], list), 3);
     assert_memory_equal(list[0]->name, "second", 6);
@@ -79,13 +79,38 @@ static void a_frame_has_its_own_and_its_functions(void **state) {
     assert_int_equal(scope_list_python(&frames[1], &codes[1], list), 0);
     // Another function's frame at the same address: the block before never ended.
     assert_int_equal(scope_list_python(&frames[0], &codes[1], list), 0);
-    scope_handle third = scope_open_python(&frames[0], &codes[1], "third");
+    scope_handle third = scope_open_python(&frames[0], &codes[1], NULL, "third");
     assert_int_equal(scope_of_python, 2);
     assert_int_equal(scope_list_python(&frames[0], &codes[1], list), 1);
     assert_false(scope_close(&thread, first, false));
     assert_false(scope_close(&thread, second, false));
     assert_true(scope_close(&thread, third, false));
     assert_true(scope_close(&thread, of_code, false));
+    assert_int_equal(scope_of_python, 0);
+}
+
+static void copies_of_a_context_carry_a_scope_on(void **state) {
+    (void)state;
+    const void *here = &codes[2], *copy = &codes[3];
+    uint32_t thread = 0;
+    assert_null(scope_in_context(1, copy));
+    scope_handle followed = scope_open_python(&frames[0], &codes[0], here, "followed");
+    scope_handle other = scope_open_python(&frames[0], &codes[0], NULL, "not followed");
+    assert_int_equal(scope_of_contexts, 1);
+    assert_memory_equal(scope_in_context(followed, copy)->name, "followed", 8);
+    assert_null(scope_in_context(followed, here));
+    assert_null(scope_in_context(other, copy));
+    assert_null(scope_in_context(followed + ((uint64_t)1 << 32), copy));
+    assert_true(scope_close(&thread, followed, false));
+    assert_null(scope_in_context(followed, copy));
+    assert_int_equal(scope_of_contexts, 0);
+    // Left behind in a frame that is gone.
+    followed = scope_open_python(&frames[0], &codes[1], here, "followed");
+    assert_true(scope_open_python(&frames[0], &codes[0], here, "again") != 0);
+    assert_int_equal(scope_of_contexts, 1);
+    assert_null(scope_in_context(followed, copy));
+    assert_true(scope_close(&thread, scope_open_python(&frames[0], &codes[1], NULL, "last"), false));
+    assert_int_equal(scope_of_contexts, 0);
     assert_int_equal(scope_of_python, 0);
 }
 
@@ -104,7 +129,7 @@ static void random_frames_equal_a_list(void **state) {
         if (count < 4 && rand() % 2) {
             char name[16];
             snprintf(name, sizeof name, "%d", frame);
-            open[frame][count] = scope_open_python(&frames[frame], &codes[0], name);
+            open[frame][count] = scope_open_python(&frames[frame], &codes[0], NULL, name);
             assert_true(open[frame][count] != 0);
         } else if (count) {
             int which = rand() % count;
@@ -127,8 +152,8 @@ static void the_table_fills_and_empties(void **state) {
     static scope_handle all[SCOPE_MOST];
     uint32_t thread = 0;
     for (int i = 0; i < SCOPE_MOST; i++)
-        assert_true((all[i] = scope_open_python(&frames[i], &codes[0], "one")) != 0);
-    assert_true(scope_open_python(&frames[SCOPE_MOST], &codes[0], "more") == 0);
+        assert_true((all[i] = scope_open_python(&frames[i], &codes[0], NULL, "one")) != 0);
+    assert_true(scope_open_python(&frames[SCOPE_MOST], &codes[0], NULL, "more") == 0);
     assert_int_equal(scope_list_python(&frames[SCOPE_MOST], &codes[0], list), 0);
     assert_true(scope_open(&thread, "more") == 0);
     for (int i = 0; i < SCOPE_MOST; i++)
@@ -140,8 +165,11 @@ static void the_table_fills_and_empties(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_cut_between_characters),      cmocka_unit_test(threads_scopes_nest),
-        cmocka_unit_test(a_frame_has_its_own_and_its_functions), cmocka_unit_test(random_frames_equal_a_list),
+        cmocka_unit_test(names_are_cut_between_characters),
+        cmocka_unit_test(threads_scopes_nest),
+        cmocka_unit_test(a_frame_has_its_own_and_its_functions),
+        cmocka_unit_test(copies_of_a_context_carry_a_scope_on),
+        cmocka_unit_test(random_frames_equal_a_list),
         cmocka_unit_test(the_table_fills_and_empties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,7 @@ def _find():
                 ("enter_frame", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_uint)),
                 ("enter_code", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_void_p)),
                 ("exit", None, (ctypes.c_uint64,)),
+                ("follow", ctypes.c_uint32, (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)),
                 ("mark", None, (ctypes.c_char_p,)),
                 ("pause", None, ()),
                 ("resume", None, ()),
@@ -40,10 +41,52 @@ def _find():
                 function.restype = result
                 function.argtypes = arguments
                 setattr(shim, name, function)
+            _follow(shim)
             _shim = shim
         except Exception:  # no ctypes, or no shim in this process
             _shim = False
     return _shim
+
+
+_variable = None  # a context's scopes: their handles, 8 bytes each, the outermost first; None: contexts cannot be read
+_alive = set()  # the handles of open scopes
+
+
+def _follow(shim):
+    """Has the shim look for scopes in contexts, if it finds in them what is there."""
+    global _variable
+    import contextvars
+
+    variable = contextvars.ContextVar("peakline")
+
+    def found(value):
+        variable.set(value)
+        return shim.follow(id(variable), hash(variable), id(value))
+
+    def test():
+        # Few variables and many are kept differently.
+        others = [contextvars.ContextVar("peakline test") for _ in range(40)]
+        few = found(bytes(24))
+        for other in others:
+            other.set(0)
+        return few and found(bytes(16))
+
+    if contextvars.Context().run(test):
+        _variable = variable
+
+
+def _context():
+    """The handles in the present context. It exists from now on: it is told by its address."""
+    if _variable is None:
+        return b""
+    handles = _variable.get(None)
+    if handles is None:
+        handles = b""
+        _variable.set(handles)
+    elif handles:
+        every = [handles[at : at + 8] for at in range(0, len(handles), 8)]
+        handles = b"".join([handle for handle in every if handle in _alive])
+    return handles
 
 
 def _bytes(name):
@@ -74,8 +117,9 @@ class scope:
     """A named span: `with peakline.scope(name):`, or `@peakline.scope(name)` on any kind of function.
 
     It belongs to the frame of that block or function, and holds what is allocated there and in all that is called from there. A
-    coroutine or generator that is suspended takes its scope with it; other threads and tasks are not in it, also if they were
-    started there. Scopes nest; one of a name that is open already counts once.
+    coroutine or generator that is suspended takes its scope with it. Tasks that were started within a `with` block are in its scope
+    until the block ends, as is all that runs in a copy of its context (asyncio.to_thread, callbacks); threads, and tasks that a
+    decorated function starts, are not. Scopes nest; one of a name that is open already counts once.
     """
 
     def __init__(self, name):
@@ -85,16 +129,34 @@ class scope:
     def __enter__(self):
         shim = _find()
         if shim:
-            frame, up = _block(sys._getframe(1))
-            self._open.append((id(frame), shim.enter_frame(_bytes(self.name), up + 1)))
+            shim.pause()  # what this takes is not the program's
+            try:
+                outer = _context()
+                frame, up = _block(sys._getframe(1))
+                handle = shim.enter_frame(_bytes(self.name), up + 1)
+                self._open.append((id(frame), handle))
+                if _variable is not None and handle:
+                    handle = handle.to_bytes(8, "little")
+                    _alive.add(handle)
+                    _variable.set(outer + handle)
+            finally:
+                shim.resume()
         return self
 
     def __exit__(self, *error):
         if self._open:
-            block = id(_block(sys._getframe(1))[0])
-            # One object may be in use by several threads and tasks.
-            at = next((i for i in reversed(range(len(self._open))) if self._open[i][0] == block), -1)
-            _shim.exit(self._open.pop(at)[1])
+            _shim.pause()
+            try:
+                block = id(_block(sys._getframe(1))[0])
+                # One object may be in use by several threads and tasks.
+                at = next((i for i in reversed(range(len(self._open))) if self._open[i][0] == block), -1)
+                handle = self._open.pop(at)[1]
+                _shim.exit(handle)
+                if _variable is not None:
+                    _alive.discard(handle.to_bytes(8, "little"))
+                    _variable.set(_context())
+            finally:
+                _shim.resume()
 
     def __call__(self, function):
         functions = _functions(function)
