@@ -6,7 +6,8 @@
 #   scripts/fetch-pythons.sh [DIRECTORY]      default: build/pythons
 #
 # Leaves DIRECTORY/NAME/python, a script that runs the interpreter with the loader and libraries of its own release
-# (PRELOAD names what to preload), and DIRECTORY/NAME/root with the unpacked packages, headers included.
+# (PRELOAD names what to preload), and DIRECTORY/NAME/root with the unpacked packages, headers included. The interpreter
+# there, DIRECTORY/NAME/root/usr/bin/python3.N, is made to find its loader and libraries by itself, too.
 # It asks the Debian mirror that this system's own apt uses, with a package state of its own: nothing of the system
 # changes. An interpreter that is already there is left alone.
 set -eu
@@ -39,6 +40,13 @@ apt_in() {
         -o APT::Sandbox::User=root -o APT::Architecture=amd64 "$@"
 }
 
+# This system's patchelf, unpacked, too.
+patchelf=$directory/.apt/patchelf/usr/bin/patchelf
+if [ ! -x "$patchelf" ]; then
+    mkdir -p "$directory/.apt/patchelf"
+    (cd "$directory/.apt/patchelf" && apt-get -q -o APT::Sandbox::User=root download patchelf >/dev/null && dpkg-deb -x patchelf_*.deb .)
+fi
+
 # fetch SUITE VERSION: VERSION is like 3.14.
 fetch() {
     suite=$1 version=$2
@@ -68,6 +76,8 @@ fetch() {
     done
     rm -rf "$target/debs"
     libraries=$target/root/usr/lib/x86_64-linux-gnu
+    "$patchelf" --set-interpreter "$libraries/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$libraries" \
+        "$target/root/usr/bin/python$version" || return 1
     cat >"$target/python.new" <<END
 #!/bin/sh
 export PYTHONHOME='$target/root/usr'

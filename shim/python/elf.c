@@ -4,19 +4,36 @@
 
 #include "shim/python/elf.h"
 
-bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable) {
-    uintptr_t start = (uintptr_t)address, bias = module->info->dlpi_addr;
-    bool held = false;
+// How many bytes from `start` on belong to the segment that it is in; 0: it is in none.
+static size_t elf_rest(const struct elf_module *module, uintptr_t start, bool writable) {
     for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
         const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];
-        uintptr_t low = bias + segment->p_vaddr, high = low + segment->p_memsz;
-        bool inside = start >= low && start < high && size <= high - start;
-        if (segment->p_type == PT_LOAD && inside && (!writable || (segment->p_flags & PF_W)))
-            held = true;
-        if (segment->p_type == PT_GNU_RELRO && writable && start < high && start + size > low)
-            return false;
+        uintptr_t low = module->info->dlpi_addr + segment->p_vaddr, high = low + segment->p_memsz;
+        if (segment->p_type == PT_LOAD && start >= low && start < high)
+            return !writable || (segment->p_flags & PF_W) ? high - start : 0;
     }
-    return held;
+    return 0;
+}
+
+static bool elf_becomes_read_only(const struct elf_module *module, uintptr_t start, size_t size) {
+    for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
+        const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];
+        uintptr_t low = module->info->dlpi_addr + segment->p_vaddr, high = low + segment->p_memsz;
+        if (segment->p_type == PT_GNU_RELRO && start < high && start + size > low)
+            return true;
+    }
+    return false;
+}
+
+bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable) {
+    uintptr_t start = (uintptr_t)address;
+    if (writable && elf_becomes_read_only(module, start, size))
+        return false;
+    // patchelf adds a segment in front of the first one and lets tables begin in it.
+    for (size_t rest; (rest = elf_rest(module, start, writable)) != 0; start += rest, size -= rest)
+        if (size <= rest)
+            return true;
+    return false;
 }
 
 // The loader has added the bias to these pointers in most modules (not in the vDSO).

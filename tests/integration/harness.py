@@ -84,24 +84,29 @@ def marks(source):
 
 
 def python_version(path):
-    """(major, minor, micro) and the real path of an interpreter, or None when it does not start."""
-    code = "import sys; print(sys.executable); print(*sys.version_info[:3])"
+    """(major, minor, micro), the real path of an interpreter and whether it is free-threaded; None when it does not start."""
+    code = "import sys, sysconfig; print(sys.executable); print(*sys.version_info[:3]); print(sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"
     try:
         done = subprocess.run([path, "-I", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode != 0:
         return None
-    executable, version = done.stdout.decode().splitlines()
-    return tuple(int(part) for part in version.split()), os.path.realpath(executable)
+    executable, version, free_threaded = done.stdout.decode().splitlines()
+    return tuple(int(part) for part in version.split()), os.path.realpath(executable), free_threaded == "1"
 
 
 @functools.lru_cache(None)
 def interpreters():
-    """Every CPython 3 that is installed: {"3.11.2": path}; names that occur twice get a number."""
+    """Every CPython 3 that is installed, or left in build/pythons by scripts: {"3.11.2": path}.
+
+    A free-threaded one is "3.13.5t"; names that occur twice get a number of primes.
+    """
     names = ["python3"] + ["python3.%d" % minor for minor in range(6, 20)]
     directories = os.environ.get("PATH", "").split(":") + ["/usr/bin"]
     directories += sorted(glob.glob(os.path.join(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions/*/bin")))
+    for build in (BUILD, os.path.join(ROOT, "build")):
+        directories += sorted(glob.glob(os.path.join(build, "pythons/*/root/usr/bin")) + glob.glob(os.path.join(build, "pythons/*t/bin")))
     found = {}
     for directory in directories:
         for name in names:
@@ -113,7 +118,7 @@ def interpreters():
         answer = python_version(real)
         if answer is None or answer[0][0] != 3:
             continue
-        name = "%d.%d.%d" % answer[0]
+        name = "%d.%d.%d" % answer[0] + "t" * answer[2]
         while name in result:
             name += "'"
         result[name] = real
@@ -122,7 +127,7 @@ def interpreters():
 
 def python_cases():
     """The interpreters whose frames peakline promises to read."""
-    supported = [name for name in interpreters() if (3, 8) <= tuple(int(p) for p in name.rstrip("'").split("."))[:2] <= (3, 15)]
+    supported = [name for name in interpreters() if (3, 8) <= minor(name) <= (3, 15)]
     return cases(*(supported or ["none"]))
 
 
@@ -133,7 +138,12 @@ def python(version):
 
 
 def minor(version):
-    return tuple(int(part) for part in version.rstrip("'").split("."))[:2]
+    return tuple(int(part) for part in release(version).split("."))[:2]
+
+
+def release(version):
+    """What the interpreter itself says."""
+    return version.rstrip("'t")
 
 
 def need_modules(interpreter, *names):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The part of the shim that reads Python's frames, by itself (python_probe.c), on every interpreter that is found: those of the harness and
-what scripts/fetch-pythons.sh and scripts/build-freethreaded.sh leave below build/pythons."""
+"""The part of the shim that reads Python's frames, by itself (python_probe.c), on every interpreter that is found."""
 import fcntl
 import functools
 import glob
@@ -9,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program, python_version
+from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program
 
 PROBE = os.path.join(BUILD, "tests", "python_probe.so")
 FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc -shared -D_GNU_SOURCE"
@@ -32,18 +31,7 @@ def probe():
 
 @functools.lru_cache(None)
 def pythons():
-    """name -> (path, whether it is a script that wants PRELOAD)."""
-    found = {name: (path, False) for name, path in interpreters().items() if (3, 8) <= minor(name) <= (3, 15)}
-    for build in {BUILD, os.path.join(ROOT, "build")}:
-        for path in sorted(glob.glob(os.path.join(build, "pythons", "*", "python"))):
-            answer = python_version(path)
-            if answer:
-                found["%s@%s" % ("%d.%d.%d" % answer[0], os.path.basename(os.path.dirname(path)))] = (path, True)
-        for path in sorted(glob.glob(os.path.join(build, "pythons", "*t", "bin", "python3"))):
-            answer = python_version(path)
-            if answer:
-                found["%d.%d.%dt" % answer[0]] = (path, False)
-    return found
+    return {name: path for name, path in interpreters().items() if (3, 8) <= minor(name) <= (3, 15)}
 
 
 def python_cases():
@@ -80,9 +68,7 @@ class Probed:
 def run(name, script, *arguments, **environment):
     if name == "none":
         raise Skip("no interpreter found")
-    path, wrapped = pythons()[name]
-    environment["PRELOAD" if wrapped else "LD_PRELOAD"] = probe()
-    probed = Probed([path, program(script), *arguments], **environment)
+    probed = Probed([pythons()[name], program(script), *arguments], LD_PRELOAD=probe(), **environment)
     assert probed.end["version"] == re.match(r"[\d.]*\d", name).group(), probed.end
     assert probed.note == "-", probed.note
     return probed
@@ -96,7 +82,7 @@ def site(fields):
 @python_cases()
 def test_sites(name):
     """Each site's line, first line, file and function are what the interpreter says."""
-    path = pythons()[name][0] if name != "none" else None
+    path = pythons()[name] if name != "none" else None
     probed = run(name, "python_sites.py", PROBE_SITES=1)
     subprocess.run([path, program("python_sites.py"), os.path.abspath("told")], check=True)
     with open("told", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
@@ -170,8 +156,8 @@ def test_interpreters(name):
 
 
 def shared_library(name):
-    directory = os.path.dirname(os.path.dirname(pythons()[name][0]))
-    found = glob.glob(os.path.join(directory, "lib", "libpython3.*.so.1.0")) if name != "none" and not pythons()[name][1] else []
+    directory = os.path.dirname(os.path.dirname(pythons()[name]))
+    found = glob.glob(os.path.join(directory, "lib", "libpython3.*.so.1.0")) if name != "none" else []
     if not found:
         raise Skip("no libpython beside it")
     return found[0], directory
@@ -243,7 +229,7 @@ def test_greenlets(name):
     """Stacks that are swapped below the interpreter."""
     if name == "none":
         raise Skip("no interpreter found")
-    if subprocess.run([pythons()[name][0], "-c", "import greenlet"], stderr=subprocess.DEVNULL).returncode:
+    if subprocess.run([pythons()[name], "-c", "import greenlet"], stderr=subprocess.DEVNULL).returncode:
         raise Skip("greenlet is not installed there")
     if version_of(name) in ((3, 11), (3, 12)):
         raise Skip("needs stack.c, which knows when greenlet switches: python::greenlets runs it")
