@@ -146,6 +146,18 @@ def release(version):
     return version.rstrip("'t")
 
 
+def need_malloc(version):
+    """For tests of what is recorded without --python-objects=exact."""
+    if "t" in version:
+        raise Skip("free-threaded: none of the interpreter's blocks come from malloc")
+
+
+def buffer(interpreter):
+    """What the buffer of bytearray(N) has beside N bytes: 1, from 3.15 on the head of a bytes object, too."""
+    code = "import sys; print(sys.getsizeof(bytearray(1000)) - bytearray.__basicsize__ - 1000)"
+    return int(subprocess.run([interpreter, "-c", code], stdout=subprocess.PIPE, check=True).stdout)
+
+
 def need_modules(interpreter, *names):
     done = subprocess.run([interpreter, "-c", "import " + ", ".join(names)], stderr=subprocess.DEVNULL)
     if done.returncode != 0:

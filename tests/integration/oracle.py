@@ -262,6 +262,7 @@ if ORACLE:
     books = {"self": collections.defaultdict(lambda: dict.fromkeys(FIELDS, 0)), "total": collections.defaultdict(lambda: dict.fromkeys(FIELDS, 0))}
     blocks = {}
     heap = [0, 0]
+    BLOCK = sys.getsizeof(bytearray(1000)) - bytearray.__basicsize__ - 1000
 
     def stack_of(frame):
         lines = []
@@ -290,9 +291,10 @@ if ORACLE:
 
     def allocated(slot, size, line):
         lines = [(line, sys._getframe(1).f_code.co_name)] + stack_of(sys._getframe(2))
-        blocks[slot] = (size + 1, lines)
-        heap[0] += size + 1
-        apply(lines, size + 1, up)
+        size += BLOCK
+        blocks[slot] = (size, lines)
+        heap[0] += size
+        apply(lines, size, up)
         if heap[0] > heap[1]:
             heap[1] = heap[0]
             for kind in books.values():
@@ -368,7 +370,8 @@ def through(function, depth):
 
 
 def python_program(seed, mixed=False):
-    """The Python source of a random program. Its blocks are the buffers of bytearrays: N + 1 bytes each. `mixed`: with calls through C."""
+    """The Python source of a random program. Its blocks are the buffers of bytearrays: N + 1 bytes each, from 3.15 on bytes
+    objects of such. `mixed`: with calls through C."""
     choose = random.Random(seed)
     functions = []
     for n in range(FUNCTIONS):

@@ -67,6 +67,7 @@ def test_mixed(version, seed):
 
 
 def run_python(version, text, *options):
+    need_malloc(version)
     with open("random_program.py", "w") as file:
         file.write(text)
     interpreter = python(version)

@@ -87,7 +87,7 @@ def test_shapes(version):
         lines = process.lines(mark)
         assert lines, "no line for @%s; %s" % (mark, process.overview())
         live = sum(line["self"]["live_at_exit_bytes"] for line in lines)
-        assert whole <= live <= whole + 4096, (mark, live, whole)
+        assert whole <= live <= whole + (8192 if "t" in version else 4096), (mark, live, whole)
         assert sum(line["self"]["allocations"] for line in lines) >= 2 * count, lines
     expect(process.line("yield_from")["total"], live_at_exit_bytes=(10068 + 10070 + 2 * base, 10068 + 10070 + 2 * base + 4096))
     expect(process.line("raising")["self"], live_at_exit_bytes=(0, 4096), peak_bytes=(6 * 10170, 6 * (10170 + base) + 8192))
@@ -130,7 +130,9 @@ def test_against_tracemalloc(version):
         lines = [line for line in process["lines"] if line["line"] == number and line["file"] == program("py_oracle.py")]
         got = sum(line["self"]["live_at_exit_bytes"] for line in lines)
         compared += 1
-        if abs(got - size) > 256:
+        # What comes from free lists can differ; and now and then pymalloc needs 128 KiB for itself.
+        slack = 4096 if "t" in version else 512
+        if min(abs(got - size), abs(got - size - 131072)) > slack:
             wrong.append("line %d: %d, tracemalloc %d in %d: %s" % (number, got, size, count, text[number - 1].strip()))
     assert compared >= 12 and not wrong, "\n".join(wrong)
 
@@ -270,7 +272,8 @@ def test_threads(version):
     expect(process.line("produce")["self"], allocated_bytes=(600 * block, 600 * block + 200000), live_at_exit_bytes=(0, 20000))
     # Four in the queue, three on either side.
     expect(process.line("produce")["self"], peak_bytes=(block, 11 * block + 8192))
-    expect(process.line("consume")["self"], freed_bytes=(500 * 20012, 600 * block + 100000))
+    if "t" not in version:  # there a block that another thread has made can be freed by that thread, later
+        expect(process.line("consume")["self"], freed_bytes=(500 * 20012, 600 * block + 100000))
     expect(process.line("thread")["self"], live_at_exit_bytes=(3000018, 3000018 + 4096))
     # A line that waits is not charged for what others do meanwhile.
     for mark in ("sleep", "join"):

@@ -13,7 +13,7 @@ import threading
 
 import peakline
 
-sys.setswitchinterval(1000)  # a thread lets go only where it waits: the count and the allocation are one step
+one_at_a_time = threading.Lock()  # the count and the allocation are one step
 ONE_SHARED_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 gc.disable()  # what it does would be on the line where it comes
 every = []
@@ -27,14 +27,16 @@ class Scope:
         every.append(self)
 
     def __enter__(self):
-        self.scope = peakline.scope(self.name)
-        self.scope.__enter__()
-        self.open = True
+        with one_at_a_time:
+            self.scope = peakline.scope(self.name)
+            self.scope.__enter__()
+            self.open = True
         return self
 
     def __exit__(self, *error):
-        self.scope.__exit__(*error)
-        self.open = False
+        with one_at_a_time:
+            self.scope.__exit__(*error)
+            self.open = False
 
 
 def count(size, inside):
@@ -45,16 +47,18 @@ def count(size, inside):
 
 
 def make(size, inside):
-    count(size, inside)
-    block = b"-" * size  # @make
-    del block
+    with one_at_a_time:
+        count(size, inside)
+        block = b"-" * size  # @make
+        del block
 
 
 held = [None] * 4
 
 
 def hold(number, size, inside):
-    count(size, inside)
+    with one_at_a_time:
+        count(size, inside)
     held[number] = b"-" * size  # @hold
 
 
@@ -89,7 +93,7 @@ async def work(random, depth, inside, copies):
             copies.append((contextvars.copy_context(), inside))
         elif action == 3:
             asyncio.get_running_loop().call_soon(make, odd(random), inside)
-            # The same frames one after the other, in other contexts; nothing else happens in between.
+            # The same frames one after the other, in other contexts; no other block of malloc's comes in between.
             held[:] = [None] * 4
             for number, (context, there) in enumerate(copies[-4:]):
                 asyncio.get_running_loop().call_soon(hold, number, odd(random), there, context=context)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong between an interpreter and who reads its frames: no crash, no wrong line."""
+from harness import *
+
+
+def block(interpreter):
+    """What bytearray(N) takes beside its N bytes."""
+    code = "import sys; print(sys.getsizeof(bytearray(1000)) - 1000)"
+    return int(subprocess.run([interpreter, "-c", code], stdout=subprocess.PIPE, check=True).stdout)
+
+
+@python_cases()
+@limit(120)
+def test_deep_recursion(version):
+    """Ten times as deep as the stacks that are kept; from 3.11 on, where calls take no C stack, a hundred times."""
+    interpreter = python(version)
+    depth = "200000" if minor(version) >= (3, 11) else "20000"
+    # A level takes about 0.5 KiB of C stack up to 3.10.
+    recording = record(interpreter, program("py_deep.py"), depth, "256", timeout=100)
+    even, odd = map(int, recording.stdout.split())
+    process, more = recording.process, block(interpreter)
+    assert process.totals["lost_events"] <= process.totals["allocations"], process.totals
+    for mark, count, size in (("even", even, 1001), ("odd", odd, 1013), ("after", even, 1021)):
+        # Each has grown the list now and then.
+        line = process.line(mark)["self"]
+        expect(line, allocations=(2 * count, 2 * count + 200), live_at_exit_bytes=(0, line["peak_bytes"]))
+        grown = line["allocated_bytes"] - count * (size + more)
+        assert 0 <= grown <= 60 * 8 * (2 * even + odd), (mark, grown)
+    # All that was allocated below the first call.
+    held = even * (1001 + 1021 + 2 * more) + odd * (1013 + more)
+    for mark in ("down", "third", "back"):
+        total = process.line(mark)["total"]
+        assert 0.99 * held < total["allocated_bytes"] < 1.2 * held + 60 * 8 * (2 * even + odd), (mark, total, held)
+
+
+@python_cases()
+@limit(120)
+def test_ten_thousand_codes(version):
+    interpreter = python(version)
+    process = record(interpreter, program("py_codes.py"), "10000", options=["--max-size=64M"], timeout=100).process
+    wanted = {}
+    for number in range(10000):
+        place = ("made %d.py" % (number % 7), number % 977 + 2, "f%d" % (number % 13))
+        wanted[place] = wanted.get(place, 0) + 1
+    # A block of the bytearray, and the bytes.
+    size = 2001 + block(interpreter) + 2001 + sys.getsizeof(b"")
+    found = {}
+    for line in process["lines"]:
+        if line["file"] and os.path.basename(line["file"]).startswith("made ") and line["function"] != "<module>":
+            found[os.path.basename(line["file"]), line["line"], line["function"]] = line["self"]["allocated_bytes"]
+    assert set(found) == set(wanted), list(set(found) ^ set(wanted))[:5]
+    wrong = {place: (found[place], count * size) for place, count in wanted.items() if not 0 <= found[place] - count * size <= 1024}
+    assert not wrong, (len(wrong), list(wrong.items())[:5])
+
+
+@python_cases()
+def test_fork_within_an_import(version):
+    interpreter = python(version)
+    recording = record(interpreter, program("py_import_fork.py"))
+    more, process = block(interpreter), recording.process
+    source = "py_import_fork.py"
+    (child,) = recording.children
+    expect(process.line("before", source)["self"], live_at_exit_bytes=(0, 300007 + more + 2048), peak_bytes=(300007 + more, 300007 + more + 2048))
+    expect(process.line("inside", source)["self"], peak_bytes=(400009 + more, 400009 + more + 512))
+    expect(child.line("inside", source)["self"], peak_bytes=(700001 + more, 700001 + more + 512))
+    for each in process, child:
+        expect(each.line("after", source)["self"], peak_bytes=(500001 + more, 500001 + more + 512))
+    child.no_line("before", source)
+
+
+@python_cases()
+def test_places(version):
+    interpreter = python(version)
+    process = record(interpreter, program("py_places.py")).process
+    more = block(interpreter)
+
+    def only(file, line, function):
+        found = [each for each in process["lines"] if (os.path.basename(each["file"] or ""), each["line"], each["function"]) == (file, line, function)]
+        assert len(found) == 1, (file, line, function, [each for each in process["lines"] if each["line"] == line][:9])
+        return found[0]["self"]
+
+    def size(of):
+        return (of + more, of + more + 1024)
+
+    expect(only("packed.py", 2, "work"), peak_bytes=size(600011))
+    (strange,) = [each for each in process["lines"] if size(610001)[0] <= each["self"]["peak_bytes"] <= size(610001)[1]]
+    assert os.path.basename(strange["file"]).startswith("mé") and strange["line"] == 1, strange
+    for number in range(3):
+        expect(only("<string>", 2 + number, "work"), peak_bytes=size(620000 + 2 * number))
+    expect(only("<string>", 1, "<module>"), peak_bytes=(3 * 630002 + 3 * more, 3 * 630002 + 3 * more + 8192))
+    # Frozen, from 3.11 on in part of the standard library.
+    assert any((each["file"] or "").startswith("<frozen ") for each in process["lines"]), "no frozen module"
+
+
+@python_cases()
+def test_daemon_threads(version):
+    interpreter = python(version)
+    for number in range(5):
+        process = record(interpreter, program("py_daemons.py"), output="recording-%d" % number).process
+        expect(process.line("kept")["self"], peak_bytes=(800001 + block(interpreter), 800001 + block(interpreter) + 1024))
+        assert process["end"] == "exited" and process["exit_code"] == 0, process.raw["end"]
+
+
+@python_cases()
+def test_options(version):
+    """Of the interpreter, that keep the environment or the site from it; and a virtual environment."""
+    interpreter = python(version)
+    code = "def work():\n    return bytearray(900001)\nkept = work()"
+    environments = [[interpreter, option] for option in ("-I", "-E", "-S", "-s", "-B", "-OO", "-u", "-v", "-IS")]
+    subprocess.run([interpreter, "-m", "venv", "--without-pip", "venv"], check=True)
+    environments.append([os.path.abspath("venv/bin/python")])
+    for number, command in enumerate(environments):
+        # What -v says is not the same twice.
+        compare = command[-1] != "-v"
+        process = record(*command, "-c", code, output="recording-%d" % number, compare=compare).process
+        (line,) = [line for line in process["lines"] if (line["file"], line["line"], line["function"]) == ("<string>", 2, "work")]
+        expect(line["self"], peak_bytes=(900001 + block(interpreter), 900001 + block(interpreter) + 512))
