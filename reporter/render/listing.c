@@ -97,15 +97,36 @@ static void add_main_rows(struct rows *rows, const struct listing *listing, uint
     }
 }
 
+// What happened on a line of a function that another one defines within: of several there, the one with the
+// highest peak.
+static uint32_t find_nested(const struct listing *listing, const struct model_function *outer,
+                            uint32_t line) {
+    const struct model_process *p = listing->process;
+    uint32_t best = NOTHING;
+    for (uint32_t f = 0; f < p->function_count; f++) {
+        const struct model_function *inner = &p->functions[f];
+        if (inner->file != outer->file || inner->first_line <= outer->first_line || inner->first_line > line)
+            continue;
+        for (uint32_t i = listing->first_line_of[f]; i < listing->first_line_of[f + 1]; i++) {
+            uint32_t entry = listing->lines[i];
+            if (p->lines[entry].line == line && p->lines[entry].file == outer->file &&
+                (best == NOTHING ||
+                 listing->metrics->lines[entry].total.peak > listing->metrics->lines[best].total.peak))
+                best = entry;
+        }
+    }
+    return best;
+}
+
 // Each line of the function; of a long one, and of a whole file, those near an event.
 static void add_source_rows(struct rows *rows, const struct listing *listing,
                             const struct model_function *function, uint32_t begin, uint32_t end) {
     const struct model_line *lines = listing->process->lines;
-    uint32_t first = function->first_line, last = 0;
+    uint32_t first = function->first_line, last = 0, end_of_source = 0;
     if (function->language == RECORD_NATIVE)
         last = source_braces_end(rows->source, first);
     else if (!is_module_code(function))
-        last = source_python_end(rows->source, first);
+        last = end_of_source = source_python_end(rows->source, first);
     if (begin < end) { // the events are certain, the extent is not
         uint32_t low = lines[listing->lines[begin]].line, high = lines[listing->lines[end - 1]].line;
         first = !first || low < first || is_module_code(function) ? low : first;
@@ -118,7 +139,11 @@ static void add_source_rows(struct rows *rows, const struct listing *listing,
         bool near = event || (at < end && lines[listing->lines[at]].line <= line + NEAR) ||
                     (at > begin && lines[listing->lines[at - 1]].line + NEAR >= line);
         if (!sparse || near || line == first) {
-            add_row(rows, line, event ? listing->lines[at] : NOTHING, shown && line > shown + 1);
+            uint32_t entry = event ? listing->lines[at] : NOTHING;
+            // Those that know memory_profiler expect it, of functions that they chose.
+            if (!event && function->chosen && line <= end_of_source)
+                entry = find_nested(listing, function, line);
+            add_row(rows, line, entry, shown && line > shown + 1);
             shown = line;
         }
         at += event;

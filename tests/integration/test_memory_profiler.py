@@ -156,3 +156,48 @@ def test_fallback_of_a_script():
     plain = subprocess.run([sys.executable, "script.py"], stdout=subprocess.PIPE, env=clean_environment())
     assert (plain.returncode, plain.stdout) == (0, b"")
     assert "f" in tables(run(sys.executable, "script.py").stdout.decode())
+
+
+NESTED = '''
+from memory_profiler import profile
+
+@profile
+def outer():
+    kept = bytearray(1 << 20)
+
+    def inner(size):
+        block = bytearray(size)
+        del block
+
+    class Inner:
+        def method(self):
+            return bytearray(7 << 20)
+
+    def never():
+        return bytearray(9 << 20)
+
+    return inner, Inner
+
+inner, Inner = outer()
+inner(3 << 20)
+inner(5 << 20)
+Inner().method()
+
+def after():
+    return bytearray(11 << 20)
+
+after()
+'''
+
+
+@python_cases()
+def test_nested(version):
+    """What a function defines within is in its table, as in the package's."""
+    need_malloc(version)
+    with open("nested.py", "w") as file:
+        file.write(NESTED)
+    out = run(python(version), "nested.py").stdout.decode()
+    found = {line: cells[1:] for line, cells in tables(out)["outer"][1].items() if line != 12}  # making the class takes a little
+    assert list(tables(out)) == ["outer"] and found == {
+        6: ("1.00 MiB", "1.00 MiB", "1"), 9: ("8.00 MiB", "5.00 MiB", "2"), 10: ("-8.00 MiB", "0 B", "0"), 14: ("7.00 MiB", "7.00 MiB", "1"),
+    }, out
