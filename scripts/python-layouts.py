@@ -48,7 +48,9 @@ def columns(minor, free_threaded):
         ("tstate_frame", first),
         ("tstate_frame2", second),
         ("tstate_thread_id", "offsetof(PyThreadState, thread_id)"),
-        ("tstate_context", "offsetof(PyThreadState, context)"),
+        # Followed by context_ver.
+        ("tstate_context", "CONTEXT"),
+        ("tstate_id", "offsetof(PyThreadState, id)"),
         ("frame_previous", f"offsetof({frame}, {previous})"),
         ("frame_code", f"offsetof({frame}, {executable})"),
         ("frame_instr", f"offsetof({frame}, {instruction})"),
@@ -122,6 +124,7 @@ PROBE = r"""
 #include <stdio.h>
 #include <string.h>
 #define LAYOUT_NONE 65535
+#define CONTEXT (offsetof(PyThreadState, context_ver) == offsetof(PyThreadState, context) + 8 ? offsetof(PyThreadState, context) : 0)
 #define MEMBER(field) (offsetof(struct _Py_DebugOffsets, field) / 8)
 #if PY_VERSION_HEX >= 0x030e0000
 #define HIDDEN FRAME_OWNED_BY_INTERPRETER

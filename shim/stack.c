@@ -23,6 +23,7 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
+    stack->moment.state = NULL;                     // scopes have come or gone
     stack->sure = (struct stack_sure){.doubts = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
@@ -137,6 +138,11 @@ __attribute__((noinline, cold)) static void stack_contexts(struct stack *stack) 
     struct python_mark marks[PYTHON_MARKS];
     if (!stack_python_room(stack))
         return;
+    struct python_moment moment = python_moment(stack->python), last = stack->moment;
+    if (shim_likely(moment.state && moment.state == last.state && moment.id == last.id &&
+                    moment.version == last.version))
+        return;
+    stack->moment = moment;
     unsigned count = python_marks(stack->python, marks);
     if (count == stack->marks_count && memcmp(marks, stack->marks, count * sizeof *marks) == 0)
         return;

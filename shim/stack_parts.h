@@ -33,6 +33,7 @@ struct stack {
     struct splice *splice;       // NULL until native frames are put between Python's
     struct stack_leaf native_leaf, python_leaf;
     uint32_t code_epoch, tree_epoch;
+    struct python_moment moment; // when the marks were read
     unsigned marks_count;
     struct python_mark marks[PYTHON_MARKS]; // of the contexts that python's nodes are in
     struct steps steps;

@@ -106,6 +106,17 @@ const void *python_context(struct python_stack *stack) {
     return NULL;
 }
 
+struct python_moment python_moment(struct python_stack *stack) {
+    const struct detect_runtime *runtime = detect_get();
+    struct python_moment moment = {.state = runtime ? frames_state_of(runtime, stack) : NULL};
+    if (moment.state) {
+        const char *state = moment.state;
+        __builtin_memcpy(&moment.id, state + runtime->layout.tstate_id, sizeof moment.id);
+        __builtin_memcpy(&moment.version, state + runtime->layout.tstate_context + 8, sizeof moment.version);
+    }
+    return moment;
+}
+
 bool python_marks_start(struct python_stack *stack, const void *variable, int64_t hash, const void *value) {
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !python_found() || !value)

@@ -22,7 +22,9 @@ struct python_layout {
     uint16_t tstate_frame;  // to the innermost frame, or
     uint16_t tstate_frame2; // to a structure that has it here
     uint16_t tstate_thread_id;
-    uint16_t tstate_context; // of contextvars: the innermost one that was entered
+    uint16_t
+        tstate_context; // of contextvars: the innermost one that was entered; then how often that changed
+    uint16_t tstate_id; // no other one of the interpreter's has it, then or later
     uint16_t frame_previous;
     uint16_t frame_code;
     uint16_t frame_instr; // 3.8 to 3.10: an int

@@ -132,6 +132,14 @@ const void *python_context(struct python_stack *stack);
 // so contexts cannot be read here.
 bool python_marks_start(struct python_stack *stack, const void *variable, int64_t hash, const void *value);
 
+// Tells the times apart at which a thread was in different contexts: equal ones mean that it has entered and
+// left none in between, so that python_marks says the same unless the program has set the variable.
+struct python_moment {
+    const void *state; // NULL: nothing is known
+    uint64_t id, version;
+};
+struct python_moment python_moment(struct python_stack *stack);
+
 // The words in the contexts that the calling thread has entered and not left: the innermost context first, in
 // each the last word first. Returns how many.
 unsigned python_marks(struct python_stack *stack, struct python_mark *marks);
