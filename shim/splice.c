@@ -323,7 +323,7 @@ static uint32_t splice_find(struct thread *thread, bool books) {
     struct splice *splice = stack->splice;
     struct splice_walk walk = {.stack = stack, .books = books, .node = stack->python->outer_node};
     if (books)
-        walk.node = stack_parent(walk.node);
+        walk.node = stack_python_parent(stack, walk.node);
     else if (!stack_parent_known(thread, &walk.node) || scope_of_python)
         return 0;
     if (!splice_scan(splice, books))

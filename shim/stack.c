@@ -166,9 +166,8 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
     uint32_t leaf = 0;
     if (unchanged > last)
         unchanged = last;
-    uint32_t node = unchanged ? python->frames[unchanged - 1].node : python->outer_node;
-    if (!node)
-        node = scope_path_contexts(scope_path_root(), stack->marks, stack->marks_count);
+    uint32_t node =
+        stack_python_parent(stack, unchanged ? python->frames[unchanged - 1].node : python->outer_node);
     for (unsigned i = unchanged; i < python->depth; i++) {
         uint32_t number = stack_python_frame(stack, &python->frames[i]);
         node = scope_path_frame(node, &python->frames[i]);

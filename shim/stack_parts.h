@@ -56,6 +56,11 @@ static inline uint32_t stack_parent(uint32_t below) {
     return below ? below : scope_path_root();
 }
 
+// The same for a Python frame: of scopes that contexts hold, too.
+static inline uint32_t stack_python_parent(const struct stack *stack, uint32_t below) {
+    return below ? below : scope_path_contexts(scope_path_root(), stack->marks, stack->marks_count);
+}
+
 // Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
 // are open.
 static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {

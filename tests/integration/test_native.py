@@ -42,6 +42,7 @@ def with_contexts(recording):
 
 @python_cases()
 def test_mixed_stacks(version):
+    need_malloc(version)
     recording = record(python(version), program("py_native.py"), library(), options=["--native", OFF])
     process = recording.process
     assert process["losses"]["unspliced_stacks"] == process["losses"]["cut_stacks"] == 0, process["losses"]
