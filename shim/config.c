@@ -95,7 +95,7 @@ static void config_read_proc(void) {
 
 void config_read(void) {
     config.follow = true;
-    config.objects = RECORD_OBJECTS_OFF;
+    config.objects = RECORD_OBJECTS_EXACT;
     config.max_size = CONFIG_MAX_SIZE_DEFAULT;
     if (environ) {
         for (char **entry = environ; *entry; entry++)

@@ -29,7 +29,7 @@ static const struct options_spec run_specs[] = {
     [OUTPUT] = {"output", 'o', "DIR", "PEAKLINE_RECORDING",
                 "where the recording goes; default peakline-PROGRAM-PID"},
     [OBJECTS] = {"python-objects", 0, "MODE", "PEAKLINE_PYTHON_OBJECTS",
-                 "small Python objects: exact, sampled (estimated, cheaper) or off (default)"},
+                 "small Python objects: exact (default), sampled (estimated, cheaper) or off"},
     [NATIVE] = {"native", 0, NULL, "PEAKLINE_NATIVE", "native frames in Python stacks"},
     [FREES] = {"frees", 0, NULL, "PEAKLINE_FREES", "attribute frees in native programs too"},
     [NO_FOLLOW] = {"no-follow", 0, NULL, "PEAKLINE_NO_FOLLOW", "record this process only, not its children"},
@@ -185,7 +185,7 @@ static int run_run(int argc, char **argv) {
                               .about = run_about,
                               .specs = run_specs,
                               .program = true};
-    struct run run = {.objects = objects[2], .follow = true, .max_size = 16ull << 20};
+    struct run run = {.objects = objects[0], .follow = true, .max_size = 16ull << 20};
     size_t choice;
     int option;
     options_start(&options, argc, argv);

@@ -58,7 +58,8 @@ def tools(may_install):
     found = [
         Tool("plain", ("native", "python"), lambda command, directory: command),
         Tool("peakline", ("native", "python"), peakline(), peakline_report),
-        Tool("peakline, all objects", ("python",), peakline("--python-objects=exact"), peakline_report),
+        Tool("peakline, objects sampled", ("python",), peakline("--python-objects=sampled"), peakline_report),
+        Tool("peakline, objects off", ("python",), peakline("--python-objects=off"), peakline_report),
     ]
     if shutil.which("heaptrack") and shutil.which("heaptrack_print"):
         found.append(
