@@ -113,12 +113,13 @@ static uint32_t place_python_function(struct place_text file, struct place_text 
     return place_function(&key);
 }
 
+uint32_t place_python_line(uint32_t function, uint32_t line) {
+    const struct frame_key frame = {.function = function, .line = line};
+    return function ? frame_number(&frame) : 0;
+}
+
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line) {
-    const struct frame_key frame = {
-        .function = place_python_function(file, name, first_line),
-        .line = line,
-    };
-    return frame.function ? frame_number(&frame) : 0;
+    return place_python_line(place_python_function(file, name, first_line), line);
 }
 
 uint32_t place_choose(struct place_text file, struct place_text name, uint32_t first_line) {

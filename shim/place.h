@@ -18,7 +18,8 @@ struct place_text {
     size_t length;
 };
 
-// Frame of a line of a Python function. `line` 0 = none.
+// Frame of a line of a Python function, by the function's number or by what it is. `line` 0 = none.
+uint32_t place_python_line(uint32_t function, uint32_t line);
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
 // The program wants to see this Python function. Its number; in the order in which they were first met.

@@ -87,15 +87,23 @@ uint32_t stack_python_frame(struct stack *stack, const struct python_frame *fram
     uint32_t *known = python_slot(frame);
     if (known && *known)
         return *known;
-    struct python_location location;
-    if (!python_locate(frame, &location, stack->text, sizeof stack->text))
-        return 0;
-    uint32_t number = place_python((struct place_text){location.file, location.file_length},
-                                   (struct place_text){location.name, location.name_length},
-                                   location.first_line, location.line);
-    if (shim_unlikely(!(shim.look_twice & SHIM_GREENLETS)) &&
-        memmem(location.file, location.file_length, "/greenlet/", 10))
-        stack_greenlets();
+    uint32_t line, *function = python_function(frame, &line);
+    uint32_t number = 0;
+    if (function && *function) {
+        number = place_python_line(*function, line);
+    } else {
+        struct python_location location;
+        if (!python_locate(frame, &location, stack->text, sizeof stack->text))
+            return 0;
+        number = place_python((struct place_text){location.file, location.file_length},
+                              (struct place_text){location.name, location.name_length}, location.first_line,
+                              location.line);
+        if (!(shim.look_twice & SHIM_GREENLETS) &&
+            memmem(location.file, location.file_length, "/greenlet/", 10))
+            stack_greenlets();
+        if (function && number)
+            *function = shim_frame(number)->function;
+    }
     if (known)
         *known = number;
     return number;

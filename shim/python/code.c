@@ -104,29 +104,31 @@ static int code_first_line(const struct detect_runtime *runtime, const void *cod
     return first;
 }
 
-// How far each of some code objects' tables has been read.
-#define CODE_CURSORS 256 // a power of two
+// What is remembered of some code objects: how far their tables have been read, and the caller's word.
+#define CODE_KNOWN 1024 // a power of two
 
-struct code_cursor {
+struct code_known {
     const void *code;
     uint32_t life;
+    uint32_t word;
     struct lines_cursor lines;
 };
 
-// Where to read on for this offset; `start` where nothing is known. Under the caller's lock.
-static struct lines_cursor *code_cursor(const struct python_frame *frame, int offset,
-                                        struct lines_cursor *start) {
-    if (!code_state)
-        return start;
-    if (!code_state->cursors)
-        code_state->cursors = arena_alloc(CODE_CURSORS * sizeof *code_state->cursors);
-    if (!code_state->cursors)
-        return start;
+// NULL: no memory. Under the caller's lock.
+static struct code_known *code_know(const struct detect_runtime *runtime, const struct python_frame *frame) {
+    if (code_state && !code_state->known)
+        code_state->known = arena_alloc(CODE_KNOWN * sizeof *code_state->known);
+    if (!code_state || !code_state->known)
+        return NULL;
     uintptr_t address = (uintptr_t)frame->code;
-    struct code_cursor *known = &code_state->cursors[(address >> 4 ^ address >> 12) & (CODE_CURSORS - 1)];
-    if (known->code != frame->code || known->life != frame->life || known->lines.end > offset)
-        *known = (struct code_cursor){frame->code, frame->life, *start};
-    return &known->lines;
+    struct code_known *known = &code_state->known[(address >> 4 ^ address >> 14) & (CODE_KNOWN - 1)];
+    if (known->code != frame->code || known->life != frame->life)
+        *known = (struct code_known){
+            .code = frame->code,
+            .life = frame->life,
+            .lines = LINES_START(code_first_line(runtime, frame->code)),
+        };
+    return known;
 }
 
 static int code_line_from(const struct detect_runtime *runtime, const void *code, struct lines_cursor *cursor,
@@ -166,16 +168,37 @@ static void code_describe(const struct detect_runtime *runtime, const void *code
     location->line = line > 0 ? (uint32_t)line : 0;
 }
 
+// The line of a frame; where its instruction has none, that of what comes before.
+static int code_frame_line(const struct detect_runtime *runtime, const struct python_frame *frame) {
+    int near, offset = code_offset(runtime, frame->frame, frame->code, frame->instr);
+    struct lines_cursor start = LINES_START(code_first_line(runtime, frame->code)), *cursor = &start;
+    struct code_known *known = code_know(runtime, frame);
+    if (known) {
+        if (known->lines.end > offset)
+            known->lines = start;
+        cursor = &known->lines;
+    }
+    int line = code_line_from(runtime, frame->code, cursor, offset, &near);
+    return line < 0 ? near : line;
+}
+
 bool python_locate(const struct python_frame *frame, struct python_location *location, char *buffer,
                    size_t size) {
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !python_found() || size < 64)
         return false;
-    int near, offset = code_offset(runtime, frame->frame, frame->code, frame->instr);
-    struct lines_cursor start = LINES_START(code_first_line(runtime, frame->code));
-    int line = code_line_from(runtime, frame->code, code_cursor(frame, offset, &start), offset, &near);
-    code_describe(runtime, frame->code, line < 0 ? near : line, location, buffer, size);
+    code_describe(runtime, frame->code, code_frame_line(runtime, frame), location, buffer, size);
     return true;
+}
+
+uint32_t *python_function(const struct python_frame *frame, uint32_t *line) {
+    const struct detect_runtime *runtime = detect_get();
+    struct code_known *known = runtime && python_found() ? code_know(runtime, frame) : NULL;
+    if (!known)
+        return NULL;
+    int number = code_frame_line(runtime, frame);
+    *line = number > 0 ? (uint32_t)number : 0;
+    return &known->word;
 }
 
 bool python_locate_code(const void *code, struct python_location *location, char *buffer, size_t size) {

@@ -57,8 +57,8 @@ struct python_stack {
 
 // What must not survive fork. All zero at first.
 struct python_state {
-    struct python_slots *slots;  // code.c
-    struct code_cursor *cursors; // likewise
+    struct python_slots *slots; // code.c
+    struct code_known *known;   // likewise
 };
 
 // At start, and in a forked child. Keeps the pointer. Cheap; does not look for an interpreter yet.
@@ -162,6 +162,10 @@ bool python_locate(const struct python_frame *frame, struct python_location *loc
 
 // The same for a code object, whose line is its first. False also for what is no code object.
 bool python_locate_code(const void *code, struct python_location *location, char *buffer, size_t size);
+
+// A word of the caller's for the frame's function, 0 at first and again when it had to be forgotten; and the
+// line that it is on. Valid until the next call, under the caller's lock. NULL: not readable, or no memory.
+uint32_t *python_function(const struct python_frame *frame, uint32_t *line);
 
 // A word of the caller's for this place in the code: 0 at first, and again when it had to be forgotten. Valid
 // until the next call, under the caller's lock. NULL: no memory.
