@@ -133,13 +133,13 @@ static void journal_prepare(void) {
 
 // Between a change of `stop` and a look at `inside`.
 static void journal_fence(void) {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    // What was stored in `stop` before this was stored by a locked instruction, which is a fence of this side.
     if (!shim.journal_fences && lock_needed())
         sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }
 
 static inline bool journal_is_shared(const struct journal *journal) {
-    return journal->stop & JOURNAL_SHARED;
+    return __atomic_load_n(&journal->stop, __ATOMIC_RELAXED) & JOURNAL_SHARED;
 }
 
 static void journal_enter_shared(struct journal *journal) {
@@ -163,9 +163,9 @@ __attribute__((noinline, cold)) void journal_wait(struct thread *thread) {
         return;
     }
     for (;;) {
-        __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        if (!(__atomic_load_n(&journal->stop, __ATOMIC_ACQUIRE) & JOURNAL_STOPPED))
+        // A locked instruction: the fence that JOURNAL_FENCE asks for.
+        __atomic_exchange_n(&journal->inside, 1, __ATOMIC_SEQ_CST);
+        if (!(__atomic_load_n(&journal->stop, __ATOMIC_SEQ_CST) & JOURNAL_STOPPED))
             return;
         __atomic_store_n(&journal->inside, 0, __ATOMIC_RELEASE);
         // Whoever stops us holds this.
@@ -206,7 +206,7 @@ static bool journal_is_out(const struct journal *journal, uint64_t deadline) {
 static void journal_stop_own(const struct journal *self) {
     for (struct journal *journal = shim.journals; journal; journal = journal->next)
         if (journal != self && !journal_is_shared(journal))
-            __atomic_fetch_or(&journal->stop, JOURNAL_STOPPED, __ATOMIC_RELAXED);
+            __atomic_fetch_or(&journal->stop, JOURNAL_STOPPED, __ATOMIC_SEQ_CST);
     journal_fence();
 }
 

@@ -30,11 +30,13 @@ extern int find_in_loader(void *address, struct find_result *result) __asm__("_d
 
 static struct {
     uintptr_t vdso;
+    uintptr_t program_start; // the page of the main program's file header
     char program[4096]; // the main program's path: the loader calls it ""
 } find;
 
 void unwind_find_init(void) {
     find.vdso = getauxval(AT_SYSINFO_EHDR);
+    find.program_start = getauxval(AT_PHDR) & ~(uintptr_t)(FIND_PAGE - 1);
     long length =
         sys_call(SYS_readlink, (long)"/proc/self/exe", (long)find.program, sizeof find.program - 1, 0, 0, 0);
     find.program[sys_failed(length) ? 0 : length] = '\0';
@@ -96,10 +98,21 @@ bool unwind_find(uintptr_t address, struct unwind_object *out) {
     struct find_result result;
     if (find_in_loader((void *)address, &result) != 0)
         return false;
+    const bool library = result.map->l_name && result.map->l_name[0];
     out->start = (uintptr_t)result.start;
     out->end = ((uintptr_t)result.end + FIND_PAGE - 1) & ~(uintptr_t)(FIND_PAGE - 1);
     out->bias = result.map->l_addr;
-    out->path = result.map->l_name && result.map->l_name[0] ? result.map->l_name : find.program;
+    // Of a module with gaps between its segments the loader names only the segment that the address is in.
+    struct find_result first;
+    const uintptr_t start = library ? result.map->l_addr : find.program_start;
+    struct unwind_object whole;
+    if (__builtin_expect(start < out->start, 0) && find_in_loader((void *)start, &first) == 0 &&
+        first.map == result.map && unwind_find_image(start, &whole) && whole.bias == out->bias &&
+        whole.end >= out->end) {
+        out->start = whole.start;
+        out->end = whole.end;
+    }
+    out->path = library ? result.map->l_name : find.program;
     out->frame_header = (uintptr_t)result.frame_header;
     return true;
 }
