@@ -7,9 +7,10 @@
 
 #include <sys/mman.h>
 
-#define ARENA_CHUNK (256u << 10) // bytes asked of the kernel at a time
-#define ARENA_REGION (16u << 20) // bytes of address space taken at a time for sparse tables
-#define ARENA_FINE 512u          // bytes up to which classes are multiples of 16
+#define ARENA_CHUNK (256u << 10)  // bytes asked of the kernel at a time
+#define ARENA_REGION (16u << 20)  // bytes of address space taken at a time for sparse tables
+#define ARENA_SCARCE (512u << 10) // the same, where it is limited
+#define ARENA_FINE 512u           // bytes up to which classes are multiples of 16
 
 struct arena_free_block {
     struct arena_free_block *next;
@@ -91,16 +92,17 @@ void arena_free(void *block, size_t size) {
 
 void *arena_reserve(size_t size) {
     struct arena *arena = &shim.arena;
+    const size_t piece = arena->scarce ? ARENA_SCARCE : ARENA_REGION;
     size = (size + 4095) & ~(size_t)4095;
-    if (size >= ARENA_REGION)
+    if (size >= piece)
         return arena_map(size);
     void *block = NULL;
     bool locked = lock_take(&arena->lock);
     if ((size_t)(arena->region_end - arena->region) < size) {
-        char *region = arena_map(ARENA_REGION);
+        char *region = arena_map(piece);
         if (region) {
             arena->region = region;
-            arena->region_end = region + ARENA_REGION;
+            arena->region_end = region + piece;
         }
     }
     if ((size_t)(arena->region_end - arena->region) >= size) {

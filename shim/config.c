@@ -4,8 +4,10 @@
 
 #include "shim/config.h"
 #include "shim/shim.h"
+#include "shim/sys.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CONFIG_MAX_SIZE_DEFAULT (16ull << 20)
@@ -93,6 +95,20 @@ static void config_read_proc(void) {
     sys_close((int)fd);
 }
 
+// What is reserved at the start is some two to four times max_size; where address space is limited, that must
+// stay a small part of it.
+#define CONFIG_LIMIT_PART 128
+
+static void config_limit(void) {
+    struct rlimit limit;
+    if (sys_failed(sys_call(SYS_getrlimit, RLIMIT_AS, (long)&limit, 0, 0, 0, 0)) ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return;
+    config.scarce = true;
+    if (config.max_size > limit.rlim_cur / CONFIG_LIMIT_PART)
+        config.max_size = limit.rlim_cur / CONFIG_LIMIT_PART;
+}
+
 void config_read(void) {
     config.follow = true;
     config.objects = RECORD_OBJECTS_EXACT;
@@ -103,6 +119,7 @@ void config_read(void) {
     } else {
         config_read_proc();
     }
+    config_limit();
     if (config.max_size < CONFIG_MAX_SIZE_LEAST)
         config.max_size = CONFIG_MAX_SIZE_LEAST;
     if (config.max_size > CONFIG_MAX_SIZE_MOST)

@@ -133,7 +133,8 @@ static void journal_prepare(void) {
 
 // Between a change of `stop` and a look at `inside`.
 static void journal_fence(void) {
-    // What was stored in `stop` before this was stored by a locked instruction, which is a fence of this side.
+    // What was stored in `stop` before this was stored by a locked instruction, which is a fence of this
+    // side.
     if (!shim.journal_fences && lock_needed())
         sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }

@@ -7,7 +7,9 @@
 #include "shim/shim.h"
 
 bool owner_open(void) {
-    shim.owners = arena_reserve((OWNER_MOST + 1) * sizeof *shim.owners);
+    const size_t nodes = shim.tables[RECORD_NODES].reserved / sizeof(struct record_node);
+    shim.owners_most = shim.arena.scarce && nodes < OWNER_MOST / 16 ? (uint32_t)nodes * 16 : OWNER_MOST;
+    shim.owners = arena_reserve((shim.owners_most + 1) * sizeof *shim.owners);
     shim.owner_of =
         arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
     shim.owners_used = 1; // owner 0 is none
@@ -18,7 +20,7 @@ bool owner_add(uint32_t node) {
     uint32_t owner = shim.owners_free;
     if (owner)
         shim.owners_free = shim.owners[owner].to;
-    else if (shim.owners_used <= OWNER_MOST)
+    else if (shim.owners_used <= shim.owners_most)
         owner = shim.owners_used++;
     else
         return false;

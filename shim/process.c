@@ -58,6 +58,7 @@ static bool process_open(struct thread *thread) {
         return false;
     if (sys_failed(sys_madvise(&process_state, sizeof process_state, MADV_WIPEONFORK)))
         return false; // kernel before 4.14: a child would write into its parent's file
+    shim.arena.scarce = config.scarce;
     if (!recording_open())
         return false;
     unwind_init(&shim.unwind);
@@ -240,9 +241,48 @@ void process_reaped(int pid, int status) {
 }
 
 // Variables that the new image needs, in this order.
-enum { PROCESS_PRELOAD, PROCESS_OUTPUT, PROCESS_SHIM, PROCESS_VARIABLES };
+enum {
+    PROCESS_PRELOAD,
+    PROCESS_OUTPUT,
+    PROCESS_SHIM,
+    PROCESS_OBJECTS,
+    PROCESS_NATIVE,
+    PROCESS_FREES,
+    PROCESS_MAX_SIZE,
+    PROCESS_VARIABLES
+};
 static const char *const process_names[PROCESS_VARIABLES] = {
-    "LD_PRELOAD=", "PEAKLINE_OUTPUT=", "PEAKLINE_SHIM="};
+    "LD_PRELOAD=",      "PEAKLINE_OUTPUT=", "PEAKLINE_SHIM=",    "PEAKLINE_PYTHON_OBJECTS=",
+    "PEAKLINE_NATIVE=", "PEAKLINE_FREES=",  "PEAKLINE_MAX_SIZE="};
+
+#define PROCESS_NUMBER 24 // bytes, with the NUL
+
+// What the variable is to hold.
+static const char *process_value(int which, char number[PROCESS_NUMBER]) {
+    static const char *const objects[] = {
+        [RECORD_OBJECTS_OFF] = "off", [RECORD_OBJECTS_EXACT] = "exact", [RECORD_OBJECTS_SAMPLED] = "sampled"};
+    switch (which) {
+    case PROCESS_OUTPUT:
+        return config.output;
+    case PROCESS_OBJECTS:
+        return objects[config.objects];
+    case PROCESS_NATIVE:
+        return config.native ? "1" : "0";
+    case PROCESS_FREES:
+        return config.frees ? "1" : "0";
+    case PROCESS_MAX_SIZE:
+        break;
+    default:
+        return config.shim;
+    }
+    uint64_t left = config.max_size;
+    char *at = number + PROCESS_NUMBER - 1;
+    *at = '\0';
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    return at;
+}
 
 static bool process_starts(const char *text, const char *prefix) {
     return __builtin_strncmp(text, prefix, __builtin_strlen(prefix)) == 0;
@@ -278,9 +318,9 @@ size_t process_environment_bytes(char *const envp[]) {
         if (process_starts(*envp, process_names[PROCESS_PRELOAD]))
             text += __builtin_strlen(*envp);
     }
-    text += __builtin_strlen(config.output) + 2 * __builtin_strlen(config.shim);
+    char number[PROCESS_NUMBER];
     for (int i = 0; i < PROCESS_VARIABLES; i++)
-        text += __builtin_strlen(process_names[i]) + 2;
+        text += __builtin_strlen(process_names[i]) + __builtin_strlen(process_value(i, number)) + 2;
     return entries * sizeof(char *) + text;
 }
 
@@ -310,7 +350,8 @@ char **process_environment(char *const envp[], void *room) {
             continue;
         list[count++] = text;
         text = process_put(text, process_names[i]);
-        text = process_put(text, i == PROCESS_OUTPUT ? config.output : config.shim);
+        char number[PROCESS_NUMBER];
+        text = process_put(text, process_value(i, number));
         if (i == PROCESS_PRELOAD && *preload) {
             text = process_put(text, ":");
             text = process_put(text, preload);

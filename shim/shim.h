@@ -72,6 +72,7 @@ struct arena {
     struct lock lock;
     char *chunk, *chunk_end;
     char *region, *region_end;
+    bool scarce; // address space is limited: it is taken in small pieces
     struct arena_free_block *free[ARENA_CLASSES];
     uint64_t bytes;
 };
@@ -129,7 +130,7 @@ struct shim {
     uint32_t *nodes_born;   // by node: the tree_epoch when it was made
     struct owner *owners;   // owner.c
     uint32_t *owner_of;     // by node
-    uint32_t owners_used, owners_free;
+    uint32_t owners_used, owners_free, owners_most;
     uint32_t *tree; // hash table of all nodes by (parent, frame)
     uint32_t tree_mask, tree_used;
     struct tree_link *links; // by node

@@ -31,7 +31,7 @@ extern int find_in_loader(void *address, struct find_result *result) __asm__("_d
 static struct {
     uintptr_t vdso;
     uintptr_t program_start; // the page of the main program's file header
-    char program[4096]; // the main program's path: the loader calls it ""
+    char program[4096];      // the main program's path: the loader calls it ""
 } find;
 
 void unwind_find_init(void) {
