@@ -224,9 +224,20 @@ static uint32_t attribute_line(Dwarf_Die *die, unsigned int name) {
     return dwarf_formudata(dwarf_attr_integrate(die, name, &attribute), &value) == 0 ? as_line(value) : 0;
 }
 
+// A file's name as one can open it: relative ones are meant from where the compiler ran.
+static const char *whole_name(struct debuginfo *info, Dwarf_Die *unit, const char *file) {
+    const char *directory = file && file[0] != '/' ? attribute_string(unit, DW_AT_comp_dir) : NULL;
+    if (!directory || directory[0] != '/')
+        return file;
+    char *joined = memory_print("%s/%s", directory, file);
+    const char *kept = pool_intern_string(info->pool, joined);
+    free(joined);
+    return kept;
+}
+
 // The file that an attribute names by its number in the table of the attribute's own unit. (dwarf_decl_file
 // would end the program when that unit has no such table.)
-static const char *attribute_file(Dwarf_Die *die, unsigned int name) {
+static const char *attribute_file(struct debuginfo *info, Dwarf_Die *die, unsigned int name) {
     Dwarf_Attribute attribute;
     Dwarf_Word index;
     Dwarf_Die unit;
@@ -236,7 +247,7 @@ static const char *attribute_file(Dwarf_Die *die, unsigned int name) {
         !dwarf_cu_die(attribute.cu, &unit, NULL, NULL, NULL, NULL, NULL, NULL) ||
         dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count)
         return NULL;
-    return dwarf_filesrc(files, index, NULL, NULL);
+    return whole_name(info, &unit, dwarf_filesrc(files, index, NULL, NULL));
 }
 
 // The functions that hold the address, outermost first: `chain[0]` is given, the others were inlined into it.
@@ -273,7 +284,7 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_fou
     int number;
     if (line && dwarf_lineno(line, &number) == 0 && number > 0) {
         innermost.line = (uint32_t)number;
-        innermost.file = dwarf_linesrc(line, NULL, NULL);
+        innermost.file = whole_name(info, &unit, dwarf_linesrc(line, NULL, NULL));
     }
     Dwarf_Die tree = unit_tree(unit);
     const struct range *function = find_function(info, &unit, &tree, address);
@@ -288,10 +299,10 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_fou
             *level = count < MODEL_LEVELS_MAX ? innermost : (struct model_found){0};
         } else {
             *level = (struct model_found){.line = attribute_line(&chain[i + 1], DW_AT_call_line),
-                                          .file = attribute_file(&chain[i + 1], DW_AT_call_file)};
+                                          .file = attribute_file(info, &chain[i + 1], DW_AT_call_file)};
         }
         level->function = function_name(info, &chain[i]);
-        level->function_file = attribute_file(&chain[i], DW_AT_decl_file);
+        level->function_file = attribute_file(info, &chain[i], DW_AT_decl_file);
         level->first_line = attribute_line(&chain[i], DW_AT_decl_line);
     }
     return count;

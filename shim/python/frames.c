@@ -296,6 +296,13 @@ static inline bool frames_is_plain(const struct python_stack *stack) {
            !runtime->pending && stack->state_place;
 }
 
+// The end of a capture.
+static inline int frames_stamp(struct python_stack *stack, int unchanged) {
+    if (frames_unlikely(stack->depth > FRAMES_COMPARED))
+        stack->time = __builtin_ia32_rdtsc();
+    return unchanged;
+}
+
 int python_capture(struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
     // Nothing to attend to, and a previous stack, whose code objects all live.
@@ -304,13 +311,13 @@ int python_capture(struct python_stack *stack) {
         const void *state = frames_own_state(runtime, stack);
         int unchanged = frames_likely(state != NULL) ? frames_again(runtime, stack, state) : -1;
         if (frames_likely(unchanged >= 0))
-            return unchanged;
+            return frames_stamp(stack, unchanged);
     }
-    return frames_capture(stack);
+    return frames_stamp(stack, frames_capture(stack));
 }
 
 bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
-    if (!frames_is_plain(stack))
+    if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED)
         return false;
     const struct detect_runtime *runtime = stack->runtime;
     const struct python_layout *layout = &runtime->layout;

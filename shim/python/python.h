@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PYTHON_DEPTH 2048 // frames kept of a stack, and the most that one capture walks
-#define PYTHON_INDEX 512  // power of two
+#define PYTHON_DEPTH 16384 // frames kept of a stack, and the most that one capture walks
+#define PYTHON_INDEX 512   // power of two
 
 // One Python function that is being executed.
 struct python_frame {
@@ -46,6 +46,7 @@ struct python_stack {
     bool cut;       // the stack was deeper than PYTHON_DEPTH, its outermost frames were not seen
     uint32_t epoch;
     uint32_t captures;
+    uint64_t time;                        // time-stamp counter at the end of the last capture, of deep stacks
     const void *outer;                    // the interpreter's frame above frames[0]
     const void *state;                    // the thread's, when it was looked up last
     const void *const *state_place;       // where the interpreter keeps it; NULL: not known

@@ -57,6 +57,20 @@ static inline __attribute__((always_inline)) bool frames_same_one(const struct d
     return !hidden || entry->outer == next || (outer && frames_previous(runtime, outer) == next);
 }
 
+#define FRAMES_COMPARED 1024 // frames that are compared in any case
+
+// How far outward frames must be compared. A frame that has been exchanged since the last capture has ended,
+// and so have all that were inside it; each of those that is there again has been called again. For each the
+// interpreter runs dozens of instructions, far more than a processor does in one tick of its time-stamp
+// counter. So nothing has changed outside of as many unchanged frames as there were ticks. Should the counter
+// have been set back, all are compared.
+static inline uint32_t frames_low(const struct python_stack *stack, uint32_t at) {
+    if (frames_likely(at <= FRAMES_COMPARED))
+        return 0;
+    uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
+    return ticks < UINT32_MAX && at > FRAMES_COMPARED + ticks ? at - FRAMES_COMPARED - (uint32_t)ticks : 0;
+}
+
 // frames[at].frame is live. From there outward, the first frame that differs, or whose outer frame is not the
 // next one remembered; FRAMES_ALL when there is none. Reads the same words of every frame and does not wait
 // for the outcome.
@@ -64,10 +78,12 @@ static inline __attribute__((always_inline)) uint32_t frames_same(const struct d
                                                                   const struct python_stack *stack,
                                                                   uint32_t at, enum frames_depth depth,
                                                                   bool hidden) {
-    const struct python_frame *entry = &stack->frames[at];
-    for (; entry > stack->frames; entry--)
+    const struct python_frame *entry = &stack->frames[at], *low = stack->frames + frames_low(stack, at);
+    for (; entry > low; entry--)
         if (!frames_same_one(runtime, entry, entry[-1].frame, depth, hidden))
             return (uint32_t)(entry - stack->frames);
+    if (frames_unlikely(low > stack->frames))
+        return FRAMES_ALL;
     return frames_same_one(runtime, entry, stack->outer, depth, hidden) ? FRAMES_ALL : 0;
 }
 

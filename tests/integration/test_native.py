@@ -101,14 +101,14 @@ def test_where_nothing_matches(version):
     """Deeper than is kept: Python's frames, what the innermost calls, and a note that says so."""
     with open("deep.py", "w") as file:
         file.write(
-            "import ctypes, sys\n"
-            "sys.setrecursionlimit(10000)\n"
+            "import ctypes, sys, threading; threading.stack_size(256 << 20)\n"
+            "sys.setrecursionlimit(30000)\n"
             "library = ctypes.CDLL(sys.argv[1])\n"
             "def deep(n):\n"
             "    if n:\n"
             "        return deep(n - 1)\n"
             "    library.native_leaf()\n"
-            "deep(2500)\n")
+            "thread = threading.Thread(target=deep, args=(17000,)); thread.start(); thread.join()\n")
     process = record(python(version), "deep.py", library(), options=["--native", OFF]).process
     assert process["losses"]["unspliced_stacks"] > 0, process["losses"]
     assert any("could not be matched with the native one" in note for note in process["notes"]), process["notes"]
