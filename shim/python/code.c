@@ -61,6 +61,11 @@ bool code_watched(const struct detect_runtime *runtime) {
 }
 
 void code_watch(struct detect_runtime *runtime) {
+    // An interpreter that has been unloaded and loaded again elsewhere has code objects of its own data at
+    // addresses where others were, which never died.
+    for (uint32_t i = 0; i < CODE_LIVES; i++)
+        __atomic_fetch_add(&code_lives[i], 1, __ATOMIC_ACQ_REL);
+    code_doubt();
     if (code_watches(runtime)) {
         // The module is one that was found before.
         for (size_t i = 0; i < DETECT_RUNTIMES; i++)
