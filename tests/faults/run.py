@@ -43,6 +43,7 @@ def build():
     command = ["make", "-s", "-j2", "BUILD=" + FAULTS, flags, FAULTS + "/libpeakline.so", FAULTS + "/python"]
     subprocess.run(command, cwd=ROOT, check=True)
     shutil.copy(os.path.join(BUILD, "peakline"), FAULTS)
+    subprocess.run([os.path.join(ROOT, "tests", "programs", "build.sh"), os.path.join(BUILD, "tests", "programs")], check=True)
 
 
 def run(command, directory, kind, first, last):
