@@ -26,7 +26,7 @@
 bool splice_open(struct stack *stack);
 
 // The node of the present stack, Python's part of which has just been captured with so many frames unchanged;
-// `frame` is the hook's. With the thread's journal locked; as stack_node.
+// `frame` is the hook's. With the thread's journal locked; as stack_find.
 uint32_t splice_node(struct thread *thread, unsigned unchanged, const void *frame);
 
 // Numbers of nodes mean nothing any more.
