@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// One pass goes through the nodes from the deepest to the root and folds each leaf that qualifies, so whole
-// subtrees collapse upward; lines that have lost their last node are forgotten on the way, where lines are to
-// become fewer. Passes follow each other with a rising limit until half of the records are free (a third,
-// when the limit has become high), so what a pass costs, some 100 ns a node, is paid once per so much of a
-// table of new contexts. When less than a quarter can be had, because the rest matters, the tables' budget is
-// raised instead of trying again and again; at the cap, what matters goes too.
+// Leaves that qualify are folded from the deepest to the root, so whole subtrees collapse upward; lines that
+// have lost their last node are forgotten on the way, where lines are to become fewer. Rounds follow each
+// other with a rising limit until half of the records are free (a third, when the limit has become high). In
+// which round a node may go is known beforehand: when it qualifies itself, but not before all beneath it. So
+// a folding looks at each node once, and once more at those that go. When less than a quarter can be had,
+// because the rest matters, the tables' budget is raised instead of trying again and again; at the cap, what
+// matters goes too.
 
 #include "shim/fold.h"
-#include "shim/arena.h"
 #include "shim/budget.h"
+#include "shim/fold_ranks.h"
 #include "shim/folded.h"
 #include "shim/frame.h"
 #include "shim/journal.h"
@@ -24,7 +25,6 @@
 #define FOLD_SMALL (4 << 10)
 #define FOLD_LEAST (256 << 10) // and, as long as there is a choice, none with a higher peak than this,
 #define FOLD_MATTERS 1024      // or than that part of the process's peak
-#define FOLD_YOUTH 16          // by so much the limit is lower for what is new
 #define FOLD_TURNOVER 16       // a line that allocated or freed so many times the limit is none to forget
 
 // `from`'s numbers go to its folded sibling.
@@ -53,42 +53,10 @@ static void fold_release(uint32_t number, uint32_t into) {
     tree_release(number);
 }
 
-// Numbers of the nodes, the deepest first: counting sort. NULL: no memory.
-static uint32_t *fold_order(uint32_t count, size_t *bytes) {
-    uint32_t deepest = 0;
-    for (uint32_t i = TREE_ROOT; i < count; i++)
-        if (shim_node(i)->depth > deepest)
-            deepest = shim_node(i)->depth;
-    *bytes = ((size_t)count + deepest + 2) * sizeof(uint32_t);
-    uint32_t *order = arena_alloc(*bytes);
-    if (!order)
-        return NULL;
-    uint32_t *start = order + count;
-    for (uint32_t i = 1; i < count; i++)
-        start[deepest - shim_node(i)->depth + 1]++;
-    for (uint32_t d = 1; d <= deepest; d++)
-        start[d] += start[d - 1];
-    for (uint32_t i = 1; i < count; i++)
-        order[start[deepest - shim_node(i)->depth]++] = i;
-    return order;
-}
-
 struct fold {
-    uint32_t count;                       // of nodes, entry 0 included
-    uint32_t *order;                      // the deepest first
-    uint32_t *children;                   // by node, the folded one not counted
-    uint32_t *nodes;                      // by frame, how many it has
+    struct fold_ranks ranks;
     bool lines;                           // lines are to become fewer
     uint32_t nodes_enough, frames_enough; // free records to stop at
-};
-
-// What may go.
-struct fold_round {
-    bool old_only;      // only nodes that have seen a folding, lines that have seen some being forgotten
-    bool dead_only;     // only nodes without a live block
-    bool lossy;         // even where the numbers of a line or function find no room any more
-    int64_t limit;      // the highest peak of a node, bytes
-    int64_t line_limit; // and of a line
 };
 
 // Fewer records are left for new nodes (frames) than one in `part` of all.
@@ -149,7 +117,7 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
 
 static bool fold_is_small(const struct fold_round *round, uint32_t number, const struct fold_line *line) {
     const struct record_frame *frame = shim_frame(number);
-    int64_t limit = round->line_limit;
+    int64_t limit = round->limit;
     if (round->old_only && shim.frames_born[number] >= shim.frames_epoch)
         return false;
     const struct record_function *function = shim_function(frame->function);
@@ -200,7 +168,7 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     struct record_frame *frame = shim_frame(node->frame);
     struct record_function *function = shim_function(frame->function);
     uint32_t other = node->flags >> RECORD_NODE_OTHER_SHIFT;
-    bool forget = fold->nodes[node->frame] == 1 && fold_wants_frames(fold);
+    bool forget = fold->ranks.of_frame[node->frame] == 1 && fold_wants_frames(fold);
     struct fold_line line;
     if (forget) {
         line = fold_line(frame, node, beneath);
@@ -216,7 +184,7 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
     fold_account(&function->account, node, beneath, outermost);
-    fold->nodes[node->frame]--;
+    fold->ranks.of_frame[node->frame]--;
     if (forget) {
         fold_forget(node->frame, &line);
         return true;
@@ -250,36 +218,29 @@ static bool fold_node(struct fold *fold, uint32_t number, const struct fold_roun
     return true;
 }
 
-static bool fold_qualifies(const struct fold *fold, const struct fold_round *round, uint32_t number) {
-    // What is near at hand comes first: most nodes have children, or are too young.
-    if (fold->children[number] || (round->old_only && shim.nodes_born[number] == shim.tree_epoch))
-        return false;
-    const struct record_node *node = shim_node(number);
-    if (number == TREE_ROOT || !node->frame || node->peak > round->limit)
-        return false;
-    uint32_t beneath = shim.folded_child[number];
-    return !round->dead_only || !(owner_blocks(number) || (beneath && owner_blocks(beneath)));
+// Nodes of the round, until there are enough free ones.
+static void fold_nodes(struct fold *fold, const struct fold_round *round, unsigned rank) {
+    const struct fold_ranks *ranks = &fold->ranks;
+    for (uint32_t i = ranks->from[rank]; i < ranks->from[rank + 1]; i++) {
+        if (!fold_wants_nodes(fold))
+            return;
+        uint32_t number = ranks->nodes[i], parent = shim_node(number)->parent;
+        if (!ranks->children[number] && fold_node(fold, number, round))
+            ranks->children[parent]--;
+    }
 }
 
-static void fold_nodes(struct fold *fold, const struct fold_round *round) {
-    for (uint32_t i = 0; i + 1 < fold->count; i++) {
-        uint32_t number = fold->order[i];
-        if (!fold_qualifies(fold, round, number))
+// Nodes of this round and those before it, only to get rid of their lines.
+static void fold_nodes_for_lines(struct fold *fold, const struct fold_round *round, unsigned rank) {
+    const struct fold_ranks *ranks = &fold->ranks;
+    for (uint32_t i = 0; i < ranks->from[rank + 1] && fold_wants_frames(fold); i++) {
+        uint32_t number = ranks->nodes[i], parent = shim_node(number)->parent;
+        uint32_t frame = shim_node(number)->frame;
+        if (!frame || ranks->children[number] || shim_frame(frame)->account.total_peak > round->limit)
             continue;
-        if (!fold_wants_nodes(fold)) {
-            // Then only to get rid of lines.
-            if (!fold_wants_frames(fold))
-                return;
-            uint32_t frame = shim_node(number)->frame;
-            if (shim_frame(frame)->account.total_peak > round->line_limit)
-                continue;
-            struct fold_line line = fold_line(shim_frame(frame), NULL, NULL);
-            if (!fold_is_small(round, frame, &line))
-                continue;
-        }
-        uint32_t parent = shim_node(number)->parent;
-        if (fold_node(fold, number, round))
-            fold->children[parent]--;
+        struct fold_line line = fold_line(shim_frame(frame), NULL, NULL);
+        if (fold_is_small(round, frame, &line) && fold_node(fold, number, round))
+            ranks->children[parent]--;
     }
 }
 
@@ -287,8 +248,8 @@ static void fold_lines(struct fold *fold, const struct fold_round *round) {
     uint32_t count = (uint32_t)shim.header->tables[RECORD_FRAMES].count;
     for (uint32_t i = 1; i < count && fold_wants_frames(fold); i++) {
         const struct record_frame *frame = shim_frame(i);
-        if (frame->flags & RECORD_FRAME_FREE || fold->nodes[i] ||
-            frame->account.total_peak > round->line_limit)
+        if (frame->flags & RECORD_FRAME_FREE || fold->ranks.of_frame[i] ||
+            frame->account.total_peak > round->limit)
             continue;
         struct fold_line line = fold_line(frame, NULL, NULL);
         if (fold_is_small(round, i, &line))
@@ -304,24 +265,33 @@ static bool fold_must_go_on(enum record_table table) {
     return false;
 }
 
-// The old before the young, the dead before the living.
-static void fold_up_to(struct fold *fold, int64_t limit, int64_t most, bool lossy) {
-    int64_t old = limit < most ? limit : most, young = limit / FOLD_YOUTH;
-    const struct fold_round rounds[] = {
-        {.old_only = true, .dead_only = true, .lossy = lossy, .limit = old, .line_limit = old},
-        {.old_only = true, .lossy = lossy, .limit = old / 4, .line_limit = old / 4},
-        {.dead_only = true, .lossy = lossy, .limit = young, .line_limit = young},
-        {.lossy = lossy, .limit = young / 4, .line_limit = young / 4},
-    };
-    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
-        if (fold_wants_nodes(fold) || fold_wants_frames(fold))
-            fold_nodes(fold, &rounds[i]);
+// False: no memory.
+static bool fold_carry_out(struct fold *fold, const struct fold_plan *plan) {
+    if (!fold_ranks_fill(&fold->ranks, plan))
+        return false;
+    for (unsigned rank = 0; rank < plan->rounds; rank++) {
+        const struct fold_round round = fold_round(plan, rank);
+        if (!plan->lossy && rank % FOLD_KINDS == 0) {
+            if (rank && !fold_wants_nodes(fold) && !fold_wants_frames(fold))
+                break;
+            shim.fold_limit = fold_plan_limit(plan, rank);
+            // Half of the records of what is smallest, a third of what is not.
+            uint32_t part = shim.fold_limit <= FOLD_SMALL ? 2 : 3;
+            fold->nodes_enough = fold_enough(RECORD_NODES, part);
+            fold->frames_enough = fold_enough(RECORD_FRAMES, part);
+        }
+        if (fold_wants_nodes(fold))
+            fold_nodes(fold, &round, rank);
+        if (!fold_wants_nodes(fold) && fold_wants_frames(fold))
+            fold_nodes_for_lines(fold, &round, rank);
         if (fold_wants_frames(fold))
-            fold_lines(fold, &rounds[i]);
+            fold_lines(fold, &round);
     }
+    return true;
 }
 
-static void fold_rounds(struct fold *fold) {
+// False: no memory.
+static bool fold_rounds(struct fold *fold) {
     int64_t most = shim.header->heap_peak / FOLD_MATTERS;
     if (most < FOLD_LEAST)
         most = FOLD_LEAST;
@@ -330,19 +300,15 @@ static void fold_rounds(struct fold *fold) {
     int64_t first = shim.fold_limit / 16;
     if (first < FOLD_FIRST || first > most)
         first = FOLD_FIRST;
-    for (int64_t limit = first; limit <= most * FOLD_YOUTH; limit *= 4) {
-        if (limit > first && !fold_wants_nodes(fold) && !fold_wants_frames(fold))
-            break;
-        shim.fold_limit = limit;
-        // Half of the records of what is smallest, a third of what is not.
-        uint32_t part = limit <= FOLD_SMALL ? 2 : 3;
-        fold->nodes_enough = fold_enough(RECORD_NODES, part);
-        fold->frames_enough = fold_enough(RECORD_FRAMES, part);
-        fold_up_to(fold, limit, most, false);
-    }
+    const struct fold_plan plan = fold_plan(first, most, false);
+    if (!fold_carry_out(fold, &plan))
+        return false;
     bool nodes = fold_must_go_on(RECORD_NODES), lines = fold_must_go_on(RECORD_FRAMES);
-    for (int64_t limit = FOLD_FIRST; (nodes || lines) && limit < INT64_MAX / 4; limit *= 4)
-        fold_up_to(fold, limit, limit, true);
+    if (nodes || lines) {
+        const struct fold_plan rest = fold_plan(FOLD_FIRST, INT64_MAX / 4 / FOLD_YOUTH, true);
+        fold_carry_out(fold, &rest);
+    }
+    return true;
 }
 
 void fold_tree(void) {
@@ -350,34 +316,22 @@ void fold_tree(void) {
     if (!journal_stop_all(&thread_self))
         return;
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
-    struct fold fold = {.count = (uint32_t)shim.header->tables[RECORD_NODES].count};
-    size_t order_bytes, children_bytes = fold.count * sizeof(uint32_t);
-    size_t nodes_bytes = shim.header->tables[RECORD_FRAMES].count * sizeof(uint32_t);
-    fold.order = fold_order(fold.count, &order_bytes);
-    fold.children = arena_alloc(children_bytes);
-    fold.nodes = arena_alloc(nodes_bytes);
-    if (fold.order && fold.children && fold.nodes) {
+    struct fold fold = {.nodes_enough = 0};
+    uint64_t forgotten = shim.header->forgotten_lines;
+    if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
         folded_begin();
-        for (uint32_t i = TREE_ROOT + 1; i < fold.count; i++) {
-            if (!shim_node(i)->frame)
-                continue;
-            fold.children[shim_node(i)->parent]++;
-            fold.nodes[shim_node(i)->frame]++;
-        }
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
-        uint64_t forgotten = shim.header->forgotten_lines;
-        fold_rounds(&fold);
-        tree_refill();
-        shim.tree_epoch++;
-        shim_doubt();
+        if (fold_rounds(&fold)) {
+            tree_refill();
+            shim.tree_epoch++;
+            shim_doubt();
+        }
         if (shim.header->forgotten_lines != forgotten) {
             shim.frames_epoch = shim.tree_epoch;
             place_forgotten();
         }
+        fold_ranks_close(&fold.ranks);
     }
     journal_release_all(&thread_self);
-    arena_free(fold.order, order_bytes);
-    arena_free(fold.children, children_bytes);
-    arena_free(fold.nodes, nodes_bytes);
 }

@@ -183,7 +183,8 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
         // The innermost frame has a node of its own, even when it recurs.
         if (i == last)
             leaf = tree_leaf(node, number);
-        python->frames[i].node = node = tree_path(node, number);
+        node = i == last ? tree_path_of_leaf(node, leaf) : tree_path(node, number);
+        python->frames[i].node = node;
         if (!number)
             continue;
         steps_keep(&stack->steps, &step, node);
@@ -311,6 +312,19 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     return leaf;
 }
 
+// The Python stack that has just been captured has this node; `doubts`: shim_doubts from before the capture.
+static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
+    const struct python_stack *python = stack->python;
+    const struct python_frame *innermost = &python->frames[python->depth - 1];
+    struct stack_sure *sure = &stack->sure;
+    sure->instr = innermost->instr;
+    sure->parent = python->depth > 1 ? innermost[-1].node : 0; // 0: the root, or scopes, of which doubts tell
+    sure->place = (struct stack_place){.node = node, .owner = owner_of(node)};
+    sure->doubts = doubts;
+    sure->near[stack_near_index(sure->instr, sure->parent)] = (struct stack_near){
+        .instr = sure->instr, .parent = sure->parent, .doubts = doubts, .place = sure->place};
+}
+
 // 0: this thread has no Python stack.
 static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
@@ -327,11 +341,8 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
-    if (!shim.look_twice && !config.native && python_rely(&stack->sure.python, stack->python)) {
-        stack->sure.node = node;
-        stack->sure.owner = owner_of(node);
-        stack->sure.doubts = doubts;
-    }
+    if (!shim.look_twice && !config.native && python_rely(&stack->sure.python, stack->python))
+        stack_rely(stack, node, doubts);
     return node;
 }
 

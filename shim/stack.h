@@ -11,22 +11,53 @@
 #include "shim/python/same.h"
 #include "shim/shim.h"
 
-// The node of a Python stack that python_same can tell to be the present one.
-struct stack_sure {
-    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
+struct stack_place {
     uint32_t node;
     uint32_t owner; // of what is allocated there (owner.h)
-    struct python_sure python;
 };
 
-// With the thread's journal locked: the node of the present stack where that is known in a few instructions,
-// as most often in Python programs; else NULL: ask stack_find.
-static inline __attribute__((always_inline)) const struct stack_sure *
+// Another place in the innermost frame's code, under the same callers.
+struct stack_near {
+    uintptr_t instr;
+    uint32_t parent; // the callers' node
+    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
+    struct stack_place place;
+};
+
+#define STACK_NEAR 64 // a power of two
+
+// The place of a Python stack that can be told to be the present one (python/same.h).
+struct stack_sure {
+    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
+    uint32_t parent; // node of the innermost frame's callers
+    uintptr_t instr; // where the innermost frame is
+    struct stack_place place;
+    struct python_sure python;
+    struct stack_near near[STACK_NEAR];
+};
+
+static inline uint32_t stack_near_index(uintptr_t instr, uint32_t parent) {
+    return (uint32_t)((instr ^ (uintptr_t)parent << 20) * 0x9e3779b97f4a7c15u >> 58) & (STACK_NEAR - 1);
+}
+
+// With the thread's journal locked: the place of the present stack where that is known in a few instructions,
+// as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
+// few instructions of one frame.
+static inline __attribute__((always_inline)) const struct stack_place *
 stack_sure(const struct thread *thread) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
-    if (sure && sure->doubts == __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) && python_same(&sure->python))
-        return sure;
-    return NULL;
+    uintptr_t instr;
+    if (!sure || sure->doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) ||
+        !python_same_innermost(&sure->python, &instr))
+        return NULL;
+    const struct stack_place *place = &sure->place;
+    if (instr != sure->instr) {
+        const struct stack_near *near = &sure->near[stack_near_index(instr, sure->parent)];
+        if (near->instr != instr || near->parent != sure->parent || near->doubts != sure->doubts)
+            return NULL;
+        place = &near->place;
+    }
+    return python_same_callers(&sure->python) ? place : NULL;
 }
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are

@@ -131,7 +131,7 @@ __attribute__((noinline)) static void track_done_any(struct thread *thread, bool
 // The node of the present stack, and the owner of what is allocated there. The journal is locked.
 static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
                                                                   uint32_t *owner) {
-    const struct stack_sure *sure = stack_sure(thread);
+    const struct stack_place *sure = stack_sure(thread);
     if (sure) {
         *owner = sure->owner;
         return sure->node;
@@ -407,7 +407,7 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
     struct journal *journal = thread->journal;
     if (shim_unlikely(thread->paused) || track_is_sample(thread) || !journal_enter(journal))
         return track_object_alloc_any(thread, address, size, frame);
-    const struct stack_sure *sure = stack_sure(thread);
+    const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
     if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
         journal_leave(journal);
@@ -458,7 +458,7 @@ void track_object_free(struct thread *thread, void *address, const void *frame) 
     struct journal *journal = thread->journal;
     if (track_is_sample(thread) || !journal_enter(journal))
         return track_object_free_any(thread, address, frame);
-    const struct stack_sure *sure = stack_sure(thread);
+    const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
     const uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     const size_t size = value & LIVE_ASIDE;

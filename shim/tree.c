@@ -142,9 +142,15 @@ static uint32_t tree_record(const struct record_node *node) {
     uint32_t number = shim.nodes_free;
     if (!number)
         return recording_append(RECORD_NODES, node);
-    shim.nodes_free = shim_node(number)->parent;
+    struct record_node *place = shim_node(number);
+    shim.nodes_free = place->parent;
     shim.nodes_free_count--;
-    *shim_node(number) = *node;
+    // Released ones are zero but for this (tree_release).
+    place->parent = node->parent;
+    place->frame = node->frame;
+    place->depth = node->depth;
+    place->flags = node->flags;
+    place->saved_seq = node->saved_seq;
     return number;
 }
 
@@ -211,7 +217,8 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
     // A node that is new has had nothing live at any peak so far, which is what saved = 0 at the present one
     // says.
     node.saved_seq = shim.header->peak_seq;
-    node.flags = tree_other(parent, frame);
+    if (shim.header->flags & RECORD_FLAG_NATIVE_IN_PYTHON)
+        node.flags = tree_other(parent, frame);
     if (!tree_on_path(parent, frame))
         node.flags |= RECORD_NODE_OUTERMOST_FRAME;
     if (!tree_function_on_path(parent, function))
@@ -257,4 +264,8 @@ uint32_t tree_leaf(uint32_t parent, uint32_t frame) {
     if (!node)
         node = tree_add(parent, frame);
     return node ? node : parent;
+}
+
+uint32_t tree_path_of_leaf(uint32_t parent, uint32_t leaf) {
+    return leaf != parent && shim.links[leaf].outermost ? leaf : parent;
 }

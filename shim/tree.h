@@ -28,6 +28,9 @@ uint32_t tree_path(uint32_t parent, uint32_t frame);
 // The node of the innermost frame of a stack.
 uint32_t tree_leaf(uint32_t parent, uint32_t frame);
 
+// What tree_path says of the same frame, given what tree_leaf said.
+uint32_t tree_path_of_leaf(uint32_t parent, uint32_t leaf);
+
 // Whether the path to the node, itself included, holds the frame, or any frame of the function.
 bool tree_holds_frame(uint32_t node, uint32_t frame);
 bool tree_holds_function(uint32_t node, uint32_t function);

@@ -289,7 +289,7 @@ const void *frames_innermost(struct python_stack *stack) {
     return state ? frames_first(runtime, state) : NULL;
 }
 
-// Nothing is to be attended to, and no more to be compared than python_same does.
+// Nothing is to be attended to, and no more to be compared than same.h does.
 static inline bool frames_is_plain(const struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
     return runtime && runtime == detect_get() && !runtime->may_unload && runtime->instr_is_code &&

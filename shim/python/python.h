@@ -96,7 +96,7 @@ int python_capture(struct python_stack *stack);
 
 struct python_sure;
 
-// Fills in what python_same (same.h) compares the next stacks of this thread with: the one just captured.
+// Fills in what same.h compares the next stacks of this thread with: the one just captured.
 // False: it takes more to know this one.
 bool python_rely(struct python_sure *sure, const struct python_stack *stack);
 

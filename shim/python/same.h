@@ -106,43 +106,56 @@ struct python_sure {
     bool hidden;       // there may be frames of the interpreter's own between them
 };
 
-// Whether the stack is the one that python_rely was told, in all its frames, unless what it rests on has
-// changed since (shim_doubts counts that); false says nothing: ask python_capture.
+// Whether the stack that python_rely was told is the present one takes two answers; each counts only as long
+// as what it rests on has not changed (shim_doubts counts that), and false says nothing: ask python_capture.
 //
 // A frame that starts at the same address and is at the same instruction runs the same code, as long as no
 // code object has died. An address is followed only when the live chain has just named it.
-static inline __attribute__((always_inline)) bool python_same(const struct python_sure *sure) {
+
+// The innermost frame is where it was; *instr: its instruction, which may be another one.
+static inline __attribute__((always_inline)) bool python_same_innermost(const struct python_sure *sure,
+                                                                        uintptr_t *instr) {
     if (frames_unlikely(__atomic_load_n(sure->state_place, __ATOMIC_RELAXED) != sure->state) ||
         frames_unlikely(*sure->thread_place != sure->thread))
         return false;
-    const struct python_frame *entry = sure->innermost;
-    const size_t instr_at = sure->instr_at, previous_at = sure->previous_at;
-    const char *frame = entry->frame, *first = *sure->first_place;
+    const char *frame = sure->innermost->frame, *first = *sure->first_place;
     if (sure->first_then != SIZE_MAX && frames_likely(first != NULL))
         first = code_load(first, sure->first_then);
     if (frames_unlikely(first != frame))
         return false;
+    *instr = (uintptr_t)code_load(frame, sure->instr_at);
+    return true;
+}
+
+// Then: nothing has changed in its callers.
+static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
+    const struct python_frame *entry = sure->innermost;
+    const size_t instr_at = sure->instr_at, previous_at = sure->previous_at;
+    const char *frame = entry->frame;
     if (!sure->hidden) {
-        for (; entry > sure->outermost; entry--) {
+        while (entry > sure->outermost) {
             const char *outer = entry[-1].frame;
-            if (frames_unlikely(code_load(frame, previous_at) != outer) ||
-                frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+            if (frames_unlikely(code_load(frame, previous_at) != outer))
                 return false;
             frame = outer;
+            entry--;
+            if (frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+                return false;
         }
-        return code_load(frame, previous_at) == sure->outer &&
-               (uintptr_t)code_load(frame, instr_at) == entry->instr;
+        return code_load(frame, previous_at) == sure->outer;
     }
-    for (;; entry--) {
+    for (;;) {
         const char *outer = entry->outer;
-        if (frames_unlikely(code_load(frame, previous_at) != outer) ||
-            frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+        if (frames_unlikely(code_load(frame, previous_at) != outer))
             return false;
         frame = entry > sure->outermost ? entry[-1].frame : sure->outer;
         if (outer != frame && frames_unlikely(!outer || code_load(outer, previous_at) != frame))
             return false;
         if (entry == sure->outermost)
             return true;
+        entry--;
+        if (frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
+            return false;
     }
 }
 

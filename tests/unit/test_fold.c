@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/fold.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
+// needs: shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
 // needs: shim/journal.c shim/timeline.c shim/estimate.c shim/sampling.c
 // needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
 //
@@ -309,6 +309,8 @@ static void run(unsigned seed, size_t frames, struct tally *tally) {
     memset(function_self, 0, sizeof function_self);
     memset(function_total, 0, sizeof function_total);
     assert_true(tree_open());
+    if (mixed)
+        shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
     for (uint32_t f = 1; f <= FUNCTIONS; f++)
         shim_function(f)->language = mixed && f % 2 == 0 ? RECORD_NATIVE : RECORD_PYTHON;
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
