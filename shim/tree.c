@@ -32,14 +32,37 @@ static inline uint64_t tree_bit(uint32_t number) {
     return 1ull << (hash_mix(number) >> 58);
 }
 
-static inline uint32_t *tree_place(uint32_t parent, uint32_t frame) {
-    uint64_t hash = hash_mix((uint64_t)parent << 32 | frame);
+// An entry of the table: a node's number, and above it some bits of its hash, which spare a look at most of
+// the nodes that are not the one.
+#define TREE_NUMBER_BITS 20
+#define TREE_NUMBER ((1u << TREE_NUMBER_BITS) - 1)
+_Static_assert(OWNER_MOST <= TREE_NUMBER, "there are no more nodes than owners");
+
+// Where the node's entry is, or belongs: that is 0 then. *tag: the entry's upper bits.
+static inline uint32_t *tree_place(uint32_t parent, uint32_t frame, uint32_t *tag) {
+    const uint64_t hash = hash_mix((uint64_t)parent << 32 | frame);
+    *tag = (uint32_t)hash & ~TREE_NUMBER;
     for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
         uint32_t *place = &shim.tree[at & shim.tree_mask];
-        const struct tree_link *link = &shim.links[*place];
-        if (!*place || (link->frame == frame && link->parent == parent))
+        if (!*place)
+            return place;
+        if ((*place & ~TREE_NUMBER) != *tag)
+            continue;
+        const struct tree_link *link = &shim.links[*place & TREE_NUMBER];
+        if (shim_likely(link->frame == frame && link->parent == parent))
             return place;
     }
+}
+
+// 0: there is none.
+static inline uint32_t tree_find(uint32_t parent, uint32_t frame) {
+    uint32_t tag;
+    return *tree_place(parent, frame, &tag) & TREE_NUMBER;
+}
+
+static void tree_enter(uint32_t node) {
+    uint32_t tag, *place = tree_place(shim.links[node].parent, shim.links[node].frame, &tag);
+    *place = tag | node;
 }
 
 static uint32_t *tree_table(uint32_t places) {
@@ -65,7 +88,7 @@ static void tree_fill(void) {
     for (uint32_t node = TREE_ROOT + 1; node < count; node++) {
         if (!shim.links[node].frame)
             continue;
-        *tree_place(shim.links[node].parent, shim.links[node].frame) = node;
+        tree_enter(node);
         shim.tree_used++;
     }
 }
@@ -224,7 +247,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
     if (!tree_function_on_path(parent, function))
         node.flags |= RECORD_NODE_OUTERMOST_FUNCTION;
     uint32_t number = tree_grow() ? tree_record(&node) : 0;
-    if (!number || !owner_add(number)) {
+    if (!number || number > TREE_NUMBER || !owner_add(number)) {
         if (number)
             tree_release(number);
         shim_lose(RECORD_LOST_TABLE_FULL);
@@ -238,7 +261,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         .frames = above->frames | tree_bit(frame),
         .functions = above->functions | tree_bit(function),
     };
-    *tree_place(parent, frame) = number;
+    tree_enter(number);
     shim.tree_used++;
     shim.folded_child[number] = 0;
     shim.nodes_born[number] = shim.tree_epoch;
@@ -248,7 +271,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
 uint32_t tree_path(uint32_t parent, uint32_t frame) {
     if (!frame)
         return parent;
-    uint32_t node = *tree_place(parent, frame);
+    uint32_t node = tree_find(parent, frame);
     if (node) // that of an innermost frame which recurs is none of a path
         return shim.links[node].outermost ? node : parent;
     if (tree_on_path(parent, frame))
@@ -260,7 +283,7 @@ uint32_t tree_path(uint32_t parent, uint32_t frame) {
 uint32_t tree_leaf(uint32_t parent, uint32_t frame) {
     if (!frame)
         return parent;
-    uint32_t node = *tree_place(parent, frame);
+    uint32_t node = tree_find(parent, frame);
     if (!node)
         node = tree_add(parent, frame);
     return node ? node : parent;
