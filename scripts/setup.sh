@@ -26,7 +26,9 @@ packages() {
         echo libcmocka-dev python3 python3-dev python3-numpy python3-pandas python3-sklearn python3-jsonschema \
             libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet
         ;;
-    debian-develop) echo clang clang-format clang-tidy cppcheck ;;
+    debian-develop) # older releases have the sanitizers' runtime in clang itself
+        echo clang clang-format clang-tidy cppcheck
+        ! apt-cache show libclang-rt-dev >/dev/null 2>&1 || echo libclang-rt-dev ;;
     debian-bench) echo heaptrack valgrind sqlite3 redis-server redis-tools perl python3-venv ;;
     fedora-build)
         echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel
