@@ -83,7 +83,7 @@ static void add_all(struct work *w, struct metrics *metrics) {
         for (int self = 0; self < 2; self++) {
             const struct metrics_variance more = self ? read_variance(&estimate->self, account->self_peak)
                                                       : read_variance(&estimate->total, account->total_peak);
-            if (!more.allocated && !more.net)
+            if (more.allocated == 0 && more.net == 0)
                 continue;
             if (estimate->kind == RECORD_OF_FRAME)
                 add_frame(w, metrics, estimate->number, &more, self);

@@ -12,7 +12,7 @@ shift 2
 passed=0 failed=0
 for source in "$@"; do
     name=$(basename "$source" .c)
-    needs=$(sed -n 's,^// needs: *,,p' "$source")
+    needs=$(sed -n 's,^// needs: *,,p' "$source" | tr '\n' ' ')
     mkdir -p "$directory/$name.corpus"
     # FLAGS, LIBS and needs are lists of words; VERSION's quotes in FLAGS need the shell to take them off.
     if ! eval "$CLANG $FLAGS -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
