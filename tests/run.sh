@@ -4,7 +4,7 @@
 # Runs the tests and adds them up. Usage: [BUILD=DIRECTORY] tests/run.sh [SUITE…]
 #
 # A suite is `unit`, whose programs `make check-unit` has built, or a folder beside this file that has a run.sh or
-# run.py; bench and fuzz, which are no tests, aside. Without arguments: all. A runner's last line is
+# run.py; bench, which is no test, aside. Without arguments: all. A runner's last line is
 # `N passed, N failed`, with `, N skipped` if any; a runner that does not end that way counts as a failure.
 # The last line is the same, over all suites; the exit status is 1 when a test failed.
 set -u
@@ -70,7 +70,7 @@ if [ $# -eq 0 ]; then
     for runner in tests/*/run.sh tests/*/run.py; do
         name=$(basename "$(dirname "$runner")")
         case $name in
-        bench | fuzz | unit | '*') ;;
+        bench | unit | '*') ;;
         *) set -- "$@" "$name" ;;
         esac
     done
