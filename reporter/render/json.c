@@ -263,7 +263,8 @@ static void write_losses(struct emit *e, const struct record_header *h) {
     put_count(e, "deep_stacks", h->lost[RECORD_LOST_DEEP]);
     put_count(e, "cut_stacks", h->lost[RECORD_LOST_UNWIND]);
     put_count(e, "unspliced_stacks", h->lost[RECORD_LOST_SPLICE]);
-    put_count(e, "unknown_frees", h->unknown_frees);
+    // A forked child frees what it inherited: which of them are losses cannot be told.
+    put_count_if(e, "unknown_frees", !(h->flags & RECORD_FLAG_FORKED), h->unknown_frees);
     put_count(e, "replaced_allocators", h->lost[RECORD_LOST_OBJECTS]);
     emit_close(e, '}');
 }
@@ -278,6 +279,7 @@ static void write_totals(struct emit *e, const struct model_process *process) {
     put_count(e, "allocated_bytes", h->allocated_bytes);
     put_count(e, "allocations", h->allocations);
     put_count(e, "frees", h->frees);
+    put_count(e, "uncounted_frees", h->unknown_frees);
     put_bytes(e, "mapped_peak_bytes", h->mapped_peak);
     put_bytes(e, "usable_at_peak_bytes", model_add(h->heap_peak, h->slack_at_peak));
     put_count_if(e, "rss_peak_bytes", h->rss_peak_bytes, h->rss_peak_bytes);

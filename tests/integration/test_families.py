@@ -29,7 +29,9 @@ def test_fork():
     (child,) = recording.children
     assert child["parent_pid"] == recording.process["pid"]
     assert (child["end"], child["exit_code"]) == ("exited", 3)
-    # What was inherited is not counted.
+    # What was inherited is not counted, and that it is freed is no loss.
+    assert child["losses"]["unknown_frees"] is None
+    expect(child.totals, uncounted_frees=1)
     expect(child.totals, peak_bytes=300007, allocations=2, live_at_exit_bytes=200003)
     expect(child.line("child")["self"], peak_bytes=300007, live_at_exit_bytes=0)
     expect(child.line("child_kept")["self"], peak_bytes=200003, live_at_exit_bytes=200003)

@@ -16,6 +16,7 @@
 
 extern char **environ;
 static const char *leaf;
+static void *inherited;
 
 static void wait_for(pid_t pid, int expected) {
     int status;
@@ -35,8 +36,10 @@ static void child_allocates(int status) {
 static void make_fork(void) {
     pid_t pid = fork();
 
-    if (pid == 0)
+    if (pid == 0) {
+        free(inherited);
         child_allocates(3);
+    }
     wait_for(pid, 3);
 }
 
@@ -289,7 +292,7 @@ static const struct {
 int main(int argc, char **argv) {
     REQUIRE(argc == 3);
     leaf = argv[2];
-    opaque(malloc(1000003)); // @before
+    inherited = opaque(malloc(1000003)); // @before
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         if (!strcmp(argv[1], ways[i].name)) {
             ways[i].make();

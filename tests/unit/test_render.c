@@ -472,6 +472,23 @@ static void json_lists_every_process(void **state) {
     end_run(&run);
 }
 
+static void what_a_child_inherited_is_no_loss(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory), *child = builder_new(4243, 0);
+    b->header.unknown_frees = 3;
+    child->header.flags |= RECORD_FLAG_FORKED;
+    child->header.unknown_frees = 5;
+    builder_write(b, run.directory);
+    builder_write(child, run.directory);
+    builder_free(b);
+    builder_free(child);
+    print(&run, "json");
+    check_json(&run, "[(q['losses']['unknown_frees'], q['totals']['uncounted_frees']) for q in "
+                     "d['processes']] == [(3, 3), (None, 5)] and d['complete']");
+    end_run(&run);
+}
+
 // ---- the summary ----
 
 static void the_summary_says_where(void **state) {
@@ -505,6 +522,7 @@ int main(void) {
         cmocka_unit_test(json_says_null_for_unknown),
         cmocka_unit_test(json_survives_any_number),
         cmocka_unit_test(json_lists_every_process),
+        cmocka_unit_test(what_a_child_inherited_is_no_loss),
         cmocka_unit_test(the_summary_says_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
