@@ -3,6 +3,7 @@
 // Bump allocation out of anonymous mappings, with one free list per power of two.
 
 #include "shim/arena.h"
+#include "shim/config.h"
 #include "shim/shim.h"
 
 #include <sys/mman.h>
@@ -92,7 +93,7 @@ void arena_free(void *block, size_t size) {
 
 void *arena_reserve(size_t size) {
     struct arena *arena = &shim.arena;
-    const size_t piece = arena->scarce ? ARENA_SCARCE : ARENA_REGION;
+    const size_t piece = config.scarce ? ARENA_SCARCE : ARENA_REGION;
     size = (size + 4095) & ~(size_t)4095;
     if (size >= piece)
         return arena_map(size);

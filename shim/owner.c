@@ -4,11 +4,12 @@
 
 #include "shim/owner.h"
 #include "shim/arena.h"
+#include "shim/config.h"
 #include "shim/shim.h"
 
 bool owner_open(void) {
     const size_t nodes = shim.tables[RECORD_NODES].reserved / sizeof(struct record_node);
-    shim.owners_most = shim.arena.scarce && nodes < OWNER_MOST / 16 ? (uint32_t)nodes * 16 : OWNER_MOST;
+    shim.owners_most = config.scarce && nodes < OWNER_MOST / 16 ? (uint32_t)nodes * 16 : OWNER_MOST;
     shim.owners = arena_reserve((shim.owners_most + 1) * sizeof *shim.owners);
     shim.owner_of =
         arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));

@@ -58,7 +58,6 @@ static bool process_open(struct thread *thread) {
         return false;
     if (sys_failed(sys_madvise(&process_state, sizeof process_state, MADV_WIPEONFORK)))
         return false; // kernel before 4.14: a child would write into its parent's file
-    shim.arena.scarce = config.scarce;
     if (!recording_open())
         return false;
     unwind_init(&shim.unwind);

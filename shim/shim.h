@@ -72,7 +72,6 @@ struct arena {
     struct lock lock;
     char *chunk, *chunk_end;
     char *region, *region_end;
-    bool scarce; // address space is limited: it is taken in small pieces
     struct arena_free_block *free[ARENA_CLASSES];
     uint64_t bytes;
 };

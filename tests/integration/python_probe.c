@@ -13,6 +13,7 @@
 //   PROBE_OBJECTS  1: Python's object allocators are wrapped, and the stack of every event is captured
 // The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N version=V note=...".
 
+#include "shim/config.h"
 #include "shim/guard.h"
 #include "shim/python/python.h"
 #include "shim/track.h"
@@ -34,6 +35,7 @@ extern void *__libc_realloc(void *block, size_t size);
 extern void __libc_free(void *block);
 
 struct shim shim;
+struct config config;
 uint32_t shim_doubts = 1;
 __thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX};
 

@@ -4,6 +4,7 @@
 
 #include "tests/unit/shim_double.h"
 #include "shim/budget.h"
+#include "shim/config.h"
 #include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 
 struct shim shim;
+struct config config;
 uint32_t shim_doubts = 1;
 __thread struct thread thread_self;
 struct real real;
@@ -45,6 +47,7 @@ void shim_double_reset(size_t records) {
     for (int i = 0; i < RECORD_TABLES; i++)
         free(shim.tables[i].base);
     memset(&shim, 0, sizeof shim);
+    memset(&config, 0, sizeof config);
     memset(&thread_self, 0, sizeof thread_self);
     memset(&shim_double_header, 0, sizeof shim_double_header);
     shim.header = &shim_double_header;

@@ -4,6 +4,7 @@
 // The shim's own memory: zeroed, aligned, disjoint, reused.
 
 #include "shim/arena.h"
+#include "shim/config.h"
 #include "tests/unit/shim_double.h"
 
 #include <setjmp.h>
@@ -76,12 +77,24 @@ static void reserved_ranges_are_zero_and_disjoint(void **state) {
     assert_non_null(arena_reserve((size_t)64 << 20));
 }
 
+static void scarce_address_space_is_taken_in_small_pieces(void **state) {
+    (void)state;
+    for (int scarce = 0; scarce < 2; scarce++) {
+        shim_double_reset(4);
+        config.scarce = scarce;
+        assert_non_null(arena_reserve(4096));
+        size_t left = (size_t)(shim.arena.region_end - shim.arena.region);
+        assert_true(scarce ? left < 4u << 20 : left > 4u << 20);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_zeroed_aligned_and_disjoint),
         cmocka_unit_test(freed_memory_is_used_again),
         cmocka_unit_test(impossible_sizes_fail),
         cmocka_unit_test(reserved_ranges_are_zero_and_disjoint),
+        cmocka_unit_test(scarce_address_space_is_taken_in_small_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
