@@ -219,46 +219,36 @@ static inline uint32_t splice_known(struct splice_walk *walk, const struct step 
     return before->node;
 }
 
-static void splice_keep(struct splice_walk *walk, const struct step *step, uint32_t number) {
-    if (number)
-        steps_keep(&walk->stack->steps, step, walk->node);
-}
-
-// `leaf`: the innermost frame of its language has a node of its own, even when it recurs.
-static inline bool splice_python(struct splice_walk *walk, struct python_frame *frame, bool leaf) {
-    if (shim_unlikely(walk->books))
-        walk->node = scope_path_frame(walk->node, frame);
-    struct step step = stack_step_python(frame, walk->node);
+// Goes on to the node of a frame: one of `python` and `native`, with its step. `leaf`: the innermost frame of
+// its language has a node of its own, even when it recurs.
+static inline bool splice_go(struct splice_walk *walk, struct step step, struct python_frame *python,
+                             const struct unwind_frame *native, bool leaf) {
     if (leaf)
         step = step_leaf(step);
     uint32_t node = splice_known(walk, &step);
     if (shim_unlikely(!node)) {
         if (!walk->books)
             return false;
-        uint32_t number = stack_python_frame(walk->stack, frame);
-        walk->node = leaf ? tree_leaf(walk->node, number) : tree_path(walk->node, number);
-        splice_keep(walk, &step, number);
-        node = walk->node;
+        uint32_t number = python ? stack_python_frame(walk->stack, python) : stack_native_frame(native);
+        node = leaf ? tree_leaf(walk->node, number) : tree_path(walk->node, number);
+        if (number)
+            steps_keep(&walk->stack->steps, &step, node);
     }
-    frame->node = walk->node = node;
+    walk->node = node;
+    return true;
+}
+
+static inline bool splice_python(struct splice_walk *walk, struct python_frame *frame, bool leaf) {
+    if (shim_unlikely(walk->books))
+        walk->node = scope_path_frame(walk->node, frame);
+    if (!splice_go(walk, stack_step_python(frame, walk->node), frame, NULL, leaf))
+        return false;
+    frame->node = walk->node;
     return true;
 }
 
 static inline bool splice_native(struct splice_walk *walk, const struct unwind_frame *frame, bool leaf) {
-    struct step step = stack_step_native(frame, walk->node);
-    if (leaf)
-        step = step_leaf(step);
-    uint32_t node = splice_known(walk, &step);
-    if (shim_unlikely(!node)) {
-        if (!walk->books)
-            return false;
-        uint32_t number = stack_native_frame(frame);
-        walk->node = leaf ? tree_leaf(walk->node, number) : tree_path(walk->node, number);
-        splice_keep(walk, &step, number);
-        node = walk->node;
-    }
-    walk->node = node;
-    return true;
+    return splice_go(walk, stack_step_native(frame, walk->node), NULL, frame, leaf);
 }
 
 static bool splice_python_run(struct splice_walk *walk, uint32_t from, uint32_t until) {
