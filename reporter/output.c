@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +113,7 @@ static bool output_make_way(struct output *output, const char *name, bool force)
 
 // Whether a file of OUTPUT_ROOM bytes can be made: permissions, free space and quotas in one.
 static bool output_has_room(const struct output *output, const char *name) {
+    struct rlimit limit;
     char probe[] = "0.0"; // a name that belongs to a recording, should this process be killed right now
     int directory = open(output->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd = directory < 0 ? -1 : openat(directory, probe, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -125,6 +127,11 @@ static bool output_has_room(const struct output *output, const char *name) {
     if (error == ENOSPC || error == EDQUOT)
         message_print("no room for a recording in %s: %s; free some, or name another place with -o", name,
                       strerror(error));
+    else if (error == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < OUTPUT_ROOM)
+        message_print(
+            "no room for a recording: files may not be larger than %llu bytes (RLIMIT_FSIZE); raise that "
+            "with `ulimit -f`",
+            (unsigned long long)limit.rlim_cur);
     else if (error != 0)
         message_print("no file can be made in %s: %s; name another place with -o", name, strerror(error));
     return error == 0;

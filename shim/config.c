@@ -105,7 +105,9 @@ static void config_limit(void) {
         limit.rlim_cur == RLIM_INFINITY)
         return;
     config.scarce = true;
-    if (config.max_size > limit.rlim_cur / CONFIG_LIMIT_PART)
+    // A child may have been handed what its parent had lowered.
+    config.lowered = config.max_size >= limit.rlim_cur / CONFIG_LIMIT_PART;
+    if (config.lowered)
         config.max_size = limit.rlim_cur / CONFIG_LIMIT_PART;
 }
 

@@ -60,8 +60,11 @@ static int recording_reopen(void) {
 static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
     struct rlimit limit;
     if (!sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) &&
-        from + length > limit.rlim_cur)
+        from + length > limit.rlim_cur) {
+        if (shim.header)
+            __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_FILE_LIMIT, __ATOMIC_RELAXED);
         return false;
+    }
     long result;
     do {
         result = sys_fallocate(fd, 0, from, length);
@@ -352,6 +355,8 @@ bool recording_open(void) {
     header->shim_version = recording_string(PEAKLINE_VERSION, sizeof PEAKLINE_VERSION - 1);
     if (shim.file_private)
         header->flags |= RECORD_FLAG_PRIVATE;
+    if (config.lowered)
+        header->flags |= RECORD_FLAG_SCARCE;
     // The magic comes last: before it, the file is nothing.
     __atomic_thread_fence(__ATOMIC_RELEASE);
     __builtin_memcpy(header->magic, RECORD_MAGIC, sizeof header->magic);

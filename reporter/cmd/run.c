@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "reporter/apart.h"
 #include "reporter/closing.h"
 #include "reporter/cmd.h"
 #include "reporter/launch.h"
@@ -20,6 +22,7 @@
 #include "reporter/preload.h"
 #include "reporter/program.h"
 #include "reporter/render/render.h"
+#include "reporter/text.h"
 
 enum { NAME_LENGTH = 200, WHY_SIZE = 8192 };
 
@@ -128,22 +131,62 @@ static void run_started(bool success, void *context) {
         output_rollback(&run->output);
 }
 
+// The limit of this process's address space, which the program had, too; NULL = none.
+static const char *run_address_space(char size[TEXT_SIZE_MAX]) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return NULL;
+    return text_size(size, limit.rlim_cur < INT64_MAX ? (int64_t)limit.rlim_cur : INT64_MAX);
+}
+
+static void run_nothing(const struct run *run) {
+    char size[TEXT_SIZE_MAX];
+    const char *limit = run_address_space(size);
+    if (limit != NULL)
+        message_print(
+            "nothing was recorded: the recording found no room in %s's address space, which is limited to "
+            "%s (RLIMIT_AS), or %s never loaded the shim; raise the limit with `ulimit -v`",
+            run->argv[0], limit, run->argv[0]);
+    else
+        message_print(
+            "nothing was recorded: %s never loaded the shim, or could not write its recording; does it "
+            "start something static, or limit itself (ulimit)?",
+            run->argv[0]);
+}
+
+static void run_print_summary(void *context) {
+    const struct run *run = context;
+    summary_print(run->output.path, stderr);
+}
+
+// Where memory is limited, the reporter may end for want of it: the program's exit status shall not suffer.
+static void run_summary(struct run *run) {
+    char size[TEXT_SIZE_MAX];
+    if (apart_run(run_print_summary, run))
+        return;
+    const char *limit = run_address_space(size);
+    char *word = text_quote(run->output.path);
+    message_print("no summary: it found no room in the address space%s%s%s; next: peakline report %s%s",
+                  limit != NULL ? ", which is limited to " : "", limit != NULL ? limit : "",
+                  limit != NULL ? " (RLIMIT_AS)" : "", word,
+                  limit != NULL ? ", where that is not limited (`ulimit -v`)" : "");
+    free(word);
+}
+
 // Says what is missing from the recording, completes it, and shows its summary.
 static void run_finish(struct run *run, const struct launch_result *result) {
     enum closing closing = closing_write(run->output.path, result->pid, result->status,
                                          run->follow ? result->rss_peak_bytes : 0, result->monotonic_ns);
     if (output_drop_if_empty(&run->output)) {
-        message_print("nothing was recorded: %s never loaded the shim, or could not write its recording",
-                      run->argv[0]);
+        run_nothing(run);
         return;
     }
     if (closing == CLOSING_REPLACED)
-        message_print(
-            "%s became another program by exec, which did not load the shim (static or set-user-ID?): it is "
-            "not in the recording",
-            run->argv[0]);
+        message_print("%s became another program by exec, which did not load the shim (static or "
+                      "set-user-ID?) or had no room for it (ulimit -v?): it is not in the recording",
+                      run->argv[0]);
     if (!run->quiet)
-        summary_print(run->output.path, stderr);
+        run_summary(run);
 }
 
 static int run_execute(struct run *run) {

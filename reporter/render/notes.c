@@ -36,9 +36,25 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
     if (flags & RECORD_FLAG_FORKED)
         add_string(notes, "Started by fork: what it inherited from its parent is not counted here.");
     if (flags & RECORD_FLAG_PRIVATE)
-        add_string(
-            notes,
-            "The file system had no shared mappings: the recording was written when the process ended.");
+        add_string(notes, "The file system had no shared mappings: the recording was written when the "
+                          "process ended. One that is "
+                          "killed leaves none there; `run -o` names another place.");
+}
+
+const char *notes_room(const struct record_header *header) {
+    const uint64_t *lost = header->lost;
+    if (lost[RECORD_LOST_NO_SPACE])
+        return header->flags & RECORD_FLAG_FILE_LIMIT
+                   ? "files may not grow beyond a limit (RLIMIT_FSIZE); raise it with `ulimit -f`"
+                   : "its file could not grow (the disk is full, or the file is gone); free some space, or "
+                     "name "
+                     "another place with `run -o`";
+    if (!lost[RECORD_LOST_TABLE_FULL] && !header->forgotten_lines && !header->estimates_missing)
+        return NULL;
+    return header->flags & RECORD_FLAG_SCARCE ? "address space is limited (RLIMIT_AS), and it may take but "
+                                                "little of that; raise the limit with "
+                                                "`ulimit -v`"
+                                              : "`run --max-size` gives it more than the usual 16M";
 }
 
 static void add_losses(struct notes *notes, const struct model_process *process) {
@@ -50,9 +66,8 @@ static void add_losses(struct notes *notes, const struct model_process *process)
          "not counted: made inside the profiler, or by a signal handler that interrupted it."},
         {RECORD_LOST_TABLE_FULL, "time", "times",
          "there was no room for a new context: the bytes are counted at the nearest caller that had room."},
-        {RECORD_LOST_NO_MEMORY, "block", "blocks", "could not be followed, for want of memory."},
-        {RECORD_LOST_NO_SPACE, "time", "times",
-         "the file system had no room for the recording to grow; `run -o` names another place."},
+        {RECORD_LOST_NO_MEMORY, "block", "blocks",
+         "could not be followed, for want of memory; raise the limit if there is one (`ulimit -v`)."},
         {RECORD_LOST_DEEP, "stack was", "stacks were",
          "cut at the depth limit: the outermost callers are missing there."},
         {RECORD_LOST_UNWIND, "native stack", "native stacks",
@@ -65,14 +80,14 @@ static void add_losses(struct notes *notes, const struct model_process *process)
     const uint64_t *counts = process->image->header.lost;
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
         uint64_t lost = counts[losses[i].loss];
-        // On a full disk a higher limit would help nobody.
-        bool limited = losses[i].loss == RECORD_LOST_TABLE_FULL && !counts[RECORD_LOST_NO_SPACE];
         char number[TEXT_SIZE_MAX];
         if (lost)
-            add(notes, memory_print("%s %s %s%s", text_count(number, lost),
-                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what,
-                                    limited ? " `run --max-size` gives more." : ""));
+            add(notes, memory_print("%s %s %s", text_count(number, lost),
+                                    lost == 1 ? losses[i].one : losses[i].many, losses[i].what));
     }
+    const char *room = notes_room(&process->image->header);
+    if (room)
+        add(notes, memory_print("The recording had no room for more: %s.", room));
 }
 
 static void add_folded(struct notes *notes, const struct model_process *process) {
@@ -90,7 +105,8 @@ static void add_folded(struct notes *notes, const struct model_process *process)
     if (h->forgotten_lines)
         add(notes,
             memory_print(
-                "%s lines with peaks up to %s are shown only as part of their functions; they "
+                "%s lines with peaks up to %s are shown only as part of their functions, for want of room; "
+                "they "
                 "allocated %s.",
                 text_count(number, h->forgotten_lines), text_size(peak, h->forgotten_peak),
                 text_size(bytes, h->forgotten_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->forgotten_bytes)));
@@ -107,13 +123,14 @@ static void add_sampling(struct notes *notes, const struct model_process *proces
         add(notes,
             memory_print(
                 "Of small Python objects, one in each %s was recorded: numbers that they are part of are "
-                "estimates, and peaks rather too high than too low.",
+                "estimates, and peaks rather too high than too low. `run --python-objects=exact` records "
+                "each.",
                 text_size(size, model_signed(h->sampling_bytes))));
     if (h->estimates_missing)
         add(notes,
             memory_print(
                 "%s times there was no room for a standard error: it is missing, or too small, for some "
-                "lines. `run --max-size` gives more.",
+                "lines.",
                 text_count(number, h->estimates_missing)));
     if (h->lost[RECORD_LOST_OBJECTS])
         add_string(notes, "The program had allocators of its own for Python's objects: small objects that "

@@ -48,6 +48,9 @@ bool render_load(const struct render_input *input, struct model_process *process
 // What the reader of a process's numbers must know, in sentences. The caller frees each, and the array.
 char **notes_collect(const struct model_process *process, size_t *count);
 
+// Why a recording had no room for more and what gives it, as one sentence; NULL when there is nothing to say.
+const char *notes_room(const struct record_header *header);
+
 // "python3 eval.py", escaped, at most `columns` wide (0 = no limit), and "exited 0" and the like: the caller
 // frees them.
 char *render_command(const struct model_process *process, size_t columns);

@@ -62,12 +62,15 @@ static const char *state_of(const struct model *model) {
 // Of all processes: the sum of the times, the largest tables.
 static void print_own_cost(const struct model *model, FILE *out) {
     uint64_t tables = 0, lost = 0, error = 0;
+    const char *room = NULL;
     double seconds = 0, its;
     char size[TEXT_SIZE_MAX], text[TEXT_SIZE_MAX];
     for (size_t i = 0; i < model->process_count; i++) {
         const struct record_header *h = &model->processes[i].image->header;
         seconds += model_hook_seconds(&model->processes[i], &its) ? its : 0;
         lost = model_add_unsigned(lost, model->processes[i].lost_events);
+        if (!room && model->processes[i].lost_events)
+            room = notes_room(h);
         tables = h->table_bytes > tables ? h->table_bytes : tables;
         error = h->peak_error_bytes > error ? h->peak_error_bytes : error;
     }
@@ -75,8 +78,9 @@ static void print_own_cost(const struct model *model, FILE *out) {
         fprintf(out, "peakline: recording took about %s, and up to %s of memory\n",
                 text_seconds(text, seconds), text_size(size, model_signed(tables)));
     if (lost)
-        fprintf(out, "peakline: %s event%s lost: the report says what that means\n", text_count(text, lost),
-                lost == 1 ? " was" : "s were");
+        fprintf(out, "peakline: %s event%s lost%s: %s\n", text_count(text, lost),
+                lost == 1 ? " was" : "s were", room ? ", the recording had no room for more" : "",
+                room ? room : "the report says what that means");
     if (error)
         fprintf(out, "peakline: peaks may be off by up to %s\n", text_size(size, model_signed(error)));
 }

@@ -62,6 +62,37 @@ def test_limits_that_were_there_before(command):
     check_limits(process, lossless=False)
 
 
+def test_limits_of_the_launcher():
+    """Whatever the limit, the exit status is the program's, and one line says what is missing and why."""
+    said = set()
+    for kilobytes in range(8000, 64000, 4000):
+        command = "ulimit -v %d; exec '%s' run -o r%d sh -c 'exit 7'" % (kilobytes, PEAKLINE, kilobytes)
+        done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, universal_newlines=True)
+        if done.returncode == 127 and "loading shared libraries" in done.stderr:
+            continue
+        assert done.returncode == 7, (kilobytes, done)
+        if "peakline: recorded in " in done.stderr:
+            said.add("summary")
+            continue
+        line, what, why = re.fullmatch(r"(peakline: (nothing was recorded|no summary): .*limited to ([\d.]+ MiB) \(RLIMIT_AS\).*\n)", done.stderr).groups()
+        assert why == "%.3g MiB" % (kilobytes / 1024) and "ulimit -v" in line, done
+        said.add(what)
+    assert "summary" in said and len(said) > 1, said
+
+
+def test_a_report_names_the_limit_of_address_space():
+    recording = record("sh", "-c", "ulimit -v 120000; exec '%s' -c 'import asyncio'" % sys.executable)
+    (process,) = recording.by_command("import asyncio")
+    assert any("RLIMIT_AS" in note and "ulimit -v" in note for note in process["notes"]), process["notes"]
+
+
+def test_a_report_names_the_limit_of_files():
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); import asyncio"
+    recording = record(sys.executable, "-c", code)
+    report = peakline("report", recording.path, universal_newlines=True).stdout
+    assert re.search(r"\n  Note: The recording had no room for more: .*\(RLIMIT_FSIZE\); .*`ulimit -f`\.\n", report), report
+
+
 def test_no_file_may_be_written():
     """RLIMIT_FSIZE 0 from the start: the program runs, unrecorded, and is not killed by SIGXFSZ."""
     recording = record("sh", "-c", "ulimit -f 0; exec '%s' none 0" % program("limits"), compare=False)

@@ -261,7 +261,8 @@ static void several_processes_are_listed(void **state) {
     print(&run, "table");
     expect_text(run.text,
                 "  Note: Nothing recorded how it ended: these are the numbers up to its last moment.\n"
-                "  Note: 1 block could not be followed, for want of memory.\n");
+                "  Note: 1 block could not be followed, for want of memory; raise the limit if there is one "
+                "(`ulimit -v`).\n");
     expect_text(run.text, "Nothing was recorded.\n");
     end_run(&run);
 }
@@ -306,7 +307,9 @@ static void own_cost_is_told(void **state) {
     expect_text(run.text,
                 "  Own cost           0.12 s  of recording, 12.5 % of the run, estimated; its tables took "
                 "3.00 MiB\n");
-    expect_text(run.text, "`run --max-size` gives more.\n");
+    expect_text(
+        run.text,
+        "  Note: The recording had no room for more: `run --max-size` gives it more than the usual 16M.\n");
     free(run.text);
     b->header.hook_ns = 2000000000; // of a second
     builder_write(b, run.directory);
@@ -328,10 +331,72 @@ static void own_cost_is_told(void **state) {
     FILE *out = open_memstream(&run.text, &size);
     assert_int_equal(summary_print(run.directory, out), 0);
     fclose(out);
-    expect_text(run.text, "peakline: recording took about 0.12 s, and up to 3.00 MiB of memory\n"
-                          "peakline: 3 events were lost: the report says what that means\n"
-                          "peakline: peaks may be off by up to 4.00 KiB\n");
+    expect_text(run.text,
+                "peakline: recording took about 0.12 s, and up to 3.00 MiB of memory\n"
+                "peakline: 3 events were lost, the recording had no room for more: its file could not grow "
+                "(the disk is full, or the file is gone); free some space, or name another place with `run "
+                "-o`\n"
+                "peakline: peaks may be off by up to 4.00 KiB\n");
     builder_free(b);
+    end_run(&run);
+}
+
+// What lost events, and what a recording needs to have room for more: one sentence, in report and summary.
+static void a_limit_is_named(void **state) {
+    (void)state;
+    static const struct {
+        enum record_loss loss;
+        uint32_t flags;
+        const char *wanted; // NULL: the report says what that means
+    } cases[] = {
+        {RECORD_LOST_TABLE_FULL, 0, "`run --max-size` gives it more"},
+        {RECORD_LOST_TABLE_FULL, RECORD_FLAG_SCARCE, "address space is limited (RLIMIT_AS), "},
+        {RECORD_LOST_NO_SPACE, RECORD_FLAG_FILE_LIMIT, "files may not grow beyond a limit (RLIMIT_FSIZE); "},
+        {RECORD_LOST_NO_SPACE, RECORD_FLAG_SCARCE, "its file could not grow (the disk is full, "},
+        {RECORD_LOST_REENTRANT, RECORD_FLAG_SCARCE, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run run = {.directory = builder_directory()};
+        struct builder *b = evaluation(run.directory);
+        char summary[256];
+        b->header.lost[cases[i].loss] = 2;
+        b->header.flags |= cases[i].flags;
+        builder_write(b, run.directory);
+        builder_free(b);
+        print(&run, "table");
+        if (cases[i].wanted)
+            expect_text(run.text, cases[i].wanted);
+        else
+            expect_none(run.text, "no room");
+        free(run.text);
+        size_t size;
+        FILE *out = open_memstream(&run.text, &size);
+        assert_int_equal(summary_print(run.directory, out), 0);
+        fclose(out);
+        snprintf(summary, sizeof summary, "peakline: 2 events were lost%s: %s",
+                 cases[i].wanted ? ", the recording had no room for more" : "",
+                 cases[i].wanted ? cases[i].wanted : "the report says what that means\n");
+        expect_text(run.text, summary);
+        end_run(&run);
+    }
+}
+
+static void forgotten_lines_can_be_had(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    b->header.forgotten_lines = 2500;
+    b->header.forgotten_peak = 5 * KIB;
+    b->header.forgotten_bytes = 70 * KIB;
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(
+        run.text,
+        "  Note: 2 500 lines with peaks up to 5.00 KiB are shown only as part of their functions, for "
+        "want of room; they allocated 70.0 KiB.\n"
+        "  Note: The recording had no room for more: `run --max-size` gives it more than the usual "
+        "16M.\n");
     end_run(&run);
 }
 
@@ -517,6 +582,8 @@ int main(void) {
         cmocka_unit_test(several_processes_are_listed),
         cmocka_unit_test(small_processes_are_summed_up),
         cmocka_unit_test(own_cost_is_told),
+        cmocka_unit_test(a_limit_is_named),
+        cmocka_unit_test(forgotten_lines_can_be_had),
         cmocka_unit_test(signs_are_explained_when_they_occur),
         cmocka_unit_test(json_keeps_its_schema),
         cmocka_unit_test(json_says_null_for_unknown),
