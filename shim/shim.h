@@ -43,12 +43,15 @@ struct live_cached {
 
 // Of the calling thread. Plain memory: only its own thread touches it.
 struct thread {
-    uint32_t generation;  // shim.generation when this thread was set up; UINT32_MAX before
-    uint32_t busy;        // the guard: inside a hook, so allocations are the shim's own or a signal handler's
-    uint32_t off_books;   // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
-    uint32_t ending;      // the thread's destructors have begun
-    uint32_t attention;   // something rare is to be done after the present event (track.c)
-    uintptr_t last_block; // of the thread's newest allocation: a free of it makes it temporary
+    uint32_t generation; // shim.generation when this thread was set up; UINT32_MAX before
+    uint32_t busy;       // the guard: inside a hook, so allocations are the shim's own or a signal handler's
+    uint32_t off_books;  // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
+    uint32_t ending;     // the thread's destructors have begun
+    uint32_t attention;  // something rare is to be done after the present event (track.c)
+    // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from
+    // malloc and free is accounted as ever, but for the block in which they hand out an object.
+    uint32_t lent;
+    uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none
     uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
@@ -56,6 +59,8 @@ struct thread {
     // numbers' state; 0 = not begun.
     int64_t until_object;
     uint64_t object_random;
+    uintptr_t lent_block; // the newest that malloc gave while the guard was lent: perhaps that one; 0 = none
+    size_t lent_size;
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];

@@ -12,11 +12,72 @@
 
 #define HERE __builtin_frame_address(0)
 
-// The guard was taken already: a signal handler allocates that has interrupted us. It is not on the books.
-static void memory_missed(const void *block) {
-    if (block && thread_self.busy && thread_self.generation == shim.generation)
-        shim_lose(RECORD_LOST_REENTRANT);
+// ---- the guard is taken already ----
+//
+// By an allocator of Python's that it is lent to (struct thread), or a signal handler has interrupted us, and
+// what it allocates is not on the books.
+
+// Whether it is lent. Then it is ours until memory_lend.
+static bool memory_borrow(struct thread *thread) {
+    bool lent = thread->lent;
+    thread->lent = 0;
+    return lent;
 }
+
+static void memory_lend(struct thread *thread, bool lent) {
+    thread->lent = lent;
+}
+
+static void memory_missed(void *block, size_t size, const void *frame) {
+    struct thread *thread = &thread_self;
+    if (!block || !thread->busy || thread->generation != shim.generation)
+        return;
+    if (!memory_borrow(thread)) {
+        shim_lose(RECORD_LOST_REENTRANT);
+        return;
+    }
+    if (thread->lent_block)
+        track_alloc(thread, (void *)thread->lent_block, thread->lent_size, frame);
+    thread->lent_block = (uintptr_t)block;
+    thread->lent_size = size;
+    memory_lend(thread, true);
+}
+
+// A block in which an object lies is on the books as that object, and not known here.
+static void memory_free_busy(void *block, const void *frame) {
+    struct thread *thread = &thread_self;
+    struct live_block old;
+    bool lent = memory_borrow(thread);
+    if (!lent)
+        track_free_nested(thread, block);
+    else if ((uintptr_t)block == thread->lent_block)
+        thread->lent_block = 0;
+    else if (track_detach(thread, block, &old))
+        track_object_freed(thread, block, &old, frame);
+    memory_lend(thread, lent);
+}
+
+static void *memory_realloc_busy(void *block, size_t size, const void *frame) {
+    struct thread *thread = &thread_self;
+    struct live_block old;
+    bool lent = memory_borrow(thread), newest = (uintptr_t)block == thread->lent_block, known = false;
+    if (lent)
+        known = !newest && track_detach(thread, block, &old);
+    else if (thread->busy)
+        track_free_nested(thread, block);
+    void *moved = real.realloc(block, size);
+    if (known && !moved && size)
+        track_restore(thread, block, &old);
+    else if (known)
+        track_object_freed(thread, block, &old, frame);
+    else if (lent && newest && (moved || !size))
+        thread->lent_block = 0;
+    memory_lend(thread, lent);
+    memory_missed(moved, size, frame);
+    return moved;
+}
+
+// ---- the hooks ----
 
 void *malloc(size_t size) {
     if (shim_unlikely(!real.malloc) && !real_resolve())
@@ -27,7 +88,7 @@ void *malloc(size_t size) {
         track_alloc(thread, block, size, HERE);
         guard_leave(thread);
     } else {
-        memory_missed(block);
+        memory_missed(block, size, HERE);
     }
     return block;
 }
@@ -41,7 +102,7 @@ void *calloc(size_t count, size_t size) {
         track_alloc(thread, block, count * size, HERE); // no overflow where there is a block
         guard_leave(thread);
     } else {
-        memory_missed(block);
+        memory_missed(block, count * size, HERE);
     }
     return block;
 }
@@ -56,7 +117,7 @@ void free(void *block) {
         track_free(thread, block, HERE);
         guard_leave(thread);
     } else if (thread_self.busy) {
-        track_free_nested(&thread_self, block);
+        memory_free_busy(block, HERE);
     }
     real.free(block);
 }
@@ -79,13 +140,8 @@ void *realloc(void *block, size_t size) {
     if (shim_unlikely(!real.realloc) && !real_resolve())
         return NULL;
     struct thread *thread = guard_enter();
-    if (shim_unlikely(!thread)) {
-        if (thread_self.busy)
-            track_free_nested(&thread_self, block);
-        void *moved = real.realloc(block, size);
-        memory_missed(moved);
-        return moved;
-    }
+    if (shim_unlikely(!thread))
+        return memory_realloc_busy(block, size, HERE);
     struct live_block old;
     bool known = track_detach(thread, block, &old);
     void *moved = real.realloc(block, size);
@@ -117,7 +173,7 @@ static inline void *memory_aligned(void *block, size_t size, const void *frame) 
         track_alloc(thread, block, size, frame);
         guard_leave(thread);
     } else {
-        memory_missed(block);
+        memory_missed(block, size, frame);
     }
     return block;
 }

@@ -3,9 +3,9 @@
 // See objects.h.
 //
 // Where what we stand in front of has a context of its own, it may be wrapping others in turn (debug hooks,
-// which hand out an address inside of malloc's block): then the guard is held around it, so that no byte is
-// met twice. We give that context out as ours, so a thread that reads the interpreter's pair of function and
-// context while it changes gets a pair that works.
+// which hand out an address inside of malloc's block): then the guard is held around it, and lent to it
+// (struct thread), so that no byte is met twice. We give that context out as ours, so a thread that reads the
+// interpreter's pair of function and context while it changes gets a pair that works.
 //
 // PYTHONMALLOC and -X dev replace the allocators when the interpreter starts. That is noticed by the first
 // thread with the GIL, and they are wrapped again; if our functions are still reached, since somebody wrapped
@@ -50,6 +50,29 @@ static inline void objects_note_call(void) {
         objects_called = true;
 }
 
+// NULL is the guard that was not to be had.
+static inline struct thread *objects_lend(struct thread *thread) {
+    if (thread)
+        thread->lent = 1;
+    return thread;
+}
+
+// What malloc gave last meanwhile is the object's own block, or one like any other.
+__attribute__((noinline)) static void objects_look_at(struct thread *thread, const void *object) {
+    const uintptr_t block = thread->lent_block;
+    thread->lent_block = 0;
+    if ((uintptr_t)object - block >= thread->lent_size)
+        track_alloc(thread, (void *)block, thread->lent_size, OBJECTS_HERE);
+}
+
+static inline void objects_take_back(struct thread *thread, const void *object) {
+    if (!thread)
+        return;
+    thread->lent = 0;
+    if (__builtin_expect(thread->lent_block != 0, 0))
+        objects_look_at(thread, object);
+}
+
 static inline void *objects_allocated(struct thread *thread, void *block, size_t size, const void *frame) {
     if (!thread)
         thread = guard_enter();
@@ -63,16 +86,18 @@ static inline void *objects_allocated(struct thread *thread, void *block, size_t
 
 static inline void *objects_malloc(const struct objects_wrapped *wrapped, size_t size, const void *frame) {
     objects_note_call();
-    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    objects_take_back(thread, block);
     return objects_allocated(thread, block, size, frame);
 }
 
 static inline void *objects_calloc(const struct objects_wrapped *wrapped, size_t count, size_t size,
                                    const void *frame) {
     objects_note_call();
-    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = wrapped->inner.calloc(wrapped->inner.ctx, count, size);
+    objects_take_back(thread, block);
     return objects_allocated(thread, block, count * size, frame); // no overflow where there is a block
 }
 
@@ -83,9 +108,11 @@ static inline void objects_free(const struct objects_wrapped *wrapped, void *blo
         if (!wrapped->nested)
             guard_leave(thread);
     }
+    struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
     wrapped->inner.free(wrapped->inner.ctx, block);
-    if (thread && wrapped->nested)
-        guard_leave(thread);
+    objects_take_back(lent, NULL);
+    if (lent)
+        guard_leave(lent);
 }
 
 static inline void *objects_realloc(const struct objects_wrapped *wrapped, void *block, size_t size,
@@ -98,7 +125,9 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
     bool known = thread && track_object_detach(thread, block, &old);
     if (thread && !wrapped->nested)
         guard_leave(thread);
+    struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
     void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
+    objects_take_back(lent, moved);
     if (thread && !wrapped->nested)
         thread = guard_enter();
     if (!thread)
@@ -169,8 +198,9 @@ static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
         return wrapped->inner.malloc(wrapped->inner.ctx, size);
-    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    objects_take_back(thread, block);
     if (hit)
         objects_hit(wrapped, thread, block, size, frame);
     else if (thread)
@@ -187,8 +217,9 @@ static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
         return wrapped->inner.calloc(wrapped->inner.ctx, count, each);
-    struct thread *thread = wrapped->nested ? guard_enter() : NULL;
+    struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = wrapped->inner.calloc(wrapped->inner.ctx, count, each);
+    objects_take_back(thread, block);
     if (hit)
         objects_hit(wrapped, thread, block, size, frame);
     else if (thread)
@@ -222,9 +253,11 @@ static inline void objects_sampled_free(const struct objects_wrapped *wrapped, v
         if (!wrapped->nested)
             guard_leave(thread);
     }
+    struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
     wrapped->inner.free(wrapped->inner.ctx, block);
-    if (thread && wrapped->nested)
-        guard_leave(thread);
+    objects_take_back(lent, NULL);
+    if (lent)
+        guard_leave(lent);
 }
 
 // After the inner realloc of a block that was in the live table, or to a size that is to be recorded.
@@ -262,7 +295,9 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
         thread && !live_lacks_object(thread, (uintptr_t)block) && objects_detach(thread, block, &old);
     if (thread && !wrapped->nested)
         guard_leave(thread);
+    struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
     void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
+    objects_take_back(lent, moved);
     bool hit = size <= SAMPLING_LARGEST && objects_is_hit(&thread_self, size);
     if (__builtin_expect(known || hit || size > SAMPLING_LARGEST, 0))
         objects_resized(wrapped, thread, known ? &old : NULL, block, moved, size, hit, frame);

@@ -320,6 +320,11 @@ void track_object_free(struct thread *thread, void *block, const void *frame) {
         track_object_freed(thread, block, &old, frame);
 }
 
+// What malloc was asked for inside an allocator with a context of its own; nobody asks here.
+void track_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
+    (void)thread, (void)block, (void)size, (void)frame;
+}
+
 // Nothing is sampled here.
 void live_visit(struct thread *thread, const void *block) {
     (void)thread, (void)block;

@@ -281,7 +281,7 @@ def test_threads(version):
             expect(line["total"], peak_bytes=(0, 2048))
 
 
-@cases("PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug", "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=5", "PYTHONFAULTHANDLER=1")
+@cases("PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug", "PYTHONMALLOC=malloc_debug", "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=5", "PYTHONFAULTHANDLER=1")
 def test_modes_of_the_interpreter(setting):
     """Allocators that the interpreter puts in or wraps by itself."""
     name, value = setting.split("=")
@@ -291,6 +291,19 @@ def test_modes_of_the_interpreter(setting):
     expect(process.line("del")["self"], freed_bytes=(large, large + 4096))
     expect(process.line("loop")["total"], peak_bytes=(200008, 200008 + 8192))
     expect(process.line("highest")["self"], peak_bytes=(9000012, 9000012 + 4096))
+
+
+@python_cases()
+def test_debug_hooks(version):
+    """An object's block and the object in it are one; what was there before the hooks is freed where it is freed."""
+    interpreter = python(version)
+    for number, mode in enumerate(("debug", "malloc_debug")):
+        for objects in ("exact", "sampled"):
+            recording = record(interpreter, program("py_techniques.py"), env={"PYTHONMALLOC": mode}, output="r%s%d" % (objects, number),
+                               options=["--python-objects=" + objects])
+            (raw,) = recording.read("--contexts")["processes"]
+            assert raw["losses"]["reentrant"] == 0, (mode, objects, raw["losses"])
+            assert sum(context["self"]["frees"] for context in raw["contexts"]) == raw["totals"]["frees"], (mode, objects, raw["totals"])
 
 
 def contexts_of(raw, source):
