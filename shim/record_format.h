@@ -274,8 +274,8 @@ struct record_tick {
 struct record_mark {
     uint64_t time_ns; // since the start
     int64_t heap_bytes, mapped_bytes;
-    uint32_t name; // string
-    uint32_t reserved;
+    uint32_t name;    // string
+    uint32_t rss_kib; // resident KiB; 0 = not known
 };
 
 // A string in RECORD_STRINGS, at an 8-aligned offset >= 8: any bytes, no terminator; padded to 8 bytes.

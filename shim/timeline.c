@@ -9,8 +9,7 @@
 
 #define TIMELINE_FIRST_NS 10000000u // 10 ms
 
-// Resident bytes of this process; 0 = not known.
-static uint64_t timeline_rss(void) {
+uint64_t timeline_resident(void) {
     char text[128];
     sys_read_text("/proc/self/statm", text, sizeof text);
     const char *at = text;
@@ -20,6 +19,8 @@ static uint64_t timeline_rss(void) {
     if (*at)
         for (at++; *at >= '0' && *at <= '9'; at++)
             pages = pages * 10 + (uint64_t)(*at - '0');
+    if (pages * 4096 > shim.header->rss_peak_bytes)
+        shim.header->rss_peak_bytes = pages * 4096;
     return pages * 4096;
 }
 
@@ -48,9 +49,7 @@ __attribute__((noinline)) static void timeline_tick(uint64_t now) {
     tick->time_ns = now;
     tick->heap_bytes = shim.tick_heap_high;
     tick->mapped_bytes = header->mapped_live;
-    tick->rss_bytes = timeline_rss();
-    if (tick->rss_bytes > header->rss_peak_bytes)
-        header->rss_peak_bytes = tick->rss_bytes;
+    tick->rss_bytes = timeline_resident();
     header->last_ns = now;
     header->table_bytes = arena_bytes();
     shim.tick_heap_high = header->heap_live;

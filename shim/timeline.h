@@ -16,6 +16,9 @@ void timeline_applied(bool raised, uint64_t since);
 // Mappings have changed.
 void timeline_mapped(void);
 
+// Resident bytes of this process; 0 = not known. The header's peak is not below it.
+uint64_t timeline_resident(void);
+
 // Closes the present interval.
 void timeline_now(void);
 

@@ -247,6 +247,7 @@ static void write_marks(struct emit *e, const struct reader_image *image) {
         put_string(e, "name", text);
         put_bytes(e, "heap_bytes", mark->heap_bytes);
         put_bytes(e, "mapped_bytes", mark->mapped_bytes);
+        put_count_if(e, "rss_bytes", mark->rss_kib, (uint64_t)mark->rss_kib * 1024);
         emit_close(e, '}');
         free(text);
     }

@@ -227,8 +227,7 @@ static void print_cell(const char *text, size_t columns, FILE *out) {
 }
 
 static const char *print_size(const struct listing *listing, char out[TEXT_SIZE_MAX], int64_t bytes) {
-    unsigned mib = listing->options->mib;
-    return mib ? text_mib(out, bytes, mib - 1) : text_size(out, bytes);
+    return render_size(listing->options, out, bytes);
 }
 
 static const char *bound_sign(struct listing *listing, const struct metrics_measure *measure) {

@@ -22,6 +22,10 @@ bool render_load(const struct render_input *input, struct model_process *process
     return model_load(input->model, process, resolver, error);
 }
 
+const char *render_size(const struct render_options *options, char out[TEXT_SIZE_MAX], int64_t bytes) {
+    return options->mib ? text_mib(out, bytes, options->mib - 1) : text_size(out, bytes);
+}
+
 char *render_command(const struct model_process *process, size_t columns) {
     if (!process->command_count)
         return text_escape_string(process->executable ? text_basename(process->executable)

@@ -13,6 +13,7 @@
 
 #include "reporter/select.h"
 #include "reporter/symbolize.h"
+#include "reporter/text.h"
 
 struct render_options {
     struct select_options select;
@@ -50,6 +51,12 @@ char **notes_collect(const struct model_process *process, size_t *count);
 
 // Why a recording had no room for more and what gives it, as one sentence; NULL when there is nothing to say.
 const char *notes_room(const struct record_header *header);
+
+// The table's marks, with a blank line after them; nothing when there are none.
+void marks_print(const struct model_process *process, const struct render_options *options, FILE *out);
+
+// A size as tables have it. Returns `out`.
+const char *render_size(const struct render_options *options, char out[TEXT_SIZE_MAX], int64_t bytes);
 
 // "python3 eval.py", escaped, at most `columns` wide (0 = no limit), and "exited 0" and the like: the caller
 // frees them.

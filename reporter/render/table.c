@@ -266,8 +266,10 @@ static void print_functions(const struct table *t, const struct model_process *p
     struct listing listing = {
         .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
     listing_sort_lines(&listing);
-    if (!asked)
+    if (!asked) {
         print_scopes(t, &listing);
+        marks_print(process, listing.options, t->out);
+    }
     size_t shown = asked || wanted->top ? 0 : keep_chosen(&listing, &functions, &count);
     if (wanted->top)
         shown = count < wanted->top ? count : wanted->top;

@@ -14,6 +14,7 @@
 #include "shim/place.h"
 #include "shim/recording.h"
 #include "shim/stack.h"
+#include "shim/timeline.h"
 
 #include <string.h>
 
@@ -151,11 +152,13 @@ void peakline_shim_mark(const char *name) {
     journal_flush(thread);
     bool locked = lock_take(&shim.lock);
     if (header->marks < RECORD_MARKS_MAX) {
+        uint64_t resident = timeline_resident() / 1024;
         shim.marks[header->marks] = (struct record_mark){
             .time_ns = clock_monotonic() - header->start_monotonic_ns,
             .heap_bytes = header->heap_live,
             .mapped_bytes = header->mapped_live,
             .name = place_name(text),
+            .rss_kib = resident < UINT32_MAX ? (uint32_t)resident : UINT32_MAX,
         };
         __atomic_store_n(&header->marks, header->marks + 1, __ATOMIC_RELEASE);
     } else {

@@ -38,6 +38,7 @@ def test_c(name):
     marks = process["marks"]
     assert [mark["name"] for mark in marks] == ["before the pause", "after the pause", "after the pause"], marks
     assert all(mark["heap_bytes"] < 1000 for mark in marks), marks  # what the C library keeps of the thread
+    assert all(0 < mark["rss_bytes"] <= process.totals["rss_peak_bytes"] for mark in marks), marks
     times = [mark["time"] for mark in marks]
     assert 0 < times[0] <= times[1] <= times[2] <= process["duration"], (times, process["duration"])
 

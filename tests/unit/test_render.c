@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c
 // needs: reporter/render/table.c reporter/render/listing.c reporter/render/summary.c reporter/message.c
+// needs: reporter/render/marks.c
 // needs: reporter/select.c reporter/natives.c reporter/source.c reporter/source_extent.c
 // needs: reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/ending.c reporter/reader.c
 // needs: reporter/model.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
@@ -421,6 +422,53 @@ static void signs_are_explained_when_they_occur(void **state) {
     end_run(&run);
 }
 
+static void add_mark(struct builder *b, const char *name, double seconds, int64_t heap, uint32_t rss_kib) {
+    b->marks[b->header.marks++] = (struct record_mark){.time_ns = (uint64_t)(seconds * 1e9),
+                                                       .heap_bytes = heap,
+                                                       .rss_kib = rss_kib,
+                                                       .name = builder_string(b, name)};
+}
+
+static void marks_are_listed_by_time(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    add_mark(b, "begin", 0.0125, 0, 0);
+    add_mark(b, "a\033[31m", 0.25, 72 * KIB, 9000);
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_text(run.text, "\n"
+                          "              Time        Heap         RSS  Mark\n"
+                          "           0.013 s         0 B              begin\n"
+                          "           0.250 s    72.0 KiB    8.79 MiB  a\\x1b[31m\n"
+                          "\n"
+                          "eval.py: <module> ");
+    free(run.text);
+    run.options.mib = 4;
+    print(&run, "table");
+    expect_text(run.text, "           0.250 s   0.070 MiB   8.789 MiB  a\\x1b[31m\n");
+    run.options.mib = 0;
+    free(run.text);
+    b->marks[1].mapped_bytes = 3 * KIB;
+    for (int i = 3; i <= 23; i++)
+        add_mark(b, i < 11 || i > 13 ? "more" : "hidden", 100 + i, i, 1);
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(run.text, "              Time        Heap      Mapped         RSS  Mark\n"
+                          "           0.013 s         0 B         0 B              begin\n"
+                          "           0.250 s    72.0 KiB    3.00 KiB    8.79 MiB  a\\x1b[31m\n"
+                          "        1 min 43 s         3 B         0 B    1.00 KiB  more\n");
+    expect_text(run.text, "               ...  3 more marks: --format json has them all\n"
+                          "        1 min 54 s ");
+    expect_none(run.text, "hidden");
+    free(run.text);
+    run.options.select.function = "load";
+    print(&run, "table");
+    expect_none(run.text, "Mark");
+    end_run(&run);
+}
+
 // ---- JSON ----
 
 // Validates a report against the schema and asserts what a Python expression says of it (`d`, and `p`, its
@@ -585,6 +633,7 @@ int main(void) {
         cmocka_unit_test(a_limit_is_named),
         cmocka_unit_test(forgotten_lines_can_be_had),
         cmocka_unit_test(signs_are_explained_when_they_occur),
+        cmocka_unit_test(marks_are_listed_by_time),
         cmocka_unit_test(json_keeps_its_schema),
         cmocka_unit_test(json_says_null_for_unknown),
         cmocka_unit_test(json_survives_any_number),

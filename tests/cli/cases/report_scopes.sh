@@ -25,6 +25,7 @@ END
 gcc -O0 -g -fno-builtin -I "$HERE/../../../shim" -o scopes scopes.c || skip "no compiler"
 try peakline run --quiet -o recording ./scopes
 peakline report recording | sed -n '/Note/p;/Scope/,/^$/p;/more scopes/p'
+peakline report recording | sed -n '/  Mark$/,/^$/s/^.*  //p' | uniq
 try peakline report recording --function main --top 1 | grep -c Scope
 peakline report recording --format json | python3 -c '
 import json, sys
