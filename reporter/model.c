@@ -231,7 +231,8 @@ static void name_python(struct naming *n, const struct record_frame *frame) {
 }
 
 static void name_scope(struct naming *n, const struct record_function *function) {
-    struct model_function named = {.name = or_unknown(n, intern(n->model, n->process->image, function->name)),
+    const char *name = intern(n->model, n->process->image, function->name);
+    struct model_function named = {.name = name ? name : pool_intern_string(n->model->pool, ""),
                                    .language = RECORD_SCOPE};
     add_level(n, named, NULL, 0);
 }

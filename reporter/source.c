@@ -16,7 +16,7 @@
 #define LARGEST_SOURCE (32 << 20)
 
 struct source {
-    bool found;
+    bool found, packed;
     uint64_t changed_ns; // since 1970
     char *bytes;
     size_t *line_at; // where each line begins; one more entry for the end
@@ -71,6 +71,7 @@ static void split_lines(struct source *source, size_t size) {
 static void read_source(struct source *source, const char *path) {
     // O_NONBLOCK: the name comes out of the recording, and might be a pipe's.
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    source->packed = fd < 0 && errno == ENOTDIR;
     if (fd < 0)
         return;
     struct stat status;
@@ -117,7 +118,7 @@ const struct source *source_open(struct source_cache *cache, const char *file, c
 
 enum source_state source_state(const struct source *source, uint64_t recorded_ns) {
     if (!source->found)
-        return SOURCE_MISSING;
+        return source->packed ? SOURCE_PACKED : SOURCE_MISSING;
     return source->changed_ns > recorded_ns ? SOURCE_NEWER : SOURCE_GOOD;
 }
 

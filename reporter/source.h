@@ -18,6 +18,7 @@ struct source_cache;
 enum source_state {
     SOURCE_GOOD,
     SOURCE_MISSING, // no such file, or not a readable regular file, or it never was one ("<string>")
+    SOURCE_PACKED,  // there is a file where a folder should be: a zip file that Python imports from
     SOURCE_NEWER,   // changed after the recording began
 };
 

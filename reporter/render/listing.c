@@ -16,6 +16,7 @@
 #define ALLOCATIONS_COLUMNS 14
 #define LONG_FUNCTION 60 // lines; of longer ones only what is near an event is shown
 #define NEAR 1
+#define LONGEST_CONTENTS 160 // columns of a source line where there is no terminal
 
 // ---- grouping ----
 
@@ -89,12 +90,20 @@ static bool is_module_code(const struct model_function *function) {
 // A file's own code, when nobody asked for it: only the lines that matter. Imports and definitions are many,
 // and each of them allocates a little.
 static void add_main_rows(struct rows *rows, const struct listing *listing, uint32_t begin, uint32_t end) {
-    int64_t least = listing->process->image->header.heap_peak / 1000;
+    int64_t least = listing->process->image->header.heap_peak / 1000, highest = -1;
+    uint32_t best = NOTHING;
     for (uint32_t i = begin; i < end; i++) {
-        const struct metrics_measure *total = &listing->metrics->lines[listing->lines[i]].total;
+        const uint32_t entry = listing->lines[i];
+        const struct metrics_measure *total = &listing->metrics->lines[entry].total;
         if (total->peak >= least || total->freed_bytes > total->allocated_bytes + (uint64_t)least)
-            add_row(rows, listing->process->lines[listing->lines[i]].line, listing->lines[i], false);
+            add_row(rows, listing->process->lines[entry].line, entry, false);
+        if (total->peak > highest) {
+            highest = total->peak;
+            best = entry;
+        }
     }
+    if (!rows->count && best != NOTHING) // a title alone would look as if something had gone wrong
+        add_row(rows, listing->process->lines[best].line, best, false);
 }
 
 // What happened on a line of a function that another one defines within: of several there, the one with the
@@ -284,13 +293,15 @@ static char *row_contents(const struct listing *listing, const struct rows *rows
     }
     if (rows->state == SOURCE_MISSING)
         return memory_print("(source not found)");
+    if (rows->state == SOURCE_PACKED)
+        return memory_print("(source in an archive)");
     if (rows->state == SOURCE_NEWER)
         return memory_print("(source has changed)");
     size_t length;
     const char *text = source_line(rows->source, row->line, &length);
     char *plain = text_expand_tabs(text, length);
     size_t width = listing->options->width, column = contents_column(listing);
-    size_t room = !width ? 0 : width > column + 20 ? width - column : 20;
+    size_t room = !width ? LONGEST_CONTENTS : width > column + 20 ? width - column : 20;
     char *escaped = text_escape(plain, strlen(plain), room);
     free(plain);
     return escaped;
@@ -343,13 +354,17 @@ static void print_title(struct listing *listing, uint32_t number, const struct r
             width < column ? (int)(column - width) : 0, "");
     if (entry->contexts || entry->folded)
         fprintf(out, "peak %s%s%s%s in %s%s context%s", bound_sign(listing, &entry->total), size,
-                *error ? " " : "", error, count, entry->folded ? "+" : "",
+                *error ? " " : "", error, entry->contexts ? count : "folded",
+                entry->contexts && entry->folded ? "+" : "",
                 entry->contexts == 1 && !entry->folded ? "" : "s");
     else
         fputs("nothing was recorded here", out);
-    listing->folded |= entry->folded > 0;
+    listing->folded |= entry->contexts && entry->folded;
+    listing->all_folded |= !entry->contexts && entry->folded;
     if (rows->state == SOURCE_MISSING && function->file)
         fputs("; its source was not found", out);
+    if (rows->state == SOURCE_PACKED)
+        fputs("; its source is in an archive, which is not read: unpack it and run it from there", out);
     if (rows->state == SOURCE_NEWER)
         fputs("; its source is newer than the recording", out);
     fputc('\n', out);
@@ -364,7 +379,8 @@ void listing_print(struct listing *listing, uint32_t function, FILE *out) {
     if (rows.count) {
         print_heading(listing, "Line #", out);
         fputs("  Line Contents\n", out);
-    }
+    } else if (listing->metrics->functions[function].contexts || listing->metrics->functions[function].folded)
+        fputs("        (none of its lines is known)\n", out);
     for (size_t i = 0; i < rows.count; i++)
         print_row(listing, &rows, &listing->process->functions[function], &rows.list[i], out);
     free(rows.list);
@@ -378,7 +394,8 @@ void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_
     print_heading(listing, "", out);
     fprintf(out, "%*s  Scope\n", size, "Allocated");
     for (size_t i = 0; i < count; i++) {
-        char *name = text_escape_string(listing->process->functions[scopes[i]].name), bytes[TEXT_SIZE_MAX];
+        const char *given = listing->process->functions[scopes[i]].name;
+        char *name = text_escape_string(*given ? given : "(no name)"), bytes[TEXT_SIZE_MAX];
         const struct metrics_entry *entry = &listing->metrics->functions[scopes[i]];
         uint64_t allocated = entry->total.allocated_bytes;
         fprintf(out, "%*s", NUMBER_COLUMNS, "");
@@ -438,11 +455,14 @@ void listing_explain(const struct listing *listing, FILE *out) {
               out);
     if (listing->folded)
         fputs("N+ contexts: N, and some that were folded; their bytes are in the numbers.\n", out);
+    if (listing->all_folded)
+        fputs("Folded contexts: so small that they were not kept apart; their bytes are in the numbers.\n",
+              out);
     if (listing->errors)
         fputs(
             "± N: N is the standard error of increment and peak, the larger of both: two times in three they "
             "are off by less, 19 times in 20 by less than twice as much.\n",
             out);
-    if (listing->bounds || listing->folded || listing->errors)
+    if (listing->bounds || listing->folded || listing->all_folded || listing->errors)
         fputc('\n', out);
 }

@@ -17,6 +17,7 @@ struct listing {
     uint32_t *lines,
         *first_line_of;  // of function f: lines[first_line_of[f]] .. lines[first_line_of[f + 1] - 1]
     bool bounds, folded; // whether a `≤`, and a number of contexts with a `+`, were printed
+    bool all_folded;     // and "folded contexts"
     bool errors;         // and a `±`
 };
 

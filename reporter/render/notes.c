@@ -94,26 +94,29 @@ static void add_folded(struct notes *notes, const struct model_process *process)
     uint64_t folded = process->image->header.folded_nodes;
     char number[TEXT_SIZE_MAX];
     if (folded)
-        add(notes,
-            memory_print("%s small contexts were folded into their callers to keep the recording small%s.",
-                         text_count(number, folded),
-                         process->image->header.lost[RECORD_LOST_TABLE_FULL]
-                             ? ""
-                             : "; lines and functions kept their numbers"));
+        add(notes, memory_print("%s small context%s folded into %s to keep the recording small%s.",
+                                text_count(number, folded), folded == 1 ? " was" : "s were",
+                                folded == 1 ? "its caller" : "their callers",
+                                process->image->header.lost[RECORD_LOST_TABLE_FULL]
+                                    ? ""
+                                    : "; lines and functions kept their numbers"));
     const struct record_header *h = &process->image->header;
     char peak[TEXT_SIZE_MAX], bytes[TEXT_SIZE_MAX];
+    bool one = h->forgotten_lines == 1;
     if (h->forgotten_lines)
         add(notes,
             memory_print(
-                "%s lines with peaks up to %s are shown only as part of their functions, for want of room; "
-                "they "
-                "allocated %s.",
+                one ? "%s line with a peak of %s is shown only as part of its function, for want of room; "
+                      "it allocated %s."
+                    : "%s lines with peaks up to %s are shown only as part of their functions, for want of "
+                      "room; they allocated %s.",
                 text_count(number, h->forgotten_lines), text_size(peak, h->forgotten_peak),
-                text_size(bytes, h->forgotten_bytes > INT64_MAX ? INT64_MAX : (int64_t)h->forgotten_bytes)));
+                text_size(bytes, model_signed(h->forgotten_bytes))));
     if (process->image->orphan_count)
         add(notes,
-            memory_print("%s contexts were being changed at the last moment: their callers are missing.",
-                         text_count(number, process->image->orphan_count)));
+            memory_print("%s context%s being changed at the last moment: the callers are missing there.",
+                         text_count(number, process->image->orphan_count),
+                         process->image->orphan_count == 1 ? " was" : "s were"));
 }
 
 static void add_sampling(struct notes *notes, const struct model_process *process) {

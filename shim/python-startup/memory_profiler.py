@@ -6,7 +6,7 @@ package.
 """
 import sys as _sys
 
-_functions = []  # (code, stream, precision), in the order of definition
+_functions = []  # (code, stream, precision), in the order of definition; of one code, each stream once
 _shim = None  # not looked for yet; False = this process is not recorded
 
 
@@ -62,11 +62,20 @@ def profile(func=None, stream=None, precision=None, backend="psutil"):
 
         if not _functions:
             os.register_at_fork(after_in_child=_forked)
-        _functions.append((code, stream, precision))
+        _note(code, stream, precision)
         # What was registered last runs first: before streams and loggers are closed that are there by now.
         atexit.unregister(_show)
         atexit.register(_show)
     return func
+
+
+def _note(code, stream, precision):
+    """One table is enough, however often a function is decorated; the last precision that was given holds."""
+    for at, (known, its_stream, its_precision) in enumerate(_functions):
+        if known is code and its_stream is stream:
+            _functions[at] = (code, stream, its_precision if precision is None else precision)
+            return
+    _functions.append((code, stream, precision))
 
 
 def _forked():

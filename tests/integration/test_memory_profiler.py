@@ -77,6 +77,20 @@ def test_decorated(version):
     assert process.totals["lost_events"] == 0
 
 
+def test_one_table_for_a_function():
+    """However often it is decorated, and whatever was decorated in between; the last precision holds."""
+    code = (
+        "import sys\nfrom memory_profiler import profile\n@profile\n@profile\ndef f(): return bytearray(2000)\n"
+        "@profile(precision=3)\ndef g(): return bytearray(3000)\nprofile(f)\nprofile(g)\nprofile(precision=5)(f)\n"
+        "profile(f, stream=sys.stderr)\nf(); g()\n")
+    with open("twice.py", "w") as file:
+        file.write(code)
+    recording = run(sys.executable, "twice.py")
+    both = tables(recording.stdout.decode())  # which asserts that no function is there twice
+    assert list(both) == ["f", "g"] and "0.00191 MiB" in both["f"][0] and "0.003 MiB" in both["g"][0], both
+    assert list(tables(recording.stderr.decode())) == ["f"], recording.stderr
+
+
 def test_endings():
     recording = record(sys.executable, program(TARGET), "raise", "close", compare=False, status=3, options=["--python-objects=off"])
     assert b": never " in recording.stdout, recording.stdout

@@ -74,6 +74,7 @@ def test_python(version):
     # The object itself is small: it comes from the interpreter's pools, which are not recorded here.
     environment = {"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"}  # of fork, while a thread may not quite have gone
     recording = record(interpreter, program("py_scopes.py"), options=["--python-objects=off"], env=environment)
+    check_wrong_names(recording.stdout)
     process = recording.process
     found = scopes(process)
 
@@ -136,11 +137,20 @@ def test_many(size):
         assert process.totals["lost_events"] == 0, process.totals
 
 
+def check_wrong_names(stdout):
+    text = stdout.decode()
+    for kind in "int", "NoneType", "bytes":
+        assert "\npeakline.scope takes a name, a str, not %s\npeakline.mark takes a name, a str, not %s\n" % (kind, kind) in text, text
+    assert '\npeakline.scope takes a name, a str, not builtin_function_or_method (with parentheses: @peakline.scope("name"))\n' in text, text
+    assert "no error" not in text, text
+
+
 def test_without_shim():
     """The package alone does nothing, and says so to nobody."""
     environment = clean_environment({"PYTHONPATH": PACKAGE, "PYTHONWARNINGS": "ignore"})
     done = subprocess.run([sys.executable, program("py_scopes.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert done.returncode == 0 and done.stderr == b"" and done.stdout.endswith(b"done\n"), done
+    check_wrong_names(done.stdout)
 
 
 def tasks(interpreter, mode):

@@ -232,4 +232,11 @@ try:
     peakline.scope("wrong")(len)
 except TypeError as error:
     print(error)
+for wrong in 3, None, b"name", len:
+    for function in peakline.scope, peakline.mark:
+        try:
+            function(wrong)
+            print("no error")
+        except TypeError as error:
+            print(error)
 print("done")

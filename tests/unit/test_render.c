@@ -192,6 +192,85 @@ static void a_narrow_terminal_cuts_lines(void **state) {
     end_run(&run);
 }
 
+static void a_long_line_is_cut(void **state) {
+    (void)state;
+    struct run run = run_evaluation(false);
+    // 200 characters of two bytes each, one of which begins where the text is cut.
+    char text[2048] = "import json\n\ndef load(path):\n    ";
+    for (int i = 0; i < 200; i++)
+        strcat(text, "é");
+    strcat(text, "\n    kept = parse(data)\n");
+    builder_write_bytes(run.directory, "eval.py", text, strlen(text));
+    print(&run, "table");
+    char wanted[1024] = "   1      ";
+    for (int i = 0; i < 155; i++)
+        strcat(wanted, "é");
+    strcat(wanted, "…\n");
+    expect_text(run.text, wanted);
+    end_run(&run);
+}
+
+static void a_title_has_rows(void **state) {
+    (void)state;
+    struct run run = run_evaluation(true);
+    struct builder *b = evaluation(run.directory);
+    // A module that matters little, and a function none of whose lines was kept.
+    uint32_t module = builder_python(b, "few.py", "<module>", 1),
+             gone = builder_python(b, "none.py", "gone", 90);
+    builder_allocate(b, builder_node(b, 1, builder_line(b, module, 1)), 3);
+    builder_allocate(b, builder_node(b, 1, builder_line(b, module, 2)), 5);
+    uint32_t frame = builder_line(b, gone, 91);
+    uint32_t node = builder_node(b, 1, frame);
+    builder_allocate(b, node, 7 * KIB);
+    builder_fold(b, node);
+    builder_forget(b, frame);
+    builder_write(b, run.directory);
+    builder_free(b);
+    builder_write_bytes(run.directory, "few.py", "a = 1\nb = 22\n", 14);
+    run.options.select.top = 9;
+    print(&run, "table");
+    expect_text(run.text, "             1  b = 22\n");
+    expect_none(run.text, "a = 1");
+    expect_text(run.text, "peak ≤7.00 KiB in folded contexts; its source was not found\n        (none of its "
+                          "lines is known)\n\n");
+    end_run(&run);
+}
+
+static void an_archive_is_named(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = builder_new(7, 0);
+    b->header.cwd = builder_string(b, run.directory);
+    uint32_t function = builder_python(b, "app.zip/mod.py", "f", 1);
+    builder_allocate(b, builder_node(b, 1, builder_line(b, function, 2)), 3 * KIB);
+    builder_write(b, run.directory);
+    builder_free(b);
+    builder_write_bytes(run.directory, "app.zip", "PK", 2);
+    print(&run, "table");
+    expect_text(
+        run.text,
+        " in 1 context; its source is in an archive, which is not read: unpack it and run it from there\n");
+    expect_text(run.text, "             1  (source in an archive)\n");
+    end_run(&run);
+}
+
+static void a_scope_may_have_no_name(void **state) {
+    (void)state;
+    struct run run = run_evaluation(true);
+    struct builder *b = evaluation(run.directory);
+    uint32_t scope = builder_node(b, 1, builder_line(b, builder_scope(b, ""), 0));
+    builder_allocate(b, builder_node(b, scope, builder_line(b, builder_python(b, "eval.py", "f", 20), 21)),
+                     5);
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(run.text, "  (no name)\n");
+    free(run.text);
+    print(&run, "json");
+    expect_text(run.text, "{\"name\":\"\",");
+    end_run(&run);
+}
+
 static void without_frees_the_increment_is_unknown(void **state) {
     (void)state;
     struct run run = {.directory = builder_directory()};
@@ -417,8 +496,11 @@ static void signs_are_explained_when_they_occur(void **state) {
     builder_write(b, run.directory);
     builder_free(b);
     print(&run, "table");
-    expect_text(run.text, " in 0+ contexts");
-    expect_text(run.text, "\nN+ contexts: N, and some that were folded; their bytes are in the numbers.\n\n");
+    expect_text(run.text, "peak ≤10.0 KiB in folded contexts; ");
+    expect_none(run.text, "+ context");
+    expect_text(
+        run.text,
+        "\nFolded contexts: so small that they were not kept apart; their bytes are in the numbers.\n\n");
     end_run(&run);
 }
 
@@ -625,6 +707,10 @@ int main(void) {
         cmocka_unit_test(a_source_that_changed_is_not_shown),
         cmocka_unit_test(filters_choose_tables),
         cmocka_unit_test(a_narrow_terminal_cuts_lines),
+        cmocka_unit_test(a_long_line_is_cut),
+        cmocka_unit_test(a_title_has_rows),
+        cmocka_unit_test(an_archive_is_named),
+        cmocka_unit_test(a_scope_may_have_no_name),
         cmocka_unit_test(without_frees_the_increment_is_unknown),
         cmocka_unit_test(names_cannot_drive_the_terminal),
         cmocka_unit_test(several_processes_are_listed),

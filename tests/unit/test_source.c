@@ -66,6 +66,7 @@ static void only_the_recorded_file_is_good(void **state) {
     assert_int_equal(source_state(source_open(f.cache, "none", f.directory), NEVER), SOURCE_MISSING);
     assert_int_equal(source_state(source_open(f.cache, "s", NULL), NEVER), SOURCE_MISSING);
     assert_int_equal(source_state(source_open(f.cache, NULL, f.directory), NEVER), SOURCE_MISSING);
+    assert_int_equal(source_state(source_open(f.cache, "s/inside.py", f.directory), NEVER), SOURCE_PACKED);
     assert_int_equal(source_state(source_open(f.cache, "<string>", "/"), NEVER), SOURCE_MISSING);
     assert_int_equal(source_state(source_open(f.cache, "/", "/"), NEVER), SOURCE_MISSING);
     char path[4096];

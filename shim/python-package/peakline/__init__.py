@@ -89,8 +89,14 @@ def _context():
     return handles
 
 
+def _check(what, name):
+    if not isinstance(name, str):
+        hint = " (with parentheses: @peakline.scope(\"name\"))" if callable(name) else ""
+        raise TypeError("peakline.%s takes a name, a str, not %s%s" % (what, type(name).__name__, hint))
+
+
 def _bytes(name):
-    return str(name).encode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "backslashreplace")
 
 
 _ENTERING = ("__enter__", "__aenter__", "__exit__", "__aexit__")
@@ -123,6 +129,7 @@ class scope:
     """
 
     def __init__(self, name):
+        _check("scope", name)
         self.name = name
         self._open = []  # (id of the block's frame, the shim's handle)
 
@@ -202,7 +209,8 @@ def _enter_code(function, name):
 
 
 def mark(name):
-    """Names this instant, for the timeline of the report."""
+    """Names this instant: the report lists these, with the heap and the RSS they had."""
+    _check("mark", name)
     if _find():
         _shim.mark(_bytes(name))
 
