@@ -9,6 +9,7 @@ by any exception; it is skipped by `Skip("why")`.
     expect(line["self"], peak_bytes=3000017)
 """
 import contextlib
+import fcntl
 import functools
 import glob
 import json
@@ -162,6 +163,25 @@ def need_modules(interpreter, *names):
     done = subprocess.run([interpreter, "-c", "import " + ", ".join(names)], stderr=subprocess.DEVNULL)
     if done.returncode != 0:
         raise Skip("%s has not all of %s" % (interpreter, ", ".join(names)))
+
+
+@functools.lru_cache(None)
+def virtual_environment(name, *packages):
+    """A directory of the build with a virtual environment that has these packages from PyPI, made once."""
+    directory = os.path.join(BUILD, name)
+    done = os.path.join(directory, "done")
+    with open(directory + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(done):
+            shutil.rmtree(directory, ignore_errors=True)
+            command = [os.path.join(directory, "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+            for step in [sys.executable, "-m", "venv", directory], command:
+                made = subprocess.run(step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                if made.returncode != 0:
+                    lines = made.stdout.decode(errors="replace").strip().splitlines() or ["no message"]
+                    raise Skip("no %s: %s" % (" and ".join(packages), lines[-1]))
+            open(done, "w").close()
+    return directory
 
 
 # --- Reports

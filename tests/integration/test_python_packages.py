@@ -1,29 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Packages that Python people run their programs with: pytest and the real memory_profiler, from PyPI in a virtual environment of ours."""
-import fcntl
-
 from harness import *
 
-WANTED = ["pytest", "memory_profiler"]
 
-
-@functools.lru_cache(None)
 def environment():
-    """The directory of a virtual environment that has them, made once."""
-    directory = os.path.join(BUILD, "venv")
-    done = os.path.join(directory, "done")
-    with open(directory + ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(done):
-            shutil.rmtree(directory, ignore_errors=True)
-            command = [os.path.join(directory, "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *WANTED]
-            for step in [sys.executable, "-m", "venv", directory], command:
-                made = subprocess.run(step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                if made.returncode != 0:
-                    lines = made.stdout.decode(errors="replace").strip().splitlines() or ["no message"]
-                    raise Skip("no %s: %s" % (" and ".join(WANTED), lines[-1]))
-            open(done, "w").close()
-    return directory
+    return virtual_environment("venv", "pytest", "memory_profiler")
 
 
 def tool(name):
