@@ -67,6 +67,13 @@ static void put_errors(struct emit *e, const struct metrics_variance *variance, 
     emit_close(e, '}');
 }
 
+// Where contexts found no room, their bytes went to a caller.
+static bool is_exact(const struct json *j, const struct metrics_measure *m) {
+    const struct record_header *header = &j->process->image->header;
+    return m->peak_exact && m->variance.peak == 0 && !header->peak_error_bytes &&
+           !header->lost[RECORD_LOST_TABLE_FULL];
+}
+
 static void put_measure(struct json *j, const char *key, const struct metrics_measure *m, bool errors_known) {
     struct emit *e = &j->emit;
     bool frees = j->metrics->frees_known;
@@ -78,7 +85,7 @@ static void put_measure(struct json *j, const char *key, const struct metrics_me
     put_count(e, "allocations", m->allocations);
     put_bytes(e, "peak_bytes", m->peak);
     emit_key(e, "peak_exact");
-    emit_bool(e, m->peak_exact && m->variance.peak == 0 && !j->process->image->header.peak_error_bytes);
+    emit_bool(e, is_exact(j, m));
     put_bytes(e, "at_peak_bytes", m->at_peak);
     put_bytes(e, "live_at_exit_bytes", m->live);
     put_count_if(e, "freed_bytes", frees, freed);

@@ -598,6 +598,18 @@ static void json_keeps_its_schema(void **state) {
     end_run(&run);
 }
 
+static void json_calls_nothing_exact_that_lost_contexts(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    b->header.lost[RECORD_LOST_TABLE_FULL] = 1;
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "json");
+    check_json(&run, "not any(l[k]['peak_exact'] for l in p['lines'] for k in ('self', 'total'))");
+    end_run(&run);
+}
+
 static void json_says_null_for_unknown(void **state) {
     (void)state;
     struct run run = {.directory = builder_directory()};
@@ -721,6 +733,7 @@ int main(void) {
         cmocka_unit_test(signs_are_explained_when_they_occur),
         cmocka_unit_test(marks_are_listed_by_time),
         cmocka_unit_test(json_keeps_its_schema),
+        cmocka_unit_test(json_calls_nothing_exact_that_lost_contexts),
         cmocka_unit_test(json_says_null_for_unknown),
         cmocka_unit_test(json_survives_any_number),
         cmocka_unit_test(json_lists_every_process),
