@@ -78,6 +78,11 @@ void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
     }
     if (!outermost && folded_is_empty(node))
         return;
+    if (outermost && *self && !*total && !folded_room(1)) {
+        // Rather no self than one that is more than the total.
+        folded_release(*self);
+        *self = 0;
+    }
     if (*self && *self == *total) // no longer the same
         *self = folded_make(*folded_entry(*total));
     folded_sum(self, node);
