@@ -43,7 +43,8 @@ static void describe(struct model *model, struct model_process *process, struct 
     process->shim_version = intern(model, image, h->shim_version);
     split_command(model, process);
     static const enum record_loss losses[] = {RECORD_LOST_REENTRANT, RECORD_LOST_TABLE_FULL,
-                                              RECORD_LOST_NO_MEMORY, RECORD_LOST_NO_SPACE};
+                                              RECORD_LOST_NO_MEMORY, RECORD_LOST_NO_SPACE,
+                                              RECORD_LOST_ABANDONED};
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
         process->lost_events = model_add_unsigned(process->lost_events, h->lost[losses[i]]);
 }
@@ -75,7 +76,7 @@ struct model *model_open(const char *path, struct reader_error *error) {
     for (size_t i = 0; i < model->process_count; i++) {
         const struct model_process *process = &model->processes[i];
         if (process->lost_events || process->image->orphan_count || process->end == MODEL_RUNNING ||
-            process->end == MODEL_UNKNOWN)
+            process->end == MODEL_UNKNOWN || process->image->header.given_up)
             model->complete = false;
     }
     qsort(model->processes, model->process_count, sizeof *model->processes, compare_peaks);

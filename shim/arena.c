@@ -48,7 +48,9 @@ void *arena_alloc(size_t size) {
         return NULL;
     void *block = NULL;
     bool reused = false;
-    bool locked = lock_take(&arena->lock);
+    enum lock_got locked = lock_take(&arena->lock);
+    if (locked == LOCK_REFUSED)
+        return NULL;
     if (arena->free[class]) {
         block = arena->free[class];
         arena->free[class] = arena->free[class]->next;
@@ -85,7 +87,9 @@ void arena_free(void *block, size_t size) {
     struct arena_free_block *entry = block;
     size_t rounded;
     unsigned class = arena_class(size, &rounded);
-    bool locked = lock_take(&arena->lock);
+    enum lock_got locked = lock_take(&arena->lock);
+    if (locked == LOCK_REFUSED)
+        return; // never used again
     entry->next = arena->free[class];
     arena->free[class] = entry;
     lock_drop(&arena->lock, locked);
@@ -98,7 +102,9 @@ void *arena_reserve(size_t size) {
     if (size >= piece)
         return arena_map(size);
     void *block = NULL;
-    bool locked = lock_take(&arena->lock);
+    enum lock_got locked = lock_take(&arena->lock);
+    if (locked == LOCK_REFUSED)
+        return NULL;
     if ((size_t)(arena->region_end - arena->region) < size) {
         char *region = arena_map(piece);
         if (region) {

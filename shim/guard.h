@@ -5,6 +5,9 @@
 // NULL from guard_enter means "pass through": this process is not recorded, or the thread is inside a hook
 // already (the shim's own calls, or a signal handler that interrupted it). Costs two loads and a store.
 // Signals: safe; a handler that interrupts a guarded section is passed through.
+//
+// A hook may never come to its end: a signal handler that interrupted it leaves by siglongjmp, or its thread
+// is cancelled. guard.c finds that out later, and what it means for the books.
 
 #ifndef PEAKLINE_GUARD_H
 #define PEAKLINE_GUARD_H
@@ -12,15 +15,34 @@
 #include "shim/shim.h"
 
 // Sets up the process (first call ever, first call in a forked child) or the thread. False: pass through.
-bool process_enter(struct thread *thread);
+// (Here and below without arguments, since each would be kept ready in the ordinary case.)
+bool process_enter(void);
 
-static inline struct thread *guard_enter(void) {
+// Recording ends here and now in this process, for good: the books stay as they are, every hook passes
+// through from its next call on, and whoever waits for a lock is refused. Takes no lock. Any thread, with or
+// without the guard.
+void guard_give_up(enum record_given_up why);
+
+static inline bool guard_gave_up(void) {
+    return __atomic_load_n(&shim.generation, __ATOMIC_ACQUIRE) == SHIM_GIVEN_UP;
+}
+
+// The guard is taken, and the calling hook wants it. True: who took it is gone, and what it left behind is in
+// order again; the guard is free.
+bool guard_take_over(void);
+
+// The same when it is certain that no hook of this thread can go on any more.
+bool guard_bury(struct thread *thread, enum record_given_up why);
+
+// In the frame of the function that will leave it, or of one that is inlined there: while the guard holds
+// this frame's address, frames further in are known to be inside it.
+static inline __attribute__((always_inline)) struct thread *guard_enter(void) {
     struct thread *thread = &thread_self;
-    if (shim_unlikely(thread->busy))
+    if (shim_unlikely(thread->busy) && !guard_take_over())
         return NULL;
-    thread->busy = 1;
+    thread->busy = (uintptr_t)__builtin_frame_address(0);
     __asm__ volatile("" ::: "memory");
-    if (shim_unlikely(thread->generation != shim.generation) && !process_enter(thread)) {
+    if (shim_unlikely(thread->generation != shim.generation) && !process_enter()) {
         thread->busy = 0;
         return NULL;
     }

@@ -5,12 +5,14 @@
 #include "shim/journal.h"
 #include "shim/arena.h"
 #include "shim/clock.h"
+#include "shim/guard.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/recording.h"
 #include "shim/timeline.h"
 
 #include <linux/membarrier.h>
+#include <sys/mman.h>
 
 // What all journals together may hold back: a share of the heap's peak, and a minimum.
 #define JOURNAL_ERROR_SHARE 256
@@ -18,7 +20,7 @@
 #define JOURNAL_ALONE (256u << 10) // of a single thread, where nothing but the time of events is at stake
 
 #define JOURNAL_SPINS 200
-#define JOURNAL_PATIENCE_NS 200000000 // to wait for a thread that may not run, before we do without it
+#define JOURNAL_NAPS 2500 // 0.2 s: to wait for a thread that may not run, before we do without it
 
 static inline void journal_raise(int64_t *high, int64_t value) {
     if (value > *high)
@@ -139,55 +141,99 @@ static void journal_fence(void) {
         sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }
 
+static inline bool journal_is_nowhere(const struct journal *journal) {
+    return __atomic_load_n(&journal->stop, __ATOMIC_RELAXED) & JOURNAL_NOWHERE;
+}
+
 static inline bool journal_is_shared(const struct journal *journal) {
     return __atomic_load_n(&journal->stop, __ATOMIC_RELAXED) & JOURNAL_SHARED;
 }
 
-static void journal_enter_shared(struct journal *journal) {
-    bool taken = lock_take(&journal->lock);
+static bool journal_enter_shared(struct journal *journal) {
+    enum lock_got taken = lock_take(&journal->lock);
+    if (taken == LOCK_REFUSED)
+        return false;
     journal->taken = taken;
+    return true;
 }
 
 void journal_leave_shared(struct journal *journal) {
     lock_drop(&journal->lock, journal->taken);
 }
 
-__attribute__((noinline, cold)) void journal_wait(struct thread *thread) {
+// Events lead nowhere from now on: to a page of the thread's own.
+static void journal_divert(struct thread *thread) {
+    static struct journal journal_nowhere; // where there is no memory; a few events of a few threads at most
+    static struct record_journal journal_nothing;
     struct journal *journal = thread->journal;
-    if (journal_is_shared(journal)) {
-        journal_enter_shared(journal);
-        while (journal->record->count > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION) {
-            journal_leave_shared(journal);
-            journal_flush(thread);
-            journal_enter_shared(journal);
-        }
-        return;
+    if (!journal_is_nowhere(journal)) {
+        const size_t size = sizeof *journal + sizeof *journal->record;
+        long page = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        journal = sys_failed(page) ? &journal_nowhere : (struct journal *)page;
+        journal->record = sys_failed(page) ? &journal_nothing : (struct record_journal *)(journal + 1);
+        journal->stop = JOURNAL_ENDED | JOURNAL_NOWHERE;
+        thread->journal = journal;
     }
+    journal->record->count = 0;
+    journal->inside = 1;
+}
+
+// False: recording has been given up.
+static bool journal_wait_shared(struct thread *thread) {
+    struct journal *journal = thread->journal;
+    while (journal_enter_shared(journal)) {
+        if (journal->record->count <= RECORD_JOURNAL_EVENTS - JOURNAL_SECTION)
+            return true;
+        journal_leave_shared(journal);
+        if (guard_gave_up())
+            return false;
+        journal_flush(thread);
+    }
+    return false;
+}
+
+static bool journal_wait_own(struct journal *journal) {
     for (;;) {
         // A locked instruction: the fence that JOURNAL_FENCE asks for.
         __atomic_exchange_n(&journal->inside, 1, __ATOMIC_SEQ_CST);
-        if (!(__atomic_load_n(&journal->stop, __ATOMIC_SEQ_CST) & JOURNAL_STOPPED))
-            return;
+        const uint32_t stop = __atomic_load_n(&journal->stop, __ATOMIC_SEQ_CST);
+        if (!(stop & (JOURNAL_STOPPED | JOURNAL_ENDED)))
+            return true;
         __atomic_store_n(&journal->inside, 0, __ATOMIC_RELEASE);
+        if (stop & JOURNAL_ENDED)
+            return false;
         // Whoever stops us holds this.
-        lock_drop(&shim.lock, lock_take(&shim.lock));
+        enum lock_got got = lock_take(&shim.lock);
+        if (got == LOCK_REFUSED)
+            return false;
+        lock_drop(&shim.lock, got);
     }
 }
 
+__attribute__((noinline, cold)) void journal_wait(struct thread *thread) {
+    if (!(journal_is_shared(thread->journal) ? journal_wait_shared(thread)
+                                             : journal_wait_own(thread->journal)))
+        journal_divert(thread);
+}
+
 // With shim.lock held, which keeps everybody from stopping us.
-static inline void journal_lock_stopped(struct journal *journal) {
+// False: recording has been given up, or the journal leads nowhere.
+static inline bool journal_lock_stopped(struct journal *journal) {
     if (shim_unlikely(journal_is_shared(journal)))
-        journal_enter_shared(journal);
-    else
-        __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
+        return journal_enter_shared(journal);
+    if (shim_unlikely(journal_is_nowhere(journal)))
+        return false;
+    __atomic_store_n(&journal->inside, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 static inline void journal_let_in(struct journal *journal) {
     __atomic_fetch_and(&journal->stop, ~(uint32_t)JOURNAL_STOPPED, __ATOMIC_RELEASE);
 }
 
-// With `stop` set and the fence made: whether its thread has come out. Waits until then, or `deadline`.
-static bool journal_is_out(const struct journal *journal, uint64_t deadline) {
+// With `stop` set and the fence made: whether its thread has come out. Waits until then, or for so many naps,
+// which it takes off. (Not by the clock: the process may have been stopped meanwhile.)
+static bool journal_is_out(const struct journal *journal, unsigned *naps) {
     for (unsigned spin = 0; __atomic_load_n(&journal->inside, __ATOMIC_ACQUIRE); spin++) {
         if (!lock_needed())
             return true; // it ended inside
@@ -195,10 +241,10 @@ static bool journal_is_out(const struct journal *journal, uint64_t deadline) {
             __builtin_ia32_pause();
             continue;
         }
-        if (clock_monotonic() >= deadline)
+        if (*naps == 0)
             return false;
-        const struct timespec pause = {.tv_nsec = 20000};
-        sys_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+        --*naps;
+        lock_nap();
     }
     return true;
 }
@@ -215,6 +261,19 @@ static void journal_release_own(const struct journal *self) {
     for (struct journal *journal = shim.journals; journal; journal = journal->next)
         if (journal != self && !journal_is_shared(journal))
             journal_let_in(journal);
+}
+
+void journal_end_all(void) {
+    // Journals are added at the head and never taken away.
+    for (struct journal *journal = __atomic_load_n(&shim.journals, __ATOMIC_ACQUIRE); journal;
+         journal = journal->next)
+        __atomic_fetch_or(&journal->stop, JOURNAL_ENDED, __ATOMIC_SEQ_CST);
+}
+
+void journal_mend(struct thread *thread) {
+    if (!journal_is_shared(thread->journal))
+        journal_leave(thread->journal);
+    journal_flush(thread);
 }
 
 // ---- applying ----
@@ -272,15 +331,17 @@ static void journal_apply(struct journal *journal) {
 }
 
 __attribute__((noinline)) void journal_flush(struct thread *thread) {
-    bool locked = lock_take(&shim.lock);
-    journal_lock_stopped(thread->journal);
-    journal_apply(thread->journal);
-    journal_unlock(thread);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (shim_likely(locked != LOCK_REFUSED))
+        journal_apply_own(thread);
+    else // it may be full
+        __atomic_fetch_or(&thread->journal->stop, JOURNAL_ENDED, __ATOMIC_RELAXED);
     lock_drop(&shim.lock, locked);
 }
 
 void journal_apply_own(struct thread *thread) {
-    journal_lock_stopped(thread->journal);
+    if (shim_unlikely(!journal_lock_stopped(thread->journal)))
+        return;
     journal_apply(thread->journal);
     journal_unlock(thread);
 }
@@ -290,29 +351,33 @@ __attribute__((noinline)) void journal_begin(struct journal *journal) {
     journal->pending = 0;
 }
 
-bool journal_lock_books(struct thread *thread) {
+enum lock_got journal_lock_books(struct thread *thread) {
     journal_unlock(thread);
-    bool locked = lock_take(&shim.lock);
-    journal_lock_stopped(thread->journal);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (shim_unlikely(locked == LOCK_REFUSED || !journal_lock_stopped(thread->journal))) {
+        lock_drop(&shim.lock, locked);
+        journal_divert(thread);
+        return LOCK_REFUSED;
+    }
     // Others that share it may have been there meanwhile.
     if (thread->journal->record->count > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION)
         journal_apply(thread->journal);
     return locked;
 }
 
-void journal_unlock_books(bool locked) {
+void journal_unlock_books(enum lock_got locked) {
     lock_drop(&shim.lock, locked);
 }
 
 bool journal_stop_all(const struct thread *self) {
     struct journal *own = self ? self->journal : NULL, *shared = shim.journal_shared;
-    const uint64_t deadline = clock_monotonic() + JOURNAL_PATIENCE_NS;
-    if (shared != own && !lock_take_within(&shared->lock, JOURNAL_PATIENCE_NS))
+    unsigned naps = JOURNAL_NAPS;
+    if (shared != own && !lock_take_within(&shared->lock, JOURNAL_NAPS))
         return false;
     journal_stop_own(own);
     bool stopped = true;
     for (struct journal *journal = shim.journals; journal && stopped; journal = journal->next)
-        stopped = journal == own || journal == shared || journal_is_out(journal, deadline);
+        stopped = journal == own || journal == shared || journal_is_out(journal, &naps);
     if (!stopped) {
         journal_release_all(self);
         return false;
@@ -330,15 +395,15 @@ void journal_release_all(const struct thread *self) {
 }
 
 void journal_apply_all(void) {
-    const uint64_t deadline = clock_monotonic() + JOURNAL_PATIENCE_NS;
+    unsigned naps = JOURNAL_NAPS;
     journal_stop_own(NULL);
     for (struct journal *journal = shim.journals; journal; journal = journal->next) {
         if (journal_is_shared(journal)) {
-            if (!lock_take_within(&journal->lock, JOURNAL_PATIENCE_NS))
+            if (!lock_take_within(&journal->lock, JOURNAL_NAPS))
                 continue; // the reader will apply it
             journal_apply(journal);
             lock_give(&journal->lock);
-        } else if (journal_is_out(journal, deadline)) {
+        } else if (journal_is_out(journal, &naps)) {
             journal_apply(journal);
         }
     }
@@ -360,7 +425,7 @@ static struct journal *journal_make(void) {
     journal->record = (struct record_journal *)shim.tables[RECORD_JOURNALS].base + number;
     journal->stop = shim.journal_fences ? JOURNAL_FENCE : 0;
     journal->next = shim.journals;
-    shim.journals = journal;
+    __atomic_store_n(&shim.journals, journal, __ATOMIC_RELEASE);
     return journal;
 }
 
@@ -375,7 +440,10 @@ bool journal_init(void) {
 }
 
 void journal_open(struct thread *thread) {
-    bool locked = lock_take(&shim.lock);
+    thread->journal = shim.journal_shared;
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     // From the second thread on, what the first may hold back counts.
     if (shim.journals_used == 1) {
         shim.journals_used++;
@@ -388,15 +456,18 @@ void journal_open(struct thread *thread) {
         shim.journals_used++;
         journal_grant(journal);
     }
-    thread->journal = journal ? journal : shim.journal_shared;
+    if (journal)
+        thread->journal = journal;
     lock_drop(&shim.lock, locked);
 }
 
 void journal_close(struct thread *thread) {
     struct journal *journal = thread->journal;
-    if (journal == shim.journal_shared)
+    if (journal == shim.journal_shared || journal_is_nowhere(journal))
         return;
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     journal_apply(journal);
     journal->used = false;
     journal_grant(journal);

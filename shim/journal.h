@@ -25,6 +25,9 @@
 // With one thread there is no error.
 //
 // Signals: guard.h keeps a handler that interrupts us away from here.
+//
+// Once recording has been given up, a thread that is still inside an event gets a journal that leads nowhere,
+// so whoever notes events need not know.
 
 #ifndef PEAKLINE_JOURNAL_H
 #define PEAKLINE_JOURNAL_H
@@ -40,15 +43,17 @@ struct journal {
     uint64_t budget;  // flushed when they are as many
     uint64_t since;   // coarse clock at the first of them
     struct journal *next;
-    struct lock lock; // JOURNAL_SHARED
-    bool taken;       // the lock, really: see lock.h
-    bool used;        // by a thread that lives
+    struct lock lock;    // JOURNAL_SHARED
+    enum lock_got taken; // the lock
+    bool used;           // by a thread that lives
 } __attribute__((aligned(64)));
 
 enum journal_stop {
     JOURNAL_STOPPED = 1 << 0, // wait
     JOURNAL_FENCE = 1 << 1,   // nobody else makes the fence
     JOURNAL_SHARED = 1 << 2,  // several threads note here
+    JOURNAL_ENDED = 1 << 3,   // recording has been given up: nothing is noted here any more
+    JOURNAL_NOWHERE = 1 << 4, // not in the recording at all
 };
 
 // At start: makes the shared journal. False: no memory.
@@ -62,6 +67,12 @@ void journal_open(struct thread *thread);
 void journal_close(struct thread *thread);
 
 #define JOURNAL_SECTION 2 // events noted at the most between journal_lock and journal_unlock
+
+// The guard's rare cases (guard.c). Recording has been given up: from now on all threads note into nowhere.
+void journal_end_all(void);
+
+// The thread was torn out of an event, with no lock held: it is outside of its gate again.
+void journal_mend(struct thread *thread);
 
 // Applies what the thread has noted. Takes both locks.
 void journal_flush(struct thread *thread);
@@ -105,9 +116,9 @@ static inline void journal_unlock(struct thread *thread) {
 
 // With the journal locked: gives that up for a moment, takes shim.lock, and locks the journal again. Nodes
 // that were known before may have been folded away: compare tree_epoch. Returns what journal_unlock_books
-// must be told.
-bool journal_lock_books(struct thread *thread);
-void journal_unlock_books(bool locked);
+// must be told; after LOCK_REFUSED the journal is locked all the same, and leads nowhere.
+enum lock_got journal_lock_books(struct thread *thread);
+void journal_unlock_books(enum lock_got locked);
 
 // With shim.lock held: applies what all threads have noted and keeps them from noting more until
 // journal_release_all. `self`: its journal is locked already; or NULL. False: some thread could not be

@@ -79,7 +79,9 @@ live_side_insert(uintptr_t address, const struct live_block *block, struct live_
         return false;
     entry->address = address;
     entry->block = *block;
-    bool locked = lock_take(&shim.live.side_lock);
+    enum lock_got locked = lock_take(&shim.live.side_lock);
+    if (locked == LOCK_REFUSED)
+        return false;
     HASH_FIND(hh, shim.live.side, &address, sizeof address, old);
     if (old) {
         *stale = old->block;
@@ -96,7 +98,9 @@ live_side_insert(uintptr_t address, const struct live_block *block, struct live_
 
 __attribute__((noinline, cold)) static bool live_side_detach(uintptr_t address, struct live_block *block) {
     struct live_side *entry = NULL;
-    bool locked = lock_take(&shim.live.side_lock);
+    enum lock_got locked = lock_take(&shim.live.side_lock);
+    if (locked == LOCK_REFUSED)
+        return false;
     HASH_FIND(hh, shim.live.side, &address, sizeof address, entry);
     if (entry) {
         *block = entry->block;
@@ -189,7 +193,9 @@ bool live_has_block(struct thread *thread, const void *block_address) {
         return slot && live_is_block(__atomic_load_n(slot, __ATOMIC_RELAXED));
     }
     struct live_side *entry = NULL;
-    bool locked = lock_take(&shim.live.side_lock);
+    enum lock_got locked = lock_take(&shim.live.side_lock);
+    if (locked == LOCK_REFUSED)
+        return false;
     HASH_FIND(hh, shim.live.side, &address, sizeof address, entry);
     lock_drop(&shim.live.side_lock, locked);
     return entry != NULL;

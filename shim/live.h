@@ -60,14 +60,15 @@ static inline uint32_t *live_empty_slot(const struct thread *thread, uintptr_t a
     return shim_likely(slot) && shim_likely(!__atomic_load_n(slot, __ATOMIC_RELAXED)) ? slot : NULL;
 }
 
-// The ordinary case of live_insert, into an empty slot; `field`: slack, or the size of an object. False: not
-// that; nothing has been done.
-static inline bool live_fill(uint32_t *slot, uint32_t owner, size_t field, bool object) {
-    if (shim_unlikely(field >= LIVE_ASIDE))
-        return false;
+// Whether live_fill can do it; `field`: slack, or the size of an object.
+static inline bool live_is_ordinary(size_t field) {
+    return shim_likely(field < LIVE_ASIDE);
+}
+
+// The ordinary case of live_insert, into an empty slot.
+static inline void live_fill(uint32_t *slot, uint32_t owner, size_t field, bool object) {
     uint32_t value = owner << LIVE_FIELD_BITS | (uint32_t)field | (object ? LIVE_OBJECT : 0);
     __atomic_store_n(slot, value, __ATOMIC_RELAXED);
-    return true;
 }
 
 // The ordinary case of live_detach. The slot's value; 0: not that; nothing has been done.

@@ -51,7 +51,7 @@ static uint32_t process_image_pid; // of the process that loaded this image
 static bool process_open(struct thread *thread) {
     // A forked thread keeps its thread_self: its number must differ from the one it had as its parent.
     uint32_t generation = thread->generation + 1;
-    if (generation == 0 || generation == UINT32_MAX)
+    if (generation == 0 || generation >= SHIM_GIVEN_UP)
         generation = 1;
     shim.pid = (uint32_t)sys_getpid();
     if (!config.follow && config.root && shim.pid != config.root)
@@ -75,6 +75,7 @@ static bool process_open(struct thread *thread) {
         shim.header->flags |= RECORD_FLAG_FREES;
     if (shim.pid != process_image_pid)
         shim.header->flags |= RECORD_FLAG_FORKED;
+    shim.opening = false;
     __atomic_store_n(&shim.generation, generation, __ATOMIC_RELEASE);
     return true;
 }
@@ -87,7 +88,9 @@ static void process_note_python(void) {
     const char *note = header->python_note ? NULL : python_note();
     if (!version && !note)
         return;
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     if (version && !header->python_version) {
         header->python_version = recording_string(version, __builtin_strlen(version));
         if (!note) {
@@ -108,16 +111,23 @@ static void process_note_python(void) {
 
 void process_poll(void) {
     __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
+    lock_begin();
     // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent
     // knew of an interpreter is still known.
     if (shim.pid == process_image_pid)
         python_poll();
+    lock_end();
     process_note_python();
 }
 
-__attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
-    if (process_off || !real.resolved)
+__attribute__((noinline, cold)) bool process_enter(void) {
+    struct thread *thread = &thread_self;
+    if (process_off || !real.resolved || guard_gave_up())
         return false;
+    // In a forked child, too, which may have been forked in a hook.
+    lock_thread = (struct lock_thread){.tid = (uint32_t)sys_gettid()};
+    if (!shim.generation)
+        shim.opening = true;
     if (!process_tried) {
         process_tried = true;
         process_image_pid = (uint32_t)sys_getpid();
@@ -133,6 +143,7 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
         errno = saved_errno;
         return false;
     }
+    const uint32_t generation = shim.generation;
     thread->last_block = 0;
     thread->late_head = thread->late_tail = 0;
     thread->until_sample = 512; // not the first events: they are as slow as no other
@@ -142,15 +153,16 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
     thread->journal = shim.journal_shared;
     __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
     if (!thread->ending) {
-        stack_open(thread);
-        journal_open(thread);
-        // Allocates when the process has many keys; the guard is held.
+        // Before any lock is taken, so that it is known when the thread dies with one. Allocates when the
+        // process has many keys; the guard is held.
         if (process_key_made)
             pthread_setspecific(process_key, thread);
+        stack_open(thread);
+        journal_open(thread);
     }
     if (lock_needed())
         __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_THREADS, __ATOMIC_RELAXED);
-    thread->generation = shim.generation;
+    thread->generation = generation; // which is not the present one if recording has been given up
     process_poll();
     errno = saved_errno;
     return true;
@@ -161,11 +173,15 @@ __attribute__((noinline, cold)) bool process_enter(struct thread *thread) {
 static void process_thread_ends(void *value) {
     struct thread *thread = value;
     thread->ending = 1;
-    if (thread->generation != shim.generation || thread->busy)
+    // Its frames are gone: it was cancelled in a hook, perhaps in its first.
+    if (thread->busy && !guard_bury(thread, RECORD_GAVE_UP_DIED))
         return;
-    thread->busy = 1;
-    bool locked = lock_take(&shim.lock);
-    scope_close_all(&thread->scopes);
+    if (thread->generation != shim.generation)
+        return;
+    thread->busy = (uintptr_t)__builtin_frame_address(0);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        scope_close_all(&thread->scopes);
     lock_drop(&shim.lock, locked);
     stack_close(thread);
     journal_close(thread);
@@ -194,8 +210,12 @@ static void process_last(enum record_end end, int status) {
 
 void process_exits(int status) {
     struct thread *thread = guard_enter();
-    if (!thread)
+    if (!thread) {
+        // The books are closed, but what became of the process is known.
+        if (guard_gave_up() && process_is_ours())
+            recording_end(RECORD_EXITED, status);
         return;
+    }
     // A child of vfork ends here as well; it is not the process that the recording is about.
     if (process_is_ours())
         process_last(RECORD_EXITED, status);
@@ -209,12 +229,15 @@ static void process_at_exit(int status, void *unused) {
 
 bool process_replaced(void) {
     struct thread *thread = guard_enter();
-    if (!thread)
+    if (!thread && !guard_gave_up())
         return false;
     bool ours = process_is_ours();
-    if (ours)
+    if (ours && thread)
         process_last(RECORD_REPLACED, 0);
-    guard_leave(thread);
+    else if (ours)
+        recording_end(RECORD_REPLACED, 0);
+    if (thread)
+        guard_leave(thread);
     return ours;
 }
 
@@ -232,8 +255,9 @@ void process_reaped(int pid, int status) {
     if (process_is_ours()) {
         struct record_reaped reaped = {.pid = (uint32_t)pid, .status = status};
         reaped.time_ns = clock_monotonic() - shim.header->start_monotonic_ns;
-        bool locked = lock_take(&shim.lock);
-        recording_append(RECORD_REAPED, &reaped);
+        enum lock_got locked = lock_take(&shim.lock);
+        if (locked != LOCK_REFUSED)
+            recording_append(RECORD_REAPED, &reaped);
         lock_drop(&shim.lock, locked);
     }
     guard_leave(thread);
@@ -362,8 +386,9 @@ char **process_environment(char *const envp[], void *room) {
 }
 
 void process_unloaded(void) {
-    bool locked = lock_take(&shim.lock);
-    place_unloaded();
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        place_unloaded();
     lock_drop(&shim.lock, locked);
 }
 

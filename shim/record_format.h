@@ -115,7 +115,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 4
+#define RECORD_VERSION 5
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -175,9 +175,20 @@ enum record_loss {
     // 1: the program put allocators of its own in front of Python's, or in their place; small objects that
     // these did not pass on are missing.
     RECORD_LOST_OBJECTS,
-    RECORD_LOST_SPLICE, // Python stacks whose native frames could not be told apart: only those inside the
-                        // innermost Python frame are there
-    RECORD_LOSSES = 8
+    RECORD_LOST_SPLICE,    // Python stacks whose native frames could not be told apart: only those inside the
+                           // innermost Python frame are there
+    RECORD_LOST_ABANDONED, // calls that never ended, since a signal handler jumped out of them or their
+                           // thread was cancelled: each may be missing, or its block be alive for ever
+    RECORD_LOSSES = 9
+};
+
+// Why recording ended before the process did: the books are as they were then, and whatever was allocated or
+// freed later is missing.
+enum record_given_up {
+    RECORD_NOT_GIVEN_UP = 0,
+    RECORD_GAVE_UP_STUCK,     // a thread was stopped while it changed the books, and another one needed them
+    RECORD_GAVE_UP_ABANDONED, // a signal handler jumped out of a call that was changing the books
+    RECORD_GAVE_UP_DIED,      // a thread was cancelled while it changed the books
 };
 
 struct record_table_info {
@@ -207,9 +218,9 @@ struct record_header {
     uint32_t end;       // enum record_end
     int32_t exit_code;  // 0..255
     int32_t end_signal; // number
-    uint32_t reserved0;
-    uint64_t end_ns;  // since the start; valid unless RECORD_RUNNING
-    uint64_t last_ns; // since the start; of the last tick: how long a killed process is known to have lived
+    uint32_t given_up;  // enum record_given_up; then given_up_ns holds
+    uint64_t end_ns;    // since the start; valid unless RECORD_RUNNING
+    uint64_t last_ns;   // since the start; of the last tick: how long a killed process is known to have lived
 
     // Strings: byte offsets into RECORD_STRINGS.
     uint32_t command;        // argv, each argument followed by a NUL
@@ -254,6 +265,8 @@ struct record_header {
     uint64_t sampling_bytes; // from one sample point to the next, on average; 0 = nothing is sampled
     uint64_t
         estimates_missing; // times that an estimate's record had no room: standard errors are too low there
+
+    uint64_t given_up_ns; // since the start
 };
 
 struct record_extent {

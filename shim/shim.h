@@ -24,6 +24,8 @@
 #define shim_likely(x) __builtin_expect(!!(x), 1)
 #define shim_unlikely(x) __builtin_expect(!!(x), 0)
 
+#define SHIM_GIVEN_UP (UINT32_MAX - 1) // a generation that no thread has: recording has ended for good
+
 #define THREAD_LATE_FREES 16 // a power of two
 
 // A free made while the thread's guard was taken, to be accounted when it is free again.
@@ -44,10 +46,11 @@ struct live_cached {
 // Of the calling thread. Plain memory: only its own thread touches it.
 struct thread {
     uint32_t generation; // shim.generation when this thread was set up; UINT32_MAX before
-    uint32_t busy;       // the guard: inside a hook, so allocations are the shim's own or a signal handler's
+    uint32_t attention;  // something rare is to be done after the present event (track.c)
+    uintptr_t busy;      // the guard (guard.h): 0, or the frame of the hook that the thread is inside of, so
+                         // that allocations are the shim's own or a signal handler's
     uint32_t off_books;  // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;     // the thread's destructors have begun
-    uint32_t attention;  // something rare is to be done after the present event (track.c)
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from
     // malloc and free is accounted as ever, but for the block in which they hand out an object.
     uint32_t lent;
@@ -106,6 +109,7 @@ enum shim_twice {
 struct shim {
     uint32_t generation; // 0: nothing is recorded in this process (yet)
     uint32_t pid;
+    bool opening;     // what follows is being set up
     struct lock lock; // of everything below, but for what says otherwise
 
     struct record_header *header;
@@ -124,11 +128,12 @@ struct shim {
     struct arena arena; // has its own lock
     struct live live;   // lock-free but for its side table
 
-    uint32_t tree_epoch; // counts foldings: numbers of nodes learnt before mean nothing any more
-    int64_t fold_limit;  // how high peaks were that had to go last time
-    bool tree_full;      // folding did not help
-    uint64_t tree_again; // coarse clock; not before is it tried again then
-    uint32_t nodes_free; // records that can be used again, linked by `parent`
+    uint32_t tree_epoch;    // counts foldings: numbers of nodes learnt before mean nothing any more
+    int64_t fold_limit;     // how high peaks were that had to go last time
+    bool tree_full;         // folding did not help
+    uint64_t tree_again;    // coarse clock; not before is it tried again then
+    uint32_t tree_failures; // how often in a row
+    uint32_t nodes_free;    // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
     uint32_t *folded_child; // by node: the child that stands for the folded ones
     uint32_t *nodes_born;   // by node: the tree_epoch when it was made
@@ -191,9 +196,9 @@ static inline struct record_function *shim_function(uint32_t function) {
     return (struct record_function *)shim.tables[RECORD_FUNCTIONS].base + function;
 }
 
-// Any thread, with or without the lock.
+// Any thread, with or without the lock. What is lost after recording has been given up needs no reason.
 static inline void shim_lose(enum record_loss reason) {
-    if (shim.header)
+    if (shim.header && shim.generation != SHIM_GIVEN_UP)
         __atomic_fetch_add(&shim.header->lost[reason], 1, __ATOMIC_RELAXED);
 }
 

@@ -331,7 +331,9 @@ static uint32_t splice_find(struct thread *thread, bool books) {
 __attribute__((noinline)) static uint32_t splice_learn(struct thread *thread) {
     struct stack *stack = thread->stack;
     const struct splice *splice = stack->splice;
-    bool locked = journal_lock_books(thread);
+    enum lock_got locked = journal_lock_books(thread);
+    if (locked == LOCK_REFUSED)
+        return TREE_ROOT;
     uint32_t most = stack->python->depth + splice->marks_used + splice->native.depth - splice->scanned;
     if (stack_prepare(stack, most, most)) {
         unwind_stack_reset(&stack->native);

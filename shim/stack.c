@@ -34,8 +34,8 @@ static void stack_reset(struct stack *stack) {
 }
 
 void stack_open(struct thread *thread) {
-    bool locked = lock_take(&shim.lock);
-    struct stack *stack = shim.stacks_free;
+    enum lock_got locked = lock_take(&shim.lock);
+    struct stack *stack = locked == LOCK_REFUSED ? NULL : shim.stacks_free;
     if (stack)
         shim.stacks_free = stack->next;
     lock_drop(&shim.lock, locked);
@@ -56,7 +56,9 @@ void stack_close(struct thread *thread) {
     thread->stack = NULL;
     if (!stack)
         return;
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     stack->next = shim.stacks_free;
     shim.stacks_free = stack;
     lock_drop(&shim.lock, locked);
@@ -164,7 +166,9 @@ __attribute__((noinline, cold)) static void stack_contexts(struct stack *stack) 
 __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thread, unsigned unchanged) {
     struct stack *stack = thread->stack;
     struct python_stack *python = stack->python;
-    bool locked = journal_lock_books(thread);
+    enum lock_got locked = journal_lock_books(thread);
+    if (locked == LOCK_REFUSED)
+        return TREE_ROOT;
     if (stack_prepare(stack, python->depth - unchanged, python->depth)) {
         unwind_stack_reset(&stack->native);
         unchanged = 0;
@@ -237,7 +241,9 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
     struct unwind_stack *native = &stack->native;
     if (native->loss && !unchanged && !stack_ends_in_loader(native))
         shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
-    bool locked = journal_lock_books(thread);
+    enum lock_got locked = journal_lock_books(thread);
+    if (locked == LOCK_REFUSED)
+        return TREE_ROOT;
     if (stack_prepare(stack, native->depth - unchanged, native->depth)) {
         if (stack->python)
             python_forget(stack->python);

@@ -89,7 +89,11 @@ static inline struct record_event track_release(const struct live_block *old, ui
 __attribute__((noinline, cold)) static void track_settle(struct thread *thread) {
     while (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED)) {
         struct late_free late = thread->late[thread->late_head % THREAD_LATE_FREES];
+        // Empty again, should a handler not come to its end while it fills it.
+        thread->late[thread->late_head % THREAD_LATE_FREES] = (struct late_free){.owner = 0};
         __atomic_store_n(&thread->late_head, thread->late_head + 1, __ATOMIC_RELEASE);
+        if (!late.owner)
+            continue;
         const struct live_block old = {
             .owner = late.owner, .object = late.object, .size = late.size, .usable = late.usable};
         if (track_is_estimated(&old)) {
@@ -178,13 +182,17 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     const uint32_t node = track_place(thread, frame, &owner);
     const size_t slack = usable - size;
     bool due;
-    if (shim_likely(slot && live_fill(slot, owner, object ? size : slack, object))) {
+    if (shim_likely(slot && live_is_ordinary(object ? size : slack))) {
+        // First the event, then the slot: should this hook never end in between (guard.c), there is a block
+        // that stays for ever, but no free of one that was not counted.
         due = journal_note(thread, (struct record_event){
                                        .size = size,
                                        .node = node,
                                        .owner = owner,
                                        .slack_flags = (uint32_t)slack << RECORD_EVENT_FLAG_BITS,
                                    });
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        live_fill(slot, owner, object ? size : slack, object);
     } else {
         const struct live_block block = {.owner = owner, .object = object, .size = size, .usable = usable};
         due = track_insert(thread, address, node, &block);
@@ -302,14 +310,14 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
     track_alloc(thread, address, size, frame);
 }
 
-// The node of the present stack, with shim.lock taken.
-static uint32_t track_node(struct thread *thread, const void *frame, bool *locked) {
+// The node of the present stack, with shim.lock taken; *locked: LOCK_REFUSED where it is not.
+static uint32_t track_node(struct thread *thread, const void *frame, enum lock_got *locked) {
     for (;;) {
         journal_lock(thread);
         uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
         journal_unlock(thread);
         *locked = lock_take(&shim.lock);
-        if (shim_likely(epoch == shim.tree_epoch))
+        if (shim_likely(epoch == shim.tree_epoch) || *locked == LOCK_REFUSED)
             return node;
         lock_drop(&shim.lock, *locked); // folded meanwhile
     }
@@ -320,8 +328,10 @@ __attribute__((cold)) void track_sampled(struct thread *thread, void *address, s
     if (thread->paused || live_has_block(thread, address))
         return; // malloc has recorded it
     thread->last_block = (uintptr_t)address;
-    bool locked;
+    enum lock_got locked;
     uint32_t node = track_node(thread, frame, &locked);
+    if (locked == LOCK_REFUSED)
+        return;
     const struct live_block block = {
         .owner = owner_of(node), .object = true, .size = size, .usable = track_object_usable(size)};
     struct live_block stale;
@@ -341,7 +351,8 @@ __attribute__((cold)) void track_sampled(struct thread *thread, void *address, s
 
 __attribute__((cold)) void track_sampled_freed(struct thread *thread, const void *address,
                                                const struct live_block *old, const void *frame) {
-    bool temporary = address && thread->last_block == (uintptr_t)address, locked;
+    enum lock_got locked;
+    bool temporary = address && thread->last_block == (uintptr_t)address;
     if (temporary)
         thread->last_block = 0;
     uint32_t freeing = 0;
@@ -349,41 +360,49 @@ __attribute__((cold)) void track_sampled_freed(struct thread *thread, const void
         freeing = track_node(thread, frame, &locked);
     else
         locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     journal_apply_own(thread);
     estimate_free(old->owner, old->size, freeing, temporary);
     timeline_applied(false, 0);
     lock_drop(&shim.lock, locked);
 }
 
-void track_map(struct thread *thread, void *address, size_t length, const void *frame) {
-    if (shim_unlikely(thread->paused))
+struct track_hold track_hold(struct thread *thread, const void *frame) {
+    struct track_hold hold = {.node = 0};
+    if (frame)
+        hold.node = track_node(thread, frame, &hold.locked);
+    else
+        hold.locked = lock_take(&shim.lock);
+    return hold;
+}
+
+void track_let_go(const struct track_hold *hold) {
+    lock_drop(&shim.lock, hold->locked);
+}
+
+void track_mapped(const struct track_hold *hold, void *address, size_t length) {
+    if (hold->locked == LOCK_REFUSED)
         return;
-    bool locked;
-    uint32_t node = track_node(thread, frame, &locked);
-    mapped_add((uintptr_t)address, length, node);
+    if (hold->node)
+        mapped_add((uintptr_t)address, length, hold->node);
+    else
+        mapped_remove((uintptr_t)address, length);
     timeline_mapped();
-    lock_drop(&shim.lock, locked);
 }
 
-void track_unmap(struct thread *thread, void *address, size_t length) {
-    (void)thread;
-    bool locked = lock_take(&shim.lock);
-    mapped_remove((uintptr_t)address, length);
-    timeline_mapped();
-    lock_drop(&shim.lock, locked);
-}
-
-void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length,
-                 bool kept) {
-    (void)thread;
-    bool locked = lock_take(&shim.lock);
+void track_remapped(const struct track_hold *hold, void *old, size_t old_length, void *address, size_t length,
+                    bool kept) {
+    if (hold->locked == LOCK_REFUSED)
+        return;
     uint32_t node = mapped_find((uintptr_t)old);
-    if (node) { // else a file's mapping, or one that is not the program's
-        if (!kept)
-            mapped_remove((uintptr_t)old, old_length);
+    if (node && !kept)
+        mapped_remove((uintptr_t)old, old_length);
+    if (node)
         mapped_add((uintptr_t)address, length, node);
-    }
-    lock_drop(&shim.lock, locked);
+    else // a file's mapping, or one that is not the program's, perhaps in place of one that was
+        mapped_remove((uintptr_t)address, length);
+    timeline_mapped();
 }
 
 __attribute__((noinline)) static void track_object_alloc_any(struct thread *thread, void *address,
@@ -415,7 +434,6 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
     }
     bool due = false;
     if (shim_likely(__atomic_load_n(slot, __ATOMIC_RELAXED) == 0)) { // else malloc has recorded it
-        live_fill(slot, sure->owner, size, true);
         thread->last_block = (uintptr_t)address;
         due = journal_add(journal, (struct record_event){
                                        .size = size,
@@ -423,6 +441,8 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
                                        .owner = sure->owner,
                                        .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS,
                                    });
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        live_fill(slot, sure->owner, size, true);
     } else if (shim_unlikely(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT)) {
         journal_leave(journal); // an object whose end was not seen
         return track_object_alloc_any(thread, address, size, frame);
@@ -488,7 +508,9 @@ void track_object_free(struct thread *thread, void *address, const void *frame) 
 }
 
 void track_tick(void) {
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
     journal_apply_all();
     timeline_now();
     lock_drop(&shim.lock, locked);

@@ -29,11 +29,24 @@ void track_restore(struct thread *thread, void *block, const struct live_block *
 void track_realloc(struct thread *thread, const struct live_block *old, void *block, size_t size,
                    const void *frame);
 
-// Anonymous memory: after mmap, before munmap, after mremap.
-void track_map(struct thread *thread, void *address, size_t length, const void *frame);
-void track_unmap(struct thread *thread, void *address, size_t length);
-void track_remap(struct thread *thread, void *old, size_t old_length, void *address, size_t length,
-                 bool kept);
+// Anonymous memory. What is done between track_hold and track_let_go is one step for other threads: the real
+// call, which may free a range that another one gets in the next moment, and what it means for the books. A
+// call that fails means nothing.
+struct track_hold {
+    enum lock_got locked;
+    uint32_t node; // of the present stack; 0 = nothing is to be recorded
+};
+
+// `frame` NULL: nothing new is to be recorded.
+struct track_hold track_hold(struct thread *thread, const void *frame);
+void track_let_go(const struct track_hold *hold);
+
+// The range was mapped, and is the node's; or, without a node, is nobody's any more.
+void track_mapped(const struct track_hold *hold, void *address, size_t length);
+
+// `kept`: the old range is still there.
+void track_remapped(const struct track_hold *hold, void *old, size_t old_length, void *address, size_t length,
+                    bool kept);
 
 // Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
 // is left as it is.

@@ -17,8 +17,9 @@
 #include "shim/shim.h"
 
 #define TREE_PREPARED 1024
-#define TREE_PAUSE_NS 1000000000 // between attempts to fold that do not help
-#define TREE_TABLE 4096          // places at first; a power of two
+#define TREE_PAUSE_NS 1000000000ull // between attempts to fold that do not help: twice as long each time,
+#define TREE_PAUSES 4               // so often
+#define TREE_TABLE 4096             // places at first; a power of two
 
 struct tree_link {
     uint32_t parent, frame; // frame 0: not to be found
@@ -145,9 +146,13 @@ void tree_prepare(uint32_t frames) {
     fold_tree();
     // Without memory for it, or while a thread cannot be stopped, a fold does nothing; to try again with
     // every new context would stop the host.
-    shim.tree_again = clock_coarse() + TREE_PAUSE_NS;
+    shim.tree_again = clock_coarse() + (TREE_PAUSE_NS << shim.tree_failures);
     shim.tree_full = !tree_make_room(RECORD_NODES, shim.nodes_free_count, frames) ||
                      !tree_make_room(RECORD_FRAMES, shim.frames_free_count, frames);
+    if (!shim.tree_full)
+        shim.tree_failures = 0;
+    else if (shim.tree_failures < TREE_PAUSES)
+        shim.tree_failures++;
 }
 
 void tree_forget(uint32_t number) {

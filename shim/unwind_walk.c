@@ -15,6 +15,7 @@
 #include "shim/sys.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #define WALK_PAGE 4096u
 #define WALK_HOME_STEP                                                                                       \
@@ -58,6 +59,22 @@ void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp) {
     }
     stack->home_low = page;
     stack->home_size = high - page;
+}
+
+bool unwind_same_stack(uintptr_t inner, uintptr_t outer) {
+    const uintptr_t top = walk_top(outer);
+    if (!top || walk_top(inner) != top || top - inner > WALK_HOME_STEP)
+        return false;
+    for (uintptr_t at = inner & ~(uintptr_t)(WALK_PAGE - 1); at < top; at += WALK_PAGE)
+        if (!walk_probe(at))
+            return false;
+    // A handler's own stack may lie within, as an array in a function further out.
+    stack_t handlers;
+    if (sys_failed(sys_call(SYS_sigaltstack, 0, (long)&handlers, 0, 0, 0, 0)))
+        return false;
+    const uintptr_t low = (uintptr_t)handlers.ss_sp;
+    return (handlers.ss_flags & SS_DISABLE) ||
+           (inner - low >= handlers.ss_size && outer - low >= handlers.ss_size);
 }
 
 void unwind_walk_abroad(struct unwind_walk *walk, uintptr_t sp, bool running) {
@@ -106,16 +123,20 @@ __attribute__((noinline, cold)) bool unwind_walk_grow(struct unwind_walk *walk) 
     struct unwind_word *words = (struct unwind_word *)(frames + capacity);
     uint32_t frame = capacity - (old - walk->frame);
     uint32_t word = unwind_walk_words(capacity) - (old_words - walk->word);
+    struct unwind_frame *before = stack->frames;
     if (old) {
         __builtin_memcpy(frames, stack->frames, walk->frames_kept * sizeof *frames);
         __builtin_memcpy(words, stack->words, walk->words_kept * sizeof *words);
         __builtin_memcpy(frames + frame, stack->frames + walk->frame, (old - walk->frame) * sizeof *frames);
         __builtin_memcpy(words + word, stack->words + walk->word, (old_words - walk->word) * sizeof *words);
-        arena_free(stack->frames, walk_bytes(old));
     }
+    // In this order: the thread may be torn away at any instruction (guard.c).
     stack->frames = frames;
     stack->words = words;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     stack->capacity = capacity;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    arena_free(before, walk_bytes(old));
     walk->frame = frame;
     walk->word = word;
     return true;

@@ -274,6 +274,25 @@ static void write_losses(struct emit *e, const struct record_header *h) {
     // A forked child frees what it inherited: which of them are losses cannot be told.
     put_count_if(e, "unknown_frees", !(h->flags & RECORD_FLAG_FORKED), h->unknown_frees);
     put_count(e, "replaced_allocators", h->lost[RECORD_LOST_OBJECTS]);
+    put_count(e, "abandoned", h->lost[RECORD_LOST_ABANDONED]);
+    emit_close(e, '}');
+}
+
+static void write_given_up(struct emit *e, const struct record_header *h) {
+    static const char *const reasons[] = {
+        [RECORD_GAVE_UP_STUCK] = "stopped_thread",
+        [RECORD_GAVE_UP_ABANDONED] = "jump",
+        [RECORD_GAVE_UP_DIED] = "cancelled_thread",
+    };
+    emit_key(e, "given_up");
+    if (h->given_up == RECORD_NOT_GIVEN_UP) {
+        emit_null(e);
+        return;
+    }
+    emit_open(e, '{');
+    put_seconds_if(e, "time", true, (double)h->given_up_ns / 1e9);
+    put_string(e, "reason",
+               h->given_up < sizeof reasons / sizeof *reasons ? reasons[h->given_up] : "unknown");
     emit_close(e, '}');
 }
 
@@ -348,6 +367,7 @@ static void write_head(struct emit *e, const struct model_process *process) {
     write_totals(e, process);
     emit_new_line(e, 4);
     write_losses(e, h);
+    write_given_up(e, h);
     write_notes(e, process);
 }
 

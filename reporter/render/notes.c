@@ -57,6 +57,31 @@ const char *notes_room(const struct record_header *header) {
                                               : "`run --max-size` gives it more than the usual 16M";
 }
 
+// Whatever came later is missing, so this comes first.
+static void add_given_up(struct notes *notes, const struct record_header *h) {
+    static const char *const why[] = {
+        [RECORD_GAVE_UP_STUCK] =
+            "a thread was held in the middle of an update that another one waited for, as by a garbage "
+            "collector that stops all threads",
+        [RECORD_GAVE_UP_ABANDONED] = "a signal handler jumped out of a call that was being recorded",
+        [RECORD_GAVE_UP_DIED] = "a thread was cancelled inside a call that was being recorded",
+    };
+    static const char *const advice[] = {
+        [RECORD_GAVE_UP_STUCK] = "run it again, if possible with collections that are rarer or of one thread",
+        [RECORD_GAVE_UP_ABANDONED] =
+            "have the handler set a flag instead, or block the signal where memory is allocated",
+        [RECORD_GAVE_UP_DIED] = "cancel threads at cancellation points only (PTHREAD_CANCEL_DEFERRED)",
+    };
+    const uint32_t reason = h->given_up;
+    if (reason == RECORD_NOT_GIVEN_UP)
+        return;
+    const bool known = reason < sizeof why / sizeof *why;
+    add(notes, memory_print("Recording ended after %.3f s, though the process went on: %s. What was "
+                            "allocated and freed later is missing; %s.",
+                            (double)h->given_up_ns / 1e9, known ? why[reason] : "the reason is not known",
+                            known ? advice[reason] : "run it again"));
+}
+
 static void add_losses(struct notes *notes, const struct model_process *process) {
     static const struct {
         enum record_loss loss;
@@ -64,6 +89,9 @@ static void add_losses(struct notes *notes, const struct model_process *process)
     } losses[] = {
         {RECORD_LOST_REENTRANT, "allocation is", "allocations are",
          "not counted: made inside the profiler, or by a signal handler that interrupted it."},
+        {RECORD_LOST_ABANDONED, "call", "calls",
+         "never ended, as a signal handler jumped out or the thread was cancelled: each may be missing, or "
+         "its block seem alive."},
         {RECORD_LOST_TABLE_FULL, "time", "times",
          "there was no room for a new context: the bytes are counted at the nearest caller that had room."},
         {RECORD_LOST_NO_MEMORY, "block", "blocks",
@@ -146,6 +174,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
         add_string(&notes, "Still running: these are the numbers so far.");
     if (process->end == MODEL_UNKNOWN)
         add_string(&notes, "Nothing recorded how it ended: these are the numbers up to its last moment.");
+    add_given_up(&notes, &process->image->header);
     add_flags(&notes, process);
     uint64_t error = process->image->header.peak_error_bytes;
     char size[TEXT_SIZE_MAX];

@@ -56,7 +56,9 @@ static void scope_note_contexts(void) {
 // Where frames of Python cannot be read, `frame` is NULL, and the thread's scope it is.
 static scope_handle scope_enter(struct thread *thread, const struct python_frame *frame, const void *context,
                                 const char *name) {
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return 0;
     scope_handle scope = frame ? scope_open_python(frame->frame, frame->code, context, name)
                                : scope_open(&thread->scopes, name);
     scope_note_contexts();
@@ -71,9 +73,12 @@ static void scope_exit(scope_handle scope, bool python) {
     struct thread *thread = guard_enter();
     if (!thread)
         return;
-    bool locked = lock_take(&shim.lock);
-    bool closed = scope_close(&thread->scopes, scope, !python);
-    scope_note_contexts();
+    enum lock_got locked = lock_take(&shim.lock);
+    bool closed = false;
+    if (locked != LOCK_REFUSED) {
+        closed = scope_close(&thread->scopes, scope, !python);
+        scope_note_contexts();
+    }
     lock_drop(&shim.lock, locked);
     if (closed)
         scope_changed(thread, python);
@@ -150,7 +155,11 @@ void peakline_shim_mark(const char *name) {
     struct record_header *header = shim.header;
     struct place_text text = {name, strnlen(name, SCOPE_TEXT_MOST)};
     journal_flush(thread);
-    bool locked = lock_take(&shim.lock);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED) {
+        guard_leave(thread);
+        return;
+    }
     if (header->marks < RECORD_MARKS_MAX) {
         uint64_t resident = timeline_resident() / 1024;
         shim.marks[header->marks] = (struct record_mark){
@@ -186,9 +195,11 @@ uint32_t peakline_shim_choose(const void *code) {
     struct python_location location;
     uint32_t number = 0;
     if (python_locate_code(code, &location, text, sizeof text)) {
-        bool locked = lock_take(&shim.lock);
-        number = place_choose((struct place_text){location.file, location.file_length},
-                              (struct place_text){location.name, location.name_length}, location.first_line);
+        enum lock_got locked = lock_take(&shim.lock);
+        if (locked != LOCK_REFUSED)
+            number =
+                place_choose((struct place_text){location.file, location.file_length},
+                             (struct place_text){location.name, location.name_length}, location.first_line);
         lock_drop(&shim.lock, locked);
     }
     guard_leave(thread);
@@ -199,9 +210,10 @@ uint32_t peakline_shim_choose(const void *code) {
 const char *peakline_shim_recording(void) {
     struct thread *thread = guard_enter();
     if (!thread)
-        return NULL;
-    bool locked = lock_take(&shim.lock);
-    recording_flush();
+        return guard_gave_up() && shim.header ? shim.file_path : NULL; // what there is
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        recording_flush();
     lock_drop(&shim.lock, locked);
     guard_leave(thread);
     return shim.file_path;

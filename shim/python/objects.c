@@ -12,6 +12,7 @@
 // us (tracemalloc), they are left alone.
 
 #include "shim/python/objects.h"
+#include "shim/clock.h"
 #include "shim/guard.h"
 #include "shim/hash.h"
 #include "shim/python/code.h"
@@ -172,7 +173,8 @@ static bool objects_draw(struct thread *thread, size_t size) {
 }
 
 // The guard is held around the inner call where that is nested; `before` says whether it is.
-static struct thread *objects_enter_after(const struct objects_wrapped *wrapped, struct thread *before) {
+static inline __attribute__((always_inline)) struct thread *
+objects_enter_after(const struct objects_wrapped *wrapped, struct thread *before) {
     return wrapped->nested ? before : guard_enter();
 }
 

@@ -5,6 +5,7 @@
 #include "tests/unit/shim_double.h"
 #include "shim/budget.h"
 #include "shim/config.h"
+#include "shim/guard.h"
 #include "shim/place.h"
 #include "shim/real.h"
 #include "shim/recording.h"
@@ -90,4 +91,9 @@ void place_forgotten(void) {}
 
 bool recording_reserve(enum record_table table, uint32_t records) {
     return shim.header->tables[table].count + records <= shim_double_records;
+}
+
+void guard_give_up(enum record_given_up why) {
+    shim.header->given_up = why;
+    shim.generation = SHIM_GIVEN_UP;
 }

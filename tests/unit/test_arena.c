@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/arena.c tests/unit/shim_double.c
+// needs: shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The shim's own memory: zeroed, aligned, disjoint, reused.
 

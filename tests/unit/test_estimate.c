@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/estimate.c shim/sampling.c shim/frame.c shim/tree.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/owner.c
 // needs: shim/journal.c shim/timeline.c
-// needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The books of sampled objects against brute force: random programs with recursion, in two languages, some of
 // whose blocks are samples. Bytes, counts and each variance of each line and function, at their peaks, too,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
 // needs: shim/journal.c shim/timeline.c shim/estimate.c shim/sampling.c
-// needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // Forgetting contexts against brute force: random programs in a tree that is far too small for them. What
 // every line and function allocated and freed must be exact however often its contexts are folded, and so

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/journal.c shim/timeline.c shim/tree.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c
 // needs: shim/estimate.c shim/sampling.c shim/owner.c shim/peak.c shim/arena.c
-// needs: tests/unit/shim_double.c -lpthread
+// needs: shim/lock.c tests/unit/shim_double.c -lpthread
 //
 // Threads that note events, flush, come and go, while another one stops them all: nothing is lost, nothing is
 // counted twice, and what is held back stays within the bounds. Under ThreadSanitizer: no race.
@@ -77,7 +77,7 @@ static void *body(void *which) {
 
 static void *stopper(void *unused) {
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-        bool locked = lock_take(&shim.lock);
+        enum lock_got locked = lock_take(&shim.lock);
         if (journal_stop_all(NULL)) {
             // While they are stopped, the books are right: each node's bytes are the process's.
             int64_t sum = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/live.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/live.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The table of live blocks: what goes in comes out, wherever it had to be kept.
 

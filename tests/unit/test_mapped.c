@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/mapped.c shim/owner.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/mapped.c shim/owner.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // Ranges of anonymous memory against a map of pages.
 

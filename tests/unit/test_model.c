@@ -238,15 +238,18 @@ static void a_command_is_taken_apart(void **state) {
 
 static void only_a_whole_recording_is_complete(void **state) {
     (void)state;
-    for (int lost = -1; lost < RECORD_LOSSES; lost++) {
+    for (int lost = -1; lost <= RECORD_LOSSES; lost++) {
         struct recording r = {0};
         struct builder *b = add(&r, 1, 0);
         b->header.end = RECORD_EXITED;
-        if (lost >= 0)
+        if (lost == RECORD_LOSSES)
+            b->header.given_up = RECORD_GAVE_UP_STUCK;
+        else if (lost >= 0)
             b->header.lost[lost] = 1;
         open_model(&r);
         // Cut stacks are no losses: every byte is counted.
-        assert_int_equal(r.model->complete, lost < 0 || lost >= RECORD_LOST_DEEP);
+        assert_int_equal(r.model->complete,
+                         lost < 0 || (lost >= RECORD_LOST_DEEP && lost < RECORD_LOST_ABANDONED));
         close_model(&r);
     }
 }

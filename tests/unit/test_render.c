@@ -347,6 +347,49 @@ static void several_processes_are_listed(void **state) {
     end_run(&run);
 }
 
+static void the_end_of_recording_is_told(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t why;
+        const char *note, *reason;
+    } cases[] = {
+        {RECORD_GAVE_UP_STUCK, "a thread was held in the middle of an update", "stopped_thread"},
+        {RECORD_GAVE_UP_ABANDONED, "a signal handler jumped out of a call", "jump"},
+        {RECORD_GAVE_UP_DIED, "a thread was cancelled inside a call", "cancelled_thread"},
+        {77, "the reason is not known", "unknown"},
+    };
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    b->header.lost[RECORD_LOST_ABANDONED] = 3;
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_none(run.text, "Recording ended");
+    expect_text(run.text, "  Note: 3 calls never ended, as a signal handler jumped out");
+    free(run.text);
+    print(&run, "json");
+    expect_text(run.text, "\"abandoned\":3");
+    expect_text(run.text, "\"given_up\":null");
+    free(run.text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        b->header.given_up = cases[i].why;
+        b->header.given_up_ns = 1250000000;
+        builder_write(b, run.directory);
+        print(&run, "table");
+        char text[200];
+        snprintf(text, sizeof text, "  Note: Recording ended after 1.250 s, though the process went on: %s",
+                 cases[i].note);
+        expect_text(run.text, text);
+        free(run.text);
+        print(&run, "json");
+        snprintf(text, sizeof text, "\"given_up\":{\"time\":1.250000000,\"reason\":\"%s\"}", cases[i].reason);
+        expect_text(run.text, text);
+        free(run.text);
+    }
+    builder_free(b);
+    run.text = NULL;
+    end_run(&run);
+}
+
 static void small_processes_are_summed_up(void **state) {
     (void)state;
     struct run run = {.directory = builder_directory()};
@@ -726,6 +769,7 @@ int main(void) {
         cmocka_unit_test(without_frees_the_increment_is_unknown),
         cmocka_unit_test(names_cannot_drive_the_terminal),
         cmocka_unit_test(several_processes_are_listed),
+        cmocka_unit_test(the_end_of_recording_is_told),
         cmocka_unit_test(small_processes_are_summed_up),
         cmocka_unit_test(own_cost_is_told),
         cmocka_unit_test(a_limit_is_named),

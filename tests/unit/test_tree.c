@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/tree.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c shim/estimate.c shim/sampling.c shim/owner.c
 // needs: shim/journal.c shim/timeline.c
-// needs: shim/peak.c shim/arena.c tests/unit/shim_double.c
+// needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The calling-context tree: identity, folding of recursion, flags, and what happens when it is full.
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//
+// Hooks that never end, and the end of recording.
+//
+// The guard holds the frame address of the hook that took it. Whatever runs inside that hook, a signal
+// handler included, has its frame further in. So a hook that finds the guard taken and whose own frame is not
+// further in, on the same stack, knows that the other one is gone; nothing is concluded from frames on
+// different stacks (alternate signal stacks, coroutines).
+//
+// What a lost hook leaves behind depends on where it was. Outside of lock_begin and lock_end it has touched
+// only what belongs to its thread, which is put in order or forgotten; one event may be missing: its block is
+// not followed, or counted as alive though its free was under way. Inside, the books may be half changed, and
+// a lock taken that nobody will give back: recording is given up.
+
+#include "shim/guard.h"
+#include "shim/clock.h"
+#include "shim/journal.h"
+#include "shim/stack.h"
+
+#include <limits.h>
+
+static void guard_wake(struct lock *lock) {
+    sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
+__attribute__((noinline, cold)) void guard_give_up(enum record_given_up why) {
+    if (__atomic_exchange_n(&shim.generation, SHIM_GIVEN_UP, __ATOMIC_SEQ_CST) == SHIM_GIVEN_UP)
+        return;
+    struct record_header *header = shim.header;
+    if (header) {
+        header->given_up_ns = clock_monotonic() - header->start_monotonic_ns;
+        __atomic_store_n(&header->given_up, (uint32_t)why, __ATOMIC_RELEASE);
+    }
+    journal_end_all();
+    guard_wake(&shim.lock);
+    guard_wake(&shim.arena.lock);
+    guard_wake(&shim.live.side_lock);
+    if (shim.journal_shared)
+        guard_wake(&shim.journal_shared->lock);
+}
+
+// What belongs to the thread alone and may be half changed.
+static void guard_mend(struct thread *thread) {
+    thread->off_books = 0;
+    thread->last_block = 0;
+    if (!thread->until_sample)
+        thread->until_sample = 1;
+    __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
+    stack_forget(thread);
+    journal_mend(thread);
+}
+
+__attribute__((noinline, cold)) bool guard_bury(struct thread *thread, enum record_given_up why) {
+    const uint32_t generation = __atomic_load_n(&shim.generation, __ATOMIC_ACQUIRE);
+    if (generation == SHIM_GIVEN_UP)
+        return false;
+    if (generation == 0 && !shim.opening) {
+        // It was lost with the memory of the parent, in whose hook this child was forked.
+        lock_thread.held = 0;
+        thread->busy = 0;
+        return true;
+    }
+    if (shim.opening || lock_thread.held) {
+        guard_give_up(why);
+        return false;
+    }
+    thread->busy = (uintptr_t)__builtin_frame_address(0); // a handler that interrupts us is further in
+    shim_lose(RECORD_LOST_ABANDONED);
+    if (thread->generation == generation) // else it had not begun yet
+        guard_mend(thread);
+    thread->busy = 0;
+    return true;
+}
+
+__attribute__((noinline, cold)) bool guard_take_over(void) {
+    struct thread *thread = &thread_self;
+    // The hook's frame: all code here is compiled with frame pointers.
+    const uintptr_t frame = *(const uintptr_t *)__builtin_frame_address(0), taken = thread->busy;
+    if (frame < taken || guard_gave_up() || !unwind_same_stack(taken, frame))
+        return false;
+    return guard_bury(thread, RECORD_GAVE_UP_ABANDONED);
+}
