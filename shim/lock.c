@@ -72,8 +72,8 @@ static void lock_begin_patience(const struct lock *lock, struct lock_patience *p
 // Whether the holder is only slow.
 static bool lock_is_slow(const struct lock_patience *patience) {
     uint64_t computed = 0;
-    if (!patience->holder)
-        return false;
+    if (!patience->holder || patience->holder == lock_thread.tid)
+        return false; // we ourselves have left without giving it back
     if (!lock_computed(patience->holder, &computed))
         return false; // it is no more
     computed -= patience->computed;

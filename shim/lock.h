@@ -2,7 +2,7 @@
 //
 // The shim's only lock: three states on a futex word (Drepper, "Futexes Are Tricky", mutex 2). Not
 // recursive: the guard (guard.h) keeps a thread from meeting its own lock. While the process has a single
-// thread, nothing is taken at all.
+// thread, a plain store takes it.
 //
 // Nobody waits for ever: whoever holds a lock may have been stopped by a signal handler, or may be gone. When
 // patience is over (lock.c), recording is given up for good, and this and all later attempts are refused. So
@@ -28,12 +28,12 @@ struct lock {
 
 enum lock_got {
     LOCK_REFUSED = 0, // recording has been given up; there is nothing to give back
-    LOCK_ALONE,       // there is a single thread: nothing was taken
+    LOCK_ALONE,       // taken by the only thread
     LOCK_TAKEN,
 };
 
-// Of the calling thread. `held`: how many locks it holds, taken or not; while it is not 0, the books may be
-// half changed.
+// Of the calling thread. `held`: how many locks it holds, or the like (lock_begin); while it is not 0, the
+// books may be half changed.
 struct lock_thread {
     uint32_t held;
     uint32_t tid; // 0 = not known yet
@@ -69,8 +69,11 @@ static inline bool lock_try(struct lock *lock) {
 
 // Returns what lock_drop must be told.
 static inline __attribute__((warn_unused_result)) enum lock_got lock_take(struct lock *lock) {
-    if (!lock_needed()) {
+    if (!lock_needed() && lock->word == 0) {
         lock_begin();
+        lock->holder = lock_thread.tid;
+        lock->word = 1;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
         return LOCK_ALONE;
     }
     if (!lock_try(lock) && !lock_wait(lock))
@@ -83,11 +86,11 @@ static inline __attribute__((warn_unused_result)) enum lock_got lock_take(struct
 static inline void lock_drop(struct lock *lock, enum lock_got got) {
     if (got == LOCK_REFUSED)
         return;
-    if (got == LOCK_TAKEN) {
-        lock->turns++;
-        if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
-            sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, 1);
-    }
+    lock->turns++;
+    if (got == LOCK_ALONE)
+        __atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
+    else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+        sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, 1);
     // Last: a thread that is lost before this has had the lock in its hands.
     lock_end();
 }

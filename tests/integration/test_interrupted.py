@@ -22,7 +22,7 @@ def check_given_up(process, *reasons):
     return True
 
 
-@cases("alone", "few", "threads", "deep")
+@cases("alone", "few", "thread", "threads", "deep")
 @limit(120)
 def test_handlers_that_jump_out_of_calls(how):
     """Hundreds of times; sooner or later it is in the midst of a change of the books."""
@@ -33,11 +33,12 @@ def test_handlers_that_jump_out_of_calls(how):
         check_given_up(process, "jump", "stopped_thread")
 
 
+@cases("few", "thread")
 @limit(120)
-def test_after_one_jump_recording_goes_on():
+def test_after_one_jump_recording_goes_on(how):
     mended = 0
     for _ in range(12):
-        process = record(program("jumping"), "few", "1", options=["--force"]).process
+        process = record(program("jumping"), how, "1", options=["--force"]).process
         if check_given_up(process, "jump"):
             continue
         # One round was done twice, in part. Of the call that was left, one block may be missing or stay.

@@ -3,8 +3,9 @@
 // Signal handlers that interrupt allocations and do not come back: they leave by siglongjmp, hundreds of
 // times. Legal, because the allocator that this is linked with can be left at any instruction.
 //
-// Usage: jumping alone|few|threads|deep|aside [JUMPS]
+// Usage: jumping alone|few|thread|threads|deep|aside [JUMPS]
 //   few       all in the same few contexts, where little is ever learnt
+//   thread    the same in another thread than the first
 //   threads   three others allocate meanwhile
 //   deep      jumps come back to where the stack is deeper than it was in the call that was left
 //   aside     no jumps: the handler runs on a stack of its own, which lies in main's frame, and allocates
@@ -89,6 +90,20 @@ static __attribute__((noinline)) void deeper(int levels) {
     __asm__ volatile("");
 }
 
+static void *fly(void *deep) {
+    sigset_t alarms;
+
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    REQUIRE(pthread_sigmask(SIG_UNBLOCK, &alarms, NULL) == 0);
+    sigsetjmp(back, 1); // the round that was left is done again
+    if (deep)
+        deeper(jumps % 2 ? 40 : 4);
+    else
+        loop();
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
     struct itimerval often = {{0, 300}, {0, 300}};
@@ -103,7 +118,7 @@ int main(int argc, char **argv) {
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
     aside = !strcmp(how, "aside");
-    if (!strcmp(how, "few"))
+    if (!strcmp(how, "few") || !strcmp(how, "thread"))
         contexts = 2;
     if (argc > 2)
         most = atoi(argv[2]);
@@ -112,14 +127,14 @@ int main(int argc, char **argv) {
     REQUIRE(sigprocmask(SIG_BLOCK, &alarms, NULL) == 0);
     for (int i = 0; threads && i < OTHERS; i++)
         REQUIRE(pthread_create(&others[i], NULL, other, NULL) == 0);
-    REQUIRE(sigprocmask(SIG_UNBLOCK, &alarms, NULL) == 0);
     REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
     REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
-    sigsetjmp(back, 1); // the round that was left is done again
-    if (!strcmp(how, "deep"))
-        deeper(jumps % 2 ? 40 : 4);
-    else
-        loop();
+    if (!strcmp(how, "thread")) {
+        REQUIRE(pthread_create(&others[0], NULL, fly, NULL) == 0);
+        REQUIRE(pthread_join(others[0], NULL) == 0);
+    } else {
+        fly(strcmp(how, "deep") ? NULL : others);
+    }
     REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
     over = 1;
     for (int i = 0; threads && i < OTHERS; i++)

@@ -159,11 +159,77 @@ static void threads_beyond_the_file_share(void **state) {
     assert_int_equal(shim.header->lost[RECORD_LOST_NO_MEMORY], 0);
 }
 
+// Recording is given up while threads are anywhere; the locks are never given back.
+static void what_comes_after_the_end_leads_nowhere(void **state) {
+    (void)state;
+    static struct thread own, shared;
+    own = shared = (struct thread){.generation = 1};
+    journal_open(&own);
+    shared.journal = shim.journal_shared;
+    for (int i = 0; i < 20; i++) {
+        note(&own, nodes[0], 7, 0);
+        note(&shared, nodes[0], 7, 0);
+    }
+    struct journal *journal = own.journal;
+    journal_lock(&own);
+    shim.lock.word = shim.journal_shared->lock.word = 1;
+    shim.generation = SHIM_GIVEN_UP;
+    journal_end_all();
+    assert_int_equal(journal_lock_books(&own), LOCK_REFUSED);
+    for (int i = 0; i < JOURNAL_SECTION; i++)
+        journal_note(&own, (struct record_event){.size = 1, .node = TREE_ROOT, .owner = owner_of(TREE_ROOT)});
+    journal_unlock(&own);
+    assert_int_equal(journal->inside, 0);
+    for (int i = 0; i < 1000; i++) {
+        note(&own, nodes[0], 5, 0);
+        note(&shared, nodes[0], 50000, 0);
+        journal_apply_own(&own);
+    }
+    journal_close(&own);
+    assert_int_equal(journal->record->count, 20);
+    assert_int_equal(shim.journal_shared->record->count, 0); // which is flushed after each event
+    assert_int_equal(shim.header->heap_live, 20 * 7);
+    assert_int_equal(shim.header->allocations, 20);
+}
+
+static void nobody_overruns_a_journal_before_it_is_told(void **state) {
+    (void)state;
+    static struct thread thread;
+    thread = (struct thread){.generation = 1};
+    journal_open(&thread);
+    struct journal *journal = thread.journal;
+    shim.lock.word = 1;
+    shim.generation = SHIM_GIVEN_UP;
+    for (int i = 0; i < 1000; i++)
+        note(&thread, nodes[0], 5, 0);
+    assert_in_range(journal->record->count, 1, RECORD_JOURNAL_EVENTS);
+    assert_true(journal->stop & JOURNAL_ENDED);
+}
+
+// A hook was left inside its gate.
+static void a_gate_is_opened_again(void **state) {
+    (void)state;
+    struct thread thread = {.generation = 1};
+    journal_open(&thread);
+    journal_lock(&thread);
+    note(&thread, nodes[0], 7, 0);
+    journal_lock(&thread);
+    journal_mend(&thread);
+    assert_int_equal(thread.journal->inside, 0);
+    assert_int_equal(thread.journal->record->count, 0);
+    assert_int_equal(shim.header->heap_live, 7);
+    assert_int_equal(lock_thread.held, 0);
+    journal_close(&thread);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(nothing_is_lost, set_up),
         cmocka_unit_test_setup(one_thread_is_exact, set_up),
         cmocka_unit_test_setup(threads_beyond_the_file_share, set_up),
+        cmocka_unit_test_setup(what_comes_after_the_end_leads_nowhere, set_up),
+        cmocka_unit_test_setup(nobody_overruns_a_journal_before_it_is_told, set_up),
+        cmocka_unit_test_setup(a_gate_is_opened_again, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,8 +109,36 @@ static void turns_of_others_are_waited_for(void **state) {
     assert_in_range(waited, 1500, 10000);
 }
 
+static void *ask(void *got) {
+    lock_thread.tid = (uint32_t)sys_gettid();
+    *(enum lock_got *)got = lock_take(&lock);
+    return NULL;
+}
+
+// The only thread leaves the books as they are, as a handler that jumps does; then there is another one.
+static void what_a_lone_thread_left_is_not_touched(void **state) {
+    (void)state;
+    enum lock_got got;
+    pthread_t thread;
+    shim_double_reset(8);
+    lock = (struct lock){0};
+    shim.generation = 1;
+    assert_false(lock_needed());
+    assert_int_equal(lock_take(&lock), LOCK_ALONE);
+    lock_drop(&lock, LOCK_ALONE);
+    assert_int_equal(lock_thread.held, 0);
+    assert_int_equal(lock_take(&lock), LOCK_ALONE);
+    assert_int_equal(lock_thread.held, 1);
+    pthread_create(&thread, NULL, ask, &got);
+    pthread_join(thread, NULL);
+    assert_int_equal(got, LOCK_REFUSED);
+    assert_int_equal(shim.generation, SHIM_GIVEN_UP);
+    lock_thread.held = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_lone_thread_left_is_not_touched), // first: threads come later
         cmocka_unit_test(one_that_sleeps_is_not_waited_for),
         cmocka_unit_test(one_that_is_no_more_is_not_waited_for),
         cmocka_unit_test(one_that_works_is_waited_for),
