@@ -69,16 +69,16 @@ static inline bool lock_try(struct lock *lock) {
 
 // Returns what lock_drop must be told.
 static inline __attribute__((warn_unused_result)) enum lock_got lock_take(struct lock *lock) {
-    if (!lock_needed() && lock->word == 0) {
+    if (!lock_needed() && __atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0) {
         lock_begin();
-        lock->holder = lock_thread.tid;
-        lock->word = 1;
+        __atomic_store_n(&lock->holder, lock_thread.tid, __ATOMIC_RELAXED);
+        __atomic_store_n(&lock->word, 1, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         return LOCK_ALONE;
     }
     if (!lock_try(lock) && !lock_wait(lock))
         return LOCK_REFUSED;
-    lock->holder = lock_thread.tid;
+    __atomic_store_n(&lock->holder, lock_thread.tid, __ATOMIC_RELAXED);
     lock_begin();
     return LOCK_TAKEN;
 }
@@ -86,7 +86,7 @@ static inline __attribute__((warn_unused_result)) enum lock_got lock_take(struct
 static inline void lock_drop(struct lock *lock, enum lock_got got) {
     if (got == LOCK_REFUSED)
         return;
-    lock->turns++;
+    __atomic_store_n(&lock->turns, lock->turns + 1, __ATOMIC_RELAXED);
     if (got == LOCK_ALONE)
         __atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
     else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
@@ -110,7 +110,7 @@ __attribute__((noinline, unused)) static bool lock_take_within(struct lock *lock
             return false;
         lock_nap();
     }
-    lock->holder = lock_thread.tid;
+    __atomic_store_n(&lock->holder, lock_thread.tid, __ATOMIC_RELAXED);
     lock_begin();
     return true;
 }

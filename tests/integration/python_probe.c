@@ -85,7 +85,17 @@ static void probe_start(void) {
     pthread_atfork(NULL, NULL, probe_forked);
 }
 
-bool process_enter(struct thread *thread) {
+// Nothing is recorded that could be given up, or be in order again.
+void guard_give_up(enum record_given_up why) {
+    (void)why;
+}
+
+bool guard_take_over(void) {
+    return false;
+}
+
+bool process_enter(void) {
+    struct thread *thread = &thread_self;
     if (!environ)
         return false;
     if (!probe_started) {
@@ -112,7 +122,8 @@ static struct lock probe_text_lock;
 
 static bool probe_locate(const struct python_frame *frame, struct python_location *at, char *text,
                          size_t size) {
-    bool locked = lock_take(&probe_text_lock), found = python_locate(frame, at, text, size);
+    enum lock_got locked = lock_take(&probe_text_lock);
+    bool found = python_locate(frame, at, text, size);
     lock_drop(&probe_text_lock, locked);
     return found;
 }
@@ -165,7 +176,7 @@ static int probe_capture(struct stack *stack) {
     if (unchanged < 0)
         return unchanged;
     struct python_stack *live = &stack->live;
-    bool locked = lock_take(&probe_lock);
+    enum lock_got locked = lock_take(&probe_lock);
     uint32_t node = unchanged ? live->frames[unchanged - 1].node : live->outer_node;
     for (uint32_t i = (uint32_t)unchanged; i < live->depth; i++) {
         uint32_t *slot = python_slot(&live->frames[i]);
@@ -275,7 +286,7 @@ static uintptr_t *probe_find(const void *block) {
 
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
     (void)frame;
-    bool locked = lock_take(&probe_lock);
+    enum lock_got locked = lock_take(&probe_lock);
     if (probe_objects - probe_freed < OBJECTS / 2) {
         *probe_find(block) = (uintptr_t)block;
         probe_objects++;
@@ -288,7 +299,7 @@ void track_object_alloc(struct thread *thread, void *block, size_t size, const v
 
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old) {
     old->size = 1;
-    bool locked = lock_take(&probe_lock);
+    enum lock_got locked = lock_take(&probe_lock);
     uintptr_t *slot = probe_find(block);
     bool known = *slot != 0;
     if (known) {

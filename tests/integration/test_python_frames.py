@@ -16,7 +16,8 @@ FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=i
 
 def probe():
     """The preloaded library, built when it is older than its sources."""
-    sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c"), os.path.join(ROOT, "shim", "arena.c"), os.path.join(ROOT, "shim", "sampling.c")]
+    sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c")]
+    sources += [os.path.join(ROOT, "shim", name) for name in ("arena.c", "lock.c", "sampling.c")]
     sources += sorted(glob.glob(os.path.join(ROOT, "shim", "python", "*.c")))
     newest = max(os.path.getmtime(path) for path in sources + glob.glob(os.path.join(ROOT, "shim", "*.h")) + glob.glob(os.path.join(ROOT, "shim", "python", "*.h")))
     os.makedirs(os.path.dirname(PROBE), exist_ok=True)

@@ -46,7 +46,7 @@ static void leave(void) {
 static void go_on(void) {
     for (int i = 0; i < 34; i++) {
         usleep(50000);
-        lock.turns++;
+        __atomic_fetch_add(&lock.turns, 1, __ATOMIC_RELAXED);
     }
 }
 
