@@ -24,7 +24,7 @@ packages() {
     debian-demo) echo python3 python3-numpy python3-pandas python3-sklearn ;;
     debian-tests)
         echo libcmocka-dev python3 python3-dev python3-numpy python3-pandas python3-sklearn python3-jsonschema \
-            libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet
+            libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet python3-venv
         ;;
     debian-develop) # older releases have the sanitizers' runtime in clang itself
         echo clang clang-format clang-tidy cppcheck
