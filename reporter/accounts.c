@@ -200,6 +200,16 @@ static void add_unseen(struct metrics_measure *measure) {
         measure->peak_exact = false;
 }
 
+// A peak comes with an allocation, so it is no higher than the heap was at any of those.
+static void limit_by_heap(const struct record_header *h, struct metrics_entry *entry) {
+    struct metrics_measure *const measures[] = {&entry->self, &entry->total};
+    const int64_t most = model_add(entry->mem_usage, as_signed(h->peak_error_bytes));
+    for (int i = 0; i < 2; i++)
+        if (!measures[i]->peak_exact && !measures[i]->forgotten && entry->mem_usage > 0 &&
+            measures[i]->peak > most)
+            measures[i]->peak = most;
+}
+
 static void add_uncertain(struct metrics_entry *entries, const int64_t *extra, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (extra[i] > 0) {
@@ -330,11 +340,13 @@ void accounts_apply(const struct model_process *process, struct metrics *metrics
     add_uncertain(metrics->functions, function_extra, process->function_count);
     add_uncertain(metrics->lines, line_extra, process->line_count);
     for (uint32_t i = 0; i < process->function_count; i++) {
+        limit_by_heap(h, &metrics->functions[i]);
         limit(h, &metrics->functions[i].total, NULL);
         limit(h, &metrics->functions[i].self, &metrics->functions[i].total);
     }
     for (uint32_t i = 0; i < process->line_count; i++) {
         struct metrics_entry *line = &metrics->lines[i];
+        limit_by_heap(h, line);
         const struct metrics_entry *function = &metrics->functions[process->lines[i].function];
         limit(h, &line->total, &function->total);
         limit(h, &line->self, &function->self);

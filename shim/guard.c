@@ -2,10 +2,11 @@
 //
 // Hooks that never end, and the end of recording.
 //
-// The guard holds the frame address of the hook that took it. Whatever runs inside that hook, a signal
-// handler included, has its frame further in. So a hook that finds the guard taken and whose own frame is not
-// further in, on the same stack, knows that the other one is gone; nothing is concluded from frames on
-// different stacks (alternate signal stacks, coroutines).
+// The guard holds the frame address of the hook that took it, and a part of the return address there, which
+// stays in its place as long as that hook lives. So a hook that finds the guard taken, and another word in
+// that place, or its own frame there, knows that the other one is gone. Nothing else tells that for certain:
+// frames that lie further out may be on a stack of their own (alternate signal stacks, coroutines). As long
+// as nothing has been put there, calls pass through.
 //
 // What a lost hook leaves behind depends on where it was. Outside of lock_begin and lock_end it has touched
 // only what belongs to its thread, which is put in order or forgotten; one event may be missing: its block is
@@ -17,7 +18,9 @@
 #include "shim/journal.h"
 #include "shim/stack.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <sys/uio.h>
 
 static void guard_wake(struct lock *lock) {
     sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, INT_MAX);
@@ -66,7 +69,7 @@ __attribute__((noinline, cold)) bool guard_bury(struct thread *thread, enum reco
         guard_give_up(why);
         return false;
     }
-    thread->busy = (uintptr_t)__builtin_frame_address(0); // a handler that interrupts us is further in
+    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
     shim_lose(RECORD_LOST_ABANDONED);
     if (thread->generation == generation) // else it had not begun yet
         guard_mend(thread);
@@ -74,11 +77,27 @@ __attribute__((noinline, cold)) bool guard_bury(struct thread *thread, enum reco
     return true;
 }
 
+// A word of the thread's stacks, one of which may be gone. False: it cannot be read.
+static bool guard_read(uintptr_t address, uintptr_t *word, bool *gone) {
+    const struct iovec to = {word, sizeof *word}, from = {(void *)address, sizeof *word};
+    const long done = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
+    *gone = done == -EFAULT;
+    return done == sizeof *word;
+}
+
 __attribute__((noinline, cold)) bool guard_take_over(void) {
     struct thread *thread = &thread_self;
     // The hook's frame: all code here is compiled with frame pointers.
-    const uintptr_t frame = *(const uintptr_t *)__builtin_frame_address(0), taken = thread->busy;
-    if (frame < taken || guard_gave_up() || !unwind_same_stack(taken, frame))
+    const uintptr_t frame = *(const uintptr_t *)__builtin_frame_address(0);
+    const uintptr_t taken = thread->busy & (((uintptr_t)1 << GUARD_FRAME_BITS) - 1);
+    uintptr_t back;
+    bool gone;
+    if (thread->lent || guard_gave_up())
         return false;
+    if (frame != taken) {
+        const bool read = guard_read(taken + sizeof back, &back, &gone);
+        if (read ? back << GUARD_FRAME_BITS == (thread->busy ^ taken) : !gone)
+            return false; // it is all there, or looks so
+    }
     return guard_bury(thread, RECORD_GAVE_UP_ABANDONED);
 }

@@ -34,13 +34,20 @@ bool guard_take_over(void);
 // The same when it is certain that no hook of this thread can go on any more.
 bool guard_bury(struct thread *thread, enum record_given_up why);
 
-// In the frame of the function that will leave it, or of one that is inlined there: while the guard holds
-// this frame's address, frames further in are known to be inside it.
+// What the guard holds while it is taken: the address of the hook's frame, and above it the last 16 bits of
+// the return address that lies there.
+#define GUARD_FRAME_BITS 48 // of a user's address, there are 47
+
+static inline __attribute__((always_inline)) uintptr_t guard_word(const void *frame, const void *back) {
+    return (uintptr_t)frame | (uintptr_t)back << GUARD_FRAME_BITS;
+}
+
+// In the frame of the function that will leave it, or of one that is inlined there.
 static inline __attribute__((always_inline)) struct thread *guard_enter(void) {
     struct thread *thread = &thread_self;
     if (shim_unlikely(thread->busy) && !guard_take_over())
         return NULL;
-    thread->busy = (uintptr_t)__builtin_frame_address(0);
+    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
     __asm__ volatile("" ::: "memory");
     if (shim_unlikely(thread->generation != shim.generation) && !process_enter()) {
         thread->busy = 0;

@@ -178,7 +178,7 @@ static void process_thread_ends(void *value) {
         return;
     if (thread->generation != shim.generation)
         return;
-    thread->busy = (uintptr_t)__builtin_frame_address(0);
+    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
     enum lock_got locked = lock_take(&shim.lock);
     if (locked != LOCK_REFUSED)
         scope_close_all(&thread->scopes);

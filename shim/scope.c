@@ -63,14 +63,33 @@ static void scope_slot_free(struct scope_slot *slot) {
     scope_table->slots[hole] = (struct scope_slot){.key = NULL};
 }
 
+#define SCOPE_HASH 9 // bytes: "~" and eight digits
+
+// So that long names that differ at their end only are not one.
+static size_t scope_put_hash(char *out, const char *name) {
+    uint64_t hash = 0xcbf29ce484222325u; // FNV-1a (Fowler, Noll, Vo), folded to 32 bits
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    hash ^= hash >> 32;
+    *out++ = '~';
+    for (unsigned i = 0; i < SCOPE_HASH - 1; i++)
+        *out++ = "0123456789abcdef"[hash >> (28 - 4 * i) & 15];
+    return SCOPE_HASH;
+}
+
 static void scope_set_name(struct scope *scope, const char *name) {
     size_t length = 0;
     while (length < SCOPE_NAME_MOST && name[length])
         length++;
-    if (name[length])
+    const bool cut = name[length] != '\0';
+    if (cut) {
+        length -= SCOPE_HASH;
         while (length && ((unsigned char)name[length] & 0xc0) == 0x80)
             length--;
+    }
     __builtin_memcpy(scope->name, name, length);
+    if (cut)
+        length += scope_put_hash(scope->name + length, name);
     scope->length = (uint16_t)length;
 }
 

@@ -24,7 +24,7 @@
 
 #define SCOPE_MOST 65536   // open at one time, in the process
 #define SCOPE_NESTED 64    // of these, in one thread or in one Python frame
-#define SCOPE_NAME_MOST 96 // bytes of a name that are kept
+#define SCOPE_NAME_MOST 240 // bytes of a name that are kept; longer ones are told apart by a hash at their end
 
 struct scope {
     const void *frame, *code; // Python's; a thread's scope has neither, a function's has its code as both
@@ -44,7 +44,7 @@ extern SHIM_OWN uint32_t scope_of_python;   // how many are open in frames or fu
 extern SHIM_OWN uint32_t scope_of_contexts; // those of them that contexts can carry on
 
 // The handle of a new innermost scope of a thread; `*innermost` is that thread's, 0 at first. 0: no room.
-// Names are any bytes; what is too long is cut between characters of UTF-8.
+// Names are any bytes; what is too long is cut between characters of UTF-8, and ends with a hash.
 scope_handle scope_open(uint32_t *innermost, const char *name);
 
 // The same in a frame of Python that runs `code`; for all frames of a function, `frame` is its code, too.

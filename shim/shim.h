@@ -47,8 +47,8 @@ struct live_cached {
 struct thread {
     uint32_t generation; // shim.generation when this thread was set up; UINT32_MAX before
     uint32_t attention;  // something rare is to be done after the present event (track.c)
-    uintptr_t busy;      // the guard (guard.h): 0, or the frame of the hook that the thread is inside of, so
-                         // that allocations are the shim's own or a signal handler's
+    uintptr_t busy;      // the guard (guard.h): 0, or which hook the thread is inside of, so that allocations
+                         // are the shim's own or a signal handler's
     uint32_t off_books;  // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;     // the thread's destructors have begun
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from

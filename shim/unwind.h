@@ -115,10 +115,6 @@ static inline unsigned unwind_capture(struct unwind_stack *stack, const void *ho
 // or deep.
 const struct unwind_word *unwind_words(const struct unwind_stack *stack, uint32_t *count, bool *fp_counts);
 
-// Whether both addresses are certain to be on the calling thread's own stack, of which everything from
-// `inner` to its top is there; `outer` is in use. Asks the kernel.
-bool unwind_same_stack(uintptr_t inner, uintptr_t outer);
-
 // The stack belongs to another thread now: keeps its memory, forgets everything else.
 void unwind_stack_reset(struct unwind_stack *stack);
 

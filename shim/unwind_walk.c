@@ -61,22 +61,6 @@ void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp) {
     stack->home_size = high - page;
 }
 
-bool unwind_same_stack(uintptr_t inner, uintptr_t outer) {
-    const uintptr_t top = walk_top(outer);
-    if (!top || walk_top(inner) != top || top - inner > WALK_HOME_STEP)
-        return false;
-    for (uintptr_t at = inner & ~(uintptr_t)(WALK_PAGE - 1); at < top; at += WALK_PAGE)
-        if (!walk_probe(at))
-            return false;
-    // A handler's own stack may lie within, as an array in a function further out.
-    stack_t handlers;
-    if (sys_failed(sys_call(SYS_sigaltstack, 0, (long)&handlers, 0, 0, 0, 0)))
-        return false;
-    const uintptr_t low = (uintptr_t)handlers.ss_sp;
-    return (handlers.ss_flags & SS_DISABLE) ||
-           (inner - low >= handlers.ss_size && outer - low >= handlers.ss_size);
-}
-
 void unwind_walk_abroad(struct unwind_walk *walk, uintptr_t sp, bool running) {
     walk->direct = false;
     walk->low = sp;

@@ -97,7 +97,8 @@ static void add_losses(struct notes *notes, const struct model_process *process)
         {RECORD_LOST_NO_MEMORY, "block", "blocks",
          "could not be followed, for want of memory; raise the limit if there is one (`ulimit -v`)."},
         {RECORD_LOST_DEEP, "stack was", "stacks were",
-         "cut at the depth limit: the outermost callers are missing there."},
+         "deeper than what is followed (16,384 Python frames, a million native ones): what was freed there "
+         "may be missing in the increments of lines further out."},
         {RECORD_LOST_UNWIND, "native stack", "native stacks",
          "could not be followed to the end: the outermost callers are missing there."},
         {RECORD_LOST_SPLICE, "Python stack", "Python stacks",

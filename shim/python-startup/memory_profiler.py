@@ -91,6 +91,7 @@ def _show():
     """Prints the tables. What that takes is not the program's."""
     import peakline
 
+    failed = None
     with peakline.pause():
         at = 0
         while at < len(_functions):
@@ -102,7 +103,12 @@ def _show():
                     numbers.append(number)
                 at += 1
             if numbers:
-                _write(stream, _tables(numbers, precision))
+                try:
+                    _write(stream, _tables(numbers, precision))
+                except Exception as error:  # the stream's own; the others get their tables all the same
+                    failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def _tables(numbers, precision):

@@ -183,3 +183,30 @@ def test_tasks(version):
         found, counted = tasks(python(version), mode)
         wrong = {name: (found.get(name), counts) for name, counts in counted.items() if found.get(name) != counts}
         assert len(counted) > 200 and found == counted, (mode, len(wrong), list(wrong.items())[:5], set(found) - set(counted))
+
+
+SEVERAL_NAMES = """
+import peakline
+kept = []
+function = lambda: kept.append(bytearray(50000))
+one, two = peakline.scope("one")(function), peakline.scope("two")(function)
+one(), two(), function()
+long = "x" * 300
+for last in "abb":
+    with peakline.scope(long + last):
+        kept.append(bytearray(10000))
+for name in ("n\\0a", "n\\0b", "n"):
+    with peakline.scope(name):
+        kept.append(bytearray(20000))
+"""
+
+
+@python_cases()
+def test_what_has_several_names_is_in_no_scope_of_another_one(version):
+    need_malloc(version)
+    process = record(python(version), "-c", SEVERAL_NAMES, options=["--python-objects=off"], env={"PYTHONPATH": PACKAGE}).process
+    found = scopes(process)
+    for name, allocated in (("one", 50001), ("two", 50001), ("n\\0a", 20001), ("n\\0b", 20001), ("n", 20001)):
+        expect(found[name], allocated_bytes=(allocated, allocated + 1500))
+    long = sorted(found[name]["allocated_bytes"] // 10000 for name in found if name.startswith("xxx"))
+    assert long == [1, 2], sorted(found)

@@ -24,12 +24,19 @@ static void names_are_cut_between_characters(void **state) {
     memset(name, 'x', sizeof name);
     name[SCOPE_NAME_MOST] = '\0';
     scope_open(&thread, name);
-    memcpy(name + SCOPE_NAME_MOST - 1, "é", 3);
+    memcpy(name + SCOPE_NAME_MOST - 10, "é", 2);
+    strcpy(name + SCOPE_NAME_MOST, "y");
+    scope_open(&thread, name);
+    name[SCOPE_NAME_MOST] = 'z';
     scope_open(&thread, name);
     scope_open(&thread, "");
-    assert_int_equal(scope_list(thread, list), 3);
-    assert_int_equal(list[2]->length, SCOPE_NAME_MOST);
+    assert_int_equal(scope_list(thread, list), 4);
+    assert_int_equal(list[3]->length, SCOPE_NAME_MOST);
+    assert_int_equal(list[2]->length, SCOPE_NAME_MOST - 1); // not in the middle of é
     assert_int_equal(list[1]->length, SCOPE_NAME_MOST - 1);
+    assert_memory_equal(list[2]->name, name, SCOPE_NAME_MOST - 10);
+    assert_int_equal(list[2]->name[SCOPE_NAME_MOST - 10], '~');
+    assert_memory_not_equal(list[1]->name, list[2]->name, SCOPE_NAME_MOST - 1); // what was cut off differs
     assert_int_equal(list[0]->length, 0);
     scope_close_all(&thread);
     assert_int_equal(thread, 0);

@@ -96,7 +96,7 @@ def _check(what, name):
 
 
 def _bytes(name):
-    return name.encode("utf-8", "backslashreplace")
+    return name.replace("\0", "\\0").encode("utf-8", "backslashreplace")
 
 
 _ENTERING = ("__enter__", "__aenter__", "__exit__", "__aexit__")
@@ -170,6 +170,8 @@ class scope:
         if not functions:
             raise TypeError("peakline.scope decorates functions and methods, not %r" % (function,))
         if _find():
+            if function is functions[0]:
+                function = functions[0] = _copy(function)
             for inner in functions:
                 _enter_code(inner, _bytes(self.name))
         return function
@@ -188,11 +190,29 @@ def _functions(function):
     return found
 
 
+def _copy(function):
+    """Another function that does the same: who calls the first one by another name is not in the scope."""
+    from types import FunctionType
+
+    if type(function) is not FunctionType:
+        return function
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    for name in ("__kwdefaults__", "__qualname__", "__module__", "__doc__", "__type_params__"):
+        if hasattr(function, name):
+            setattr(copy, name, getattr(function, name))
+    if getattr(function, "__annotate__", None) is not None:  # since 3.14: evaluated when somebody asks
+        copy.__annotate__ = function.__annotate__
+    else:
+        copy.__annotations__ = function.__annotations__
+    copy.__dict__.update(function.__dict__)
+    return copy
+
+
 _codes = {}
 
 
 def _enter_code(function, name):
-    """All frames of the function are in the scope; it stays the very function that it is."""
+    """All frames of the function are in the scope."""
     import weakref
 
     # Functions that come from one `def` share its code object.

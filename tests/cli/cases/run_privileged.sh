@@ -12,6 +12,7 @@ cp /bin/true capable && setcap cap_net_raw+ep capable 2>/dev/null || skip "no fi
 printf '#!%s/setuid\n' "$PWD" >script
 printf '#!%s/own\n' "$PWD" >marked && chmod +x script marked && chown 65534 marked && chmod u+s marked
 nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+$nobody test -r "$BUILD/libpeakline.so" || skip "other users cannot get at the build directory"
 try peakline run ./setuid
 try peakline run ./setgid
 try peakline run ./script
