@@ -10,7 +10,8 @@
  *
  * The report then has the peak of all that was allocated in "load", in this thread, whatever was called.
  * There is nothing to link with: under `peakline run` these functions do something, anywhere else nothing. C
- * (GNU C) and C++11, gcc and clang, any thread. Names are copied; of scopes, long ones are cut at 240 bytes, with a hash.
+ * (GNU C) and C++11, gcc and clang, any thread. Names are copied; of scopes, long ones are cut at 240 bytes,
+ * with a hash.
  */
 #ifndef PEAKLINE_H
 #define PEAKLINE_H

@@ -22,9 +22,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SCOPE_MOST 65536   // open at one time, in the process
-#define SCOPE_NESTED 64    // of these, in one thread or in one Python frame
-#define SCOPE_NAME_MOST 240 // bytes of a name that are kept; longer ones are told apart by a hash at their end
+#define SCOPE_MOST 65536 // open at one time, in the process
+#define SCOPE_NESTED 64  // of these, in one thread or in one Python frame
+#define SCOPE_NAME_MOST                                                                                      \
+    240 // bytes of a name that are kept; longer ones are told apart by a hash at their end
 
 struct scope {
     const void *frame, *code; // Python's; a thread's scope has neither, a function's has its code as both

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Signal handlers on an alternate stack that is an array in main, and that the kernel forgets while a handler runs
-// (SS_AUTODISARM): frames of handlers lie between those of main and what main calls. They map and unmap.
+// Signal handlers on an alternate stack that is an array in main, and that the kernel forgets while a handler
+// runs (SS_AUTODISARM): frames of handlers lie between those of main and what main calls. They map and unmap.
 
 #include <signal.h>
 #include <stdio.h>
