@@ -155,15 +155,11 @@ static void find_peaks(struct shares *s, struct metrics_entry *entries) {
     shares_free(s);
 }
 
-static int64_t as_signed(uint64_t value) {
-    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
-}
-
 // Makes a bound as small as it can be, `outer` being a measure of which this one is a part (or NULL).
 static void limit(const struct record_header *h, struct metrics_measure *measure,
                   const struct metrics_measure *outer) {
-    int64_t most = model_add(h->heap_peak, as_signed(h->peak_error_bytes));
-    int64_t allocated = model_add(as_signed(measure->allocated_bytes), measure->forgotten);
+    int64_t most = model_add(h->heap_peak, model_signed(h->peak_error_bytes));
+    int64_t allocated = model_add(model_signed(measure->allocated_bytes), measure->forgotten);
     if (allocated < most)
         most = allocated;
     if (outer && outer->peak < most)
@@ -203,7 +199,7 @@ static void add_unseen(struct metrics_measure *measure) {
 // A peak comes with an allocation, so it is no higher than the heap was at any of those.
 static void limit_by_heap(const struct record_header *h, struct metrics_entry *entry) {
     struct metrics_measure *const measures[] = {&entry->self, &entry->total};
-    const int64_t most = model_add(entry->mem_usage, as_signed(h->peak_error_bytes));
+    const int64_t most = model_add(entry->mem_usage, model_signed(h->peak_error_bytes));
     for (int i = 0; i < 2; i++)
         if (!measures[i]->peak_exact && !measures[i]->forgotten && entry->mem_usage > 0 &&
             measures[i]->peak > most)

@@ -90,10 +90,6 @@ static int compare_places(const struct order *x, const struct order *y) {
     return compare_strings(x->name, y->name);
 }
 
-static int64_t as_signed(uint64_t value) {
-    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
-}
-
 static int64_t column_value(const struct metrics_entry *entry, enum select_column column) {
     const struct metrics_measure *total = &entry->total;
     switch (column) {
@@ -102,19 +98,19 @@ static int64_t column_value(const struct metrics_entry *entry, enum select_colum
     case SELECT_MEM_USAGE:
         return entry->mem_usage;
     case SELECT_INCREMENT:
-        return model_add(as_signed(total->allocated_bytes), -as_signed(total->freed_bytes));
+        return model_add(model_signed(total->allocated_bytes), -model_signed(total->freed_bytes));
     case SELECT_ALLOCATIONS:
-        return as_signed(total->allocations);
+        return model_signed(total->allocations);
     case SELECT_ALLOCATED:
-        return as_signed(total->allocated_bytes);
+        return model_signed(total->allocated_bytes);
     case SELECT_AT_PEAK:
         return total->at_peak;
     case SELECT_LIVE_AT_EXIT:
         return total->live;
     case SELECT_FREED:
-        return as_signed(total->freed_bytes);
+        return model_signed(total->freed_bytes);
     case SELECT_TEMPORARY:
-        return as_signed(total->temporary);
+        return model_signed(total->temporary);
     case SELECT_FILE:
         break;
     }

@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/uio.h>
 
 static void guard_wake(struct lock *lock) {
     sys_futex(&lock->word, FUTEX_WAKE_PRIVATE, INT_MAX);
@@ -77,26 +76,17 @@ __attribute__((noinline, cold)) bool guard_bury(struct thread *thread, enum reco
     return true;
 }
 
-// A word of the thread's stacks, one of which may be gone. False: it cannot be read.
-static bool guard_read(uintptr_t address, uintptr_t *word, bool *gone) {
-    const struct iovec to = {word, sizeof *word}, from = {(void *)address, sizeof *word};
-    const long done = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
-    *gone = done == -EFAULT;
-    return done == sizeof *word;
-}
-
 __attribute__((noinline, cold)) bool guard_take_over(void) {
     struct thread *thread = &thread_self;
     // The hook's frame: all code here is compiled with frame pointers.
     const uintptr_t frame = *(const uintptr_t *)__builtin_frame_address(0);
     const uintptr_t taken = thread->busy & (((uintptr_t)1 << GUARD_FRAME_BITS) - 1);
     uintptr_t back;
-    bool gone;
     if (thread->lent || guard_gave_up())
         return false;
     if (frame != taken) {
-        const bool read = guard_read(taken + sizeof back, &back, &gone);
-        if (read ? back << GUARD_FRAME_BITS == (thread->busy ^ taken) : !gone)
+        const long read = sys_read_word(taken + sizeof back, &back); // of a coroutine's stack, perhaps
+        if (read == sizeof back ? back << GUARD_FRAME_BITS == (thread->busy ^ taken) : read != -EFAULT)
             return false; // it is all there, or looks so
     }
     return guard_bury(thread, RECORD_GAVE_UP_ABANDONED);

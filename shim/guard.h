@@ -3,7 +3,7 @@
 // The guard: every hook enters it before it does anything but call the real function, and leaves it after.
 //
 // NULL from guard_enter means "pass through": this process is not recorded, or the thread is inside a hook
-// already (the shim's own calls, or a signal handler that interrupted it). Costs two loads and a store.
+// already (the shim's own calls, or a signal handler that interrupted it). Costs three loads and a store.
 // Signals: safe; a handler that interrupts a guarded section is passed through.
 //
 // A hook may never come to its end: a signal handler that interrupted it leaves by siglongjmp, or its thread

@@ -44,15 +44,10 @@ static bool lock_computed(uint32_t tid, uint64_t *ns) {
 // Field 3 of /proc/self/task/TID/stat; 0: cannot be read.
 static char lock_state(uint32_t tid) {
     static const char before[] = "/proc/self/task/", after[] = "/stat";
-    char path[sizeof before + 10 + sizeof after], digits[10], text[256];
-    unsigned count = 0;
-    do
-        digits[count++] = (char)('0' + tid % 10);
-    while (tid /= 10);
-    __builtin_memcpy(path, before, sizeof before - 1);
+    char path[sizeof before + SYS_DECIMAL + sizeof after], text[256];
+    __builtin_memcpy(path, before, sizeof before);
     char *at = path + sizeof before - 1;
-    while (count)
-        *at++ = digits[--count];
+    at += sys_decimal(at, tid);
     __builtin_memcpy(at, after, sizeof after);
     sys_read_text(path, text, sizeof text);
     at = __builtin_strrchr(text, ')'); // the name before it may hold anything

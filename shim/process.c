@@ -278,10 +278,8 @@ static const char *const process_names[PROCESS_VARIABLES] = {
     "LD_PRELOAD=",      "PEAKLINE_OUTPUT=", "PEAKLINE_SHIM=",    "PEAKLINE_PYTHON_OBJECTS=",
     "PEAKLINE_NATIVE=", "PEAKLINE_FREES=",  "PEAKLINE_MAX_SIZE="};
 
-#define PROCESS_NUMBER 24 // bytes, with the NUL
-
 // What the variable is to hold.
-static const char *process_value(int which, char number[PROCESS_NUMBER]) {
+static const char *process_value(int which, char number[SYS_DECIMAL]) {
     static const char *const objects[] = {
         [RECORD_OBJECTS_OFF] = "off", [RECORD_OBJECTS_EXACT] = "exact", [RECORD_OBJECTS_SAMPLED] = "sampled"};
     switch (which) {
@@ -298,13 +296,8 @@ static const char *process_value(int which, char number[PROCESS_NUMBER]) {
     default:
         return config.shim;
     }
-    uint64_t left = config.max_size;
-    char *at = number + PROCESS_NUMBER - 1;
-    *at = '\0';
-    do
-        *--at = (char)('0' + left % 10);
-    while (left /= 10);
-    return at;
+    sys_decimal(number, config.max_size);
+    return number;
 }
 
 static bool process_starts(const char *text, const char *prefix) {
@@ -341,7 +334,7 @@ size_t process_environment_bytes(char *const envp[]) {
         if (process_starts(*envp, process_names[PROCESS_PRELOAD]))
             text += __builtin_strlen(*envp);
     }
-    char number[PROCESS_NUMBER];
+    char number[SYS_DECIMAL];
     for (int i = 0; i < PROCESS_VARIABLES; i++)
         text += __builtin_strlen(process_names[i]) + __builtin_strlen(process_value(i, number)) + 2;
     return entries * sizeof(char *) + text;
@@ -373,7 +366,7 @@ char **process_environment(char *const envp[], void *room) {
             continue;
         list[count++] = text;
         text = process_put(text, process_names[i]);
-        char number[PROCESS_NUMBER];
+        char number[SYS_DECIMAL];
         text = process_put(text, process_value(i, number));
         if (i == PROCESS_PRELOAD && *preload) {
             text = process_put(text, ":");

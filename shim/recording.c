@@ -176,29 +176,16 @@ uint32_t recording_string(const char *bytes, size_t length) {
     return offset;
 }
 
-static size_t recording_decimal(char *out, uint64_t value) {
-    char digits[20];
-    size_t count = 0, length = 0;
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    while (count)
-        out[length++] = digits[--count];
-    out[length] = '\0';
-    return length;
-}
-
 // Opens <output>/<pid>.<n> with the first n that is free.
 static int recording_create(uint32_t *image) {
     size_t length = __builtin_strlen(config.output);
     char *path = shim.file_path;
     __builtin_memcpy(path, config.output, length);
     path[length++] = '/';
-    length += recording_decimal(path + length, shim.pid);
+    length += sys_decimal(path + length, shim.pid);
     path[length++] = '.';
     for (uint32_t n = 0; n < RECORDING_IMAGES_MAX; n++) {
-        recording_decimal(path + length, n);
+        sys_decimal(path + length, n);
         long fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd == -EEXIST)
             continue;

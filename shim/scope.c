@@ -4,6 +4,7 @@
 // the code object's address.
 
 #include "shim/scope.h"
+#include "shim/hash.h"
 #include "shim/sys.h"
 
 #include <stddef.h>
@@ -67,9 +68,7 @@ static void scope_slot_free(struct scope_slot *slot) {
 
 // So that long names that differ at their end only are not one.
 static size_t scope_put_hash(char *out, const char *name) {
-    uint64_t hash = 0xcbf29ce484222325u; // FNV-1a (Fowler, Noll, Vo), folded to 32 bits
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    uint64_t hash = hash_bytes(name, __builtin_strlen(name));
     hash ^= hash >> 32;
     *out++ = '~';
     for (unsigned i = 0; i < SCOPE_HASH - 1; i++)

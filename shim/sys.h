@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #if !defined(__x86_64__)
 #error "peakline's shim is written for x86-64 Linux"
@@ -74,6 +75,28 @@ static inline int sys_gettid(void) {
 
 static inline long sys_futex(uint32_t *word, int operation, uint32_t value) {
     return sys_call(SYS_futex, (long)word, operation, value, 0, 0, 0);
+}
+
+#define SYS_DECIMAL 21 // bytes, with the NUL, of the longest number
+
+// The number, with a NUL behind it. Its length.
+static inline size_t sys_decimal(char *out, uint64_t value) {
+    char digits[SYS_DECIMAL];
+    size_t count = 0, length = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    while (count)
+        out[length++] = digits[--count];
+    out[length] = '\0';
+    return length;
+}
+
+// A word of this process's memory, which may be gone: sizeof *word, or -EFAULT where there is none.
+static inline long sys_read_word(uintptr_t address, uintptr_t *word) {
+    const struct iovec to = {word, sizeof *word}, from = {(void *)address, sizeof *word};
+    return sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
 }
 
 // The beginning of a small file, of /proc say, in `text`, with a NUL behind it. Its length; 0 when it cannot

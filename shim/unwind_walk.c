@@ -15,7 +15,6 @@
 #include "shim/sys.h"
 
 #include <errno.h>
-#include <signal.h>
 
 #define WALK_PAGE 4096u
 #define WALK_HOME_STEP                                                                                       \

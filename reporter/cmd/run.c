@@ -136,7 +136,7 @@ static const char *run_address_space(char size[TEXT_SIZE_MAX]) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return NULL;
-    return text_size(size, limit.rlim_cur < INT64_MAX ? (int64_t)limit.rlim_cur : INT64_MAX);
+    return text_size(size, model_signed(limit.rlim_cur));
 }
 
 static void run_nothing(const struct run *run) {

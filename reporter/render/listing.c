@@ -400,7 +400,7 @@ void listing_print_scopes(struct listing *listing, const uint32_t *scopes, size_
         uint64_t allocated = entry->total.allocated_bytes;
         fprintf(out, "%*s", NUMBER_COLUMNS, "");
         print_numbers(listing, entry, out);
-        print_size(listing, bytes, allocated < INT64_MAX ? (int64_t)allocated : INT64_MAX);
+        print_size(listing, bytes, model_signed(allocated));
         fprintf(out, "%*s  %s\n", size, bytes, name);
         free(name);
     }

@@ -173,11 +173,12 @@ static void code_describe(const struct detect_runtime *runtime, const void *code
     location->line = line > 0 ? (uint32_t)line : 0;
 }
 
-// The line of a frame; where its instruction has none, that of what comes before.
-static int code_frame_line(const struct detect_runtime *runtime, const struct python_frame *frame) {
+// The line of a frame; where its instruction has none, that of what comes before. `known`: of its code; or
+// NULL.
+static int code_frame_line(const struct detect_runtime *runtime, const struct python_frame *frame,
+                           struct code_known *known) {
     int near, offset = code_offset(runtime, frame->frame, frame->code, frame->instr);
     struct lines_cursor start = LINES_START(code_first_line(runtime, frame->code)), *cursor = &start;
-    struct code_known *known = code_know(runtime, frame);
     if (known) {
         if (known->lines.end > offset)
             known->lines = start;
@@ -192,7 +193,8 @@ bool python_locate(const struct python_frame *frame, struct python_location *loc
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !python_found() || size < 64)
         return false;
-    code_describe(runtime, frame->code, code_frame_line(runtime, frame), location, buffer, size);
+    int line = code_frame_line(runtime, frame, code_know(runtime, frame));
+    code_describe(runtime, frame->code, line, location, buffer, size);
     return true;
 }
 
@@ -201,7 +203,7 @@ uint32_t *python_function(const struct python_frame *frame, uint32_t *line) {
     struct code_known *known = runtime && python_found() ? code_know(runtime, frame) : NULL;
     if (!known)
         return NULL;
-    int number = code_frame_line(runtime, frame);
+    int number = code_frame_line(runtime, frame, known);
     *line = number > 0 ? (uint32_t)number : 0;
     return &known->word;
 }

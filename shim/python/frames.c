@@ -18,17 +18,7 @@
 #include "shim/python/selftest.h"
 #include "shim/sys.h"
 
-#include <sys/uio.h>
-
 #define FRAMES_SLID (PYTHON_DEPTH / 2)
-
-// A word of another thread's memory, which may be gone.
-static uintptr_t frames_read_far(const char *address) {
-    uintptr_t word = 0;
-    struct iovec to = {&word, sizeof word}, from = {(void *)(uintptr_t)address, sizeof word};
-    long done = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
-    return done == sizeof word ? word : 0;
-}
 
 // Up to 3.11: PyGILState_GetThisThreadState knows only the first state that a thread ever had. With several
 // interpreters another one may be running, that of whoever holds the GIL, if that is us.
@@ -36,8 +26,9 @@ __attribute__((noinline)) static const void *frames_foreign_state(const struct d
                                                                   const char *held) {
     if (!held || runtime->call.interpreters_head() == runtime->call.interpreters_main())
         return NULL;
-    uintptr_t self = (uintptr_t)__builtin_thread_pointer();
-    return frames_read_far(held + runtime->layout.tstate_thread_id) == self ? held : NULL;
+    uintptr_t self = (uintptr_t)__builtin_thread_pointer(), owner; // it may have given its state back
+    long read = sys_read_word((uintptr_t)held + runtime->layout.tstate_thread_id, &owner);
+    return read == sizeof owner && owner == self ? held : NULL;
 }
 
 // The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the

@@ -84,7 +84,7 @@ def test_a_stopped_process_is_not_stuck():
     process = recording.by_command("suspended")[0]
     assert process["given_up"] is None, process["given_up"]
     expect(process.line("kept")["self"], allocations=4, live_at_exit_bytes=4 * 1009)
-    assert process.line("wandered")["self"]["live_at_exit_bytes"] == 0
+    assert process.line("wandered", "wander.h")["self"]["live_at_exit_bytes"] == 0
     expect(process.totals, lost_events=0)
     assert process["timeline"][-1][2] == 0, process["timeline"][-1]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Compiles the target programs into DIRECTORY, two at a time, those whose source (or this script, or target.h) is newer.
+# Compiles the target programs into DIRECTORY, two at a time, those whose source (or this script, or a header here) is newer.
 # Usage: tests/programs/build.sh DIRECTORY
 #
 # Each source file is one program of the same name. Comments in it may say otherwise:
@@ -18,7 +18,7 @@ build() {
     source=$1
     name=$(sed -n 's|^// output: ||p' "$source")
     name=${name:-${source%.*}}
-    if [ "$OUT/$name" -nt "$source" ] && [ "$OUT/$name" -nt target.h ] && [ "$OUT/$name" -nt build.sh ]; then
+    if [ -e "$OUT/$name" ] && [ -z "$(find "$source" build.sh ./*.h -newer "$OUT/$name")" ]; then
         return 0
     fi
     more=$(sed -n 's|^// cflags: ||p' "$source")

@@ -10,21 +10,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "target.h"
+#include "wander.h"
 
 enum { VICTIMS = 300, WORKERS = 2 };
 
 static atomic_int over, started;
-
-static __attribute__((noinline)) void wander(unsigned path) {
-    if (path == 0)
-        free(opaque(malloc(103))); // @wandered
-    else if (path & 1)
-        wander(path >> 1);
-    else
-        wander(path >> 1);
-    __asm__ volatile("");
-}
 
 static void *victim(void *unused) {
     unsigned i = 0;

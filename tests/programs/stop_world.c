@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "target.h"
+#include "wander.h"
 
 enum { WORKERS = 4, CYCLES = 200, ROUNDS = 40000, PAGE = 4096 };
 
@@ -32,16 +32,6 @@ static void stop(int number) {
 
 static void go_on(int number) {
     (void)number;
-}
-
-static __attribute__((noinline)) void wander(unsigned path) {
-    if (path == 0)
-        free(opaque(malloc(103))); // @wandered
-    else if (path & 1)
-        wander(path >> 1);
-    else
-        wander(path >> 1);
-    __asm__ volatile("");
 }
 
 static void *worker(void *number) {

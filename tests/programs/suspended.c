@@ -11,21 +11,11 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "target.h"
+#include "wander.h"
 
 enum { THREADS = 4, PAGE = 4096 };
 
 static atomic_int over;
-
-static __attribute__((noinline)) void wander(unsigned path) {
-    if (path == 0)
-        free(opaque(malloc(103))); // @wandered
-    else if (path & 1)
-        wander(path >> 1);
-    else
-        wander(path >> 1);
-    __asm__ volatile("");
-}
 
 static void *crowd(void *number) {
     unsigned seed = *(unsigned *)number;
