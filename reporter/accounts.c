@@ -164,13 +164,13 @@ static void limit(const struct record_header *h, struct metrics_measure *measure
         most = allocated;
     if (outer && outer->peak < most)
         most = outer->peak;
-    if (!measure->peak_exact && !measure->sums_bound && outer && outer->peak_exact &&
+    if (!measure->peak_exact && !measure->sums_bound && outer && outer->peak_exact && measure->allocations &&
         outer->allocations == measure->allocations) {
         measure->peak = outer->peak; // the very same blocks
         measure->at_peak = outer->at_peak;
         measure->live = outer->live;
         measure->peak_exact = true;
-        measure->unseen = measure->forgotten = 0;
+        measure->forgotten = 0;
     }
     if (!measure->peak_exact && measure->peak > most)
         measure->peak = most;
@@ -180,20 +180,9 @@ static void limit(const struct record_header *h, struct metrics_measure *measure
     if (!measure->peak_exact && measure->live > measure->peak)
         measure->live = measure->peak;
     if (measure->peak <= 0) {
-        measure->peak = measure->unseen = 0;
+        measure->peak = 0;
         measure->peak_exact = true;
     }
-}
-
-// Blocks that were alive when their node was folded are gone for its accounts; they may have been part of a
-// peak.
-static void add_unseen(struct metrics_measure *measure) {
-    if (measure->unseen > 0)
-        measure->peak = model_add(measure->peak, measure->unseen);
-    if (measure->unseen <= 0 || !measure->peak_exact)
-        measure->unseen = 0;
-    else
-        measure->peak_exact = false;
 }
 
 // A peak comes with an allocation, so it is no higher than the heap was at any of those.
@@ -207,14 +196,11 @@ static void limit_by_heap(const struct record_header *h, struct metrics_entry *e
 }
 
 static void add_uncertain(struct metrics_entry *entries, const int64_t *extra, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (extra[i] > 0) {
             entries[i].self.peak_exact = false;
             entries[i].self.peak = model_add(entries[i].self.peak, extra[i]);
         }
-        add_unseen(&entries[i].self);
-        add_unseen(&entries[i].total);
-    }
 }
 
 // ---- what was folded ----
@@ -225,8 +211,8 @@ static void add_sums(struct record_folded *to, const struct record_folded *from)
     to->temporary = model_add_unsigned(to->temporary, from->temporary);
     to->freed_bytes = model_add_unsigned(to->freed_bytes, from->freed_bytes);
     to->frees = model_add_unsigned(to->frees, from->frees);
-    to->at_peak = model_add(to->at_peak, from->at_peak);
-    to->unseen_bytes = model_add(to->unseen_bytes, from->unseen_bytes);
+    to->live = model_add(to->live, from->live);
+    to->saved = model_add(to->saved, from->saved);
     to->heap_high = from->heap_high > to->heap_high ? from->heap_high : to->heap_high;
 }
 
@@ -240,19 +226,18 @@ static void subtract_sums(struct record_folded *from, const struct record_folded
     from->temporary = difference(from->temporary, what->temporary);
     from->freed_bytes = difference(from->freed_bytes, what->freed_bytes);
     from->frees = difference(from->frees, what->frees);
-    from->at_peak = model_add(from->at_peak, what->at_peak == INT64_MIN ? 0 : -what->at_peak);
-    from->unseen_bytes =
-        model_add(from->unseen_bytes, what->unseen_bytes == INT64_MIN ? 0 : -what->unseen_bytes);
+    from->live = model_add(from->live, what->live == INT64_MIN ? 0 : -what->live);
+    from->saved = model_add(from->saved, what->saved == INT64_MIN ? 0 : -what->saved);
 }
 
-// What folded nodes of one frame or function held, as of the process's peak.
+// What folded nodes of one frame or function held; `saved` is of the process's peak.
 static struct record_folded read_folded(const struct shares *s, uint32_t self, uint32_t total) {
     uint32_t number = s->self ? self : total;
     if (!number)
         return (struct record_folded){0};
     struct record_folded folded = s->image->folded[number];
-    if (s->image->header.folded_peak_seq != s->image->header.peak_seq)
-        folded.at_peak = 0;
+    if (folded.saved_seq != s->image->header.peak_seq)
+        folded.saved = folded.live;
     return folded;
 }
 
@@ -312,11 +297,11 @@ static void add_folded(struct shares *s, struct metrics_entry *entries) {
         measure->temporary = model_add_unsigned(measure->temporary, sums.temporary);
         measure->freed_bytes = model_add_unsigned(measure->freed_bytes, sums.freed_bytes);
         measure->frees = model_add_unsigned(measure->frees, sums.frees);
-        measure->at_peak = model_add(measure->at_peak, sums.at_peak);
-        measure->unseen = model_add(measure->unseen, sums.unseen_bytes);
+        measure->at_peak = model_add(measure->at_peak, sums.saved);
+        measure->live = model_add(measure->live, sums.live);
         uint32_t frames = s->frames[s->list[begin].function];
         measure->sums_bound |= sums.allocations && end - begin > 1 && end - begin < frames;
-        entry->folded |= sums.allocations || sums.frees || sums.unseen_bytes;
+        entry->folded |= sums.allocations || sums.frees;
         if (!s->self && sums.heap_high > entry->mem_usage)
             entry->mem_usage = sums.heap_high;
     }

@@ -4,6 +4,7 @@
 
 #include "shim/estimate.h"
 #include "shim/arena.h"
+#include "shim/former.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/recording.h"
@@ -79,7 +80,7 @@ struct estimate_walk {
     void (*change)(struct record_variance *variance, int64_t peak, const struct estimate_walk *walk,
                    bool known);
     struct estimate_square square;
-    uint32_t allocated; // estimate_on_free_path: the node of the block
+    uint32_t allocated, owner; // the node and the owner of the block
 };
 
 // Before `live` changes: what it was when the account had its peak.
@@ -117,46 +118,68 @@ static void estimate_freeing(struct record_variance *variance, int64_t peak, con
         variance->net += walk->square.bytes;
 }
 
-// Which frame and function are innermost of their language on a path.
-struct estimate_inner {
-    uint32_t frame[RECORD_SCOPE + 1];
+struct estimate_line {
+    uint32_t frame;    // 0: it has been forgotten
+    uint32_t function; // 0: there is none
 };
 
-static uint32_t estimate_language(uint32_t frame) {
-    uint32_t language = shim_function(shim_frame(frame)->function)->language;
-    return language <= RECORD_SCOPE ? language : 0;
+// Which are innermost of their language on a path.
+struct estimate_inner {
+    struct estimate_line of[RECORD_SCOPE + 1];
+};
+
+static void estimate_meet(struct estimate_inner *inner, struct estimate_line line) {
+    uint32_t language = shim_function(line.function)->language;
+    if (language <= RECORD_SCOPE && !inner->of[language].function)
+        inner->of[language] = line;
 }
 
-static struct estimate_inner estimate_innermost(uint32_t node) {
-    struct estimate_inner inner = {{0}};
+// What is folded of the path to a block's node: only the owner knows it.
+static uint32_t estimate_beyond(uint32_t node, const struct estimate_walk *walk) {
+    return node == walk->allocated && owner_is_former(walk->owner) ? walk->owner : 0;
+}
+
+static struct estimate_inner estimate_innermost(uint32_t node, const struct estimate_walk *walk) {
+    struct estimate_inner inner = {{{0}}};
+    uint32_t owner = estimate_beyond(node, walk);
+    for (; owner && owner_is_former(owner); owner = owner_next(owner)) {
+        estimate_meet(&inner, (struct estimate_line){former_frame(owner), shim.formers[owner].line.function});
+    }
     for (; node && node != TREE_ROOT; node = shim_node(node)->parent) {
-        uint32_t frame = shim_node(node)->frame;
-        if (!frame)
-            break; // folded: the line is not known any more
-        uint32_t language = estimate_language(frame);
-        if (!inner.frame[language])
-            inner.frame[language] = frame;
-        if (inner.frame[RECORD_PYTHON] && inner.frame[RECORD_NATIVE])
+        if (inner.of[RECORD_PYTHON].function && inner.of[RECORD_NATIVE].function)
             break;
+        uint32_t frame = shim_node(node)->frame;
+        if (frame)
+            estimate_meet(&inner, (struct estimate_line){frame, shim_frame(frame)->function});
     }
     return inner;
 }
 
 static void estimate_selves(uint32_t node, const struct estimate_walk *walk) {
-    const struct estimate_inner inner = estimate_innermost(node), of = estimate_innermost(walk->allocated);
+    const struct estimate_inner inner = estimate_innermost(node, walk);
+    const struct estimate_inner block = estimate_innermost(walk->allocated, walk);
     for (uint32_t language = RECORD_PYTHON; language <= RECORD_NATIVE; language++) {
-        uint32_t frame = inner.frame[language], other = of.frame[language];
-        if (!frame)
-            continue;
-        const struct record_frame *record = shim_frame(frame);
-        struct record_estimate *estimate = estimate_of_frame(frame);
-        if (estimate)
-            walk->change(&estimate->self, record->account.self_peak, walk, frame == other);
-        estimate = estimate_of_function(record->function);
-        if (estimate)
-            walk->change(&estimate->self, shim_function(record->function)->account.self_peak, walk,
-                         other && record->function == shim_frame(other)->function);
+        const struct estimate_line *line = &inner.of[language], *other = &block.of[language];
+        struct record_estimate *estimate;
+        if (line->frame && (estimate = estimate_of_frame(line->frame)) != NULL)
+            walk->change(&estimate->self, shim_frame(line->frame)->account.self_peak, walk,
+                         line->frame == other->frame);
+        if (line->function && (estimate = estimate_of_function(line->function)) != NULL)
+            walk->change(&estimate->self, shim_function(line->function)->account.self_peak, walk,
+                         line->function == other->function);
     }
+}
+
+static void estimate_total_of_frame(uint32_t frame, const struct estimate_walk *walk, bool known) {
+    struct record_estimate *estimate = estimate_of_frame(frame);
+    if (estimate)
+        walk->change(&estimate->total, shim_frame(frame)->account.total_peak, walk, known);
+}
+
+static void estimate_total_of_function(uint32_t function, const struct estimate_walk *walk, bool known) {
+    struct record_estimate *estimate = estimate_of_function(function);
+    if (estimate)
+        walk->change(&estimate->total, shim_function(function)->account.total_peak, walk, known);
 }
 
 // Each line and function on the path once, and its innermost ones as self. `walk->allocated`: the path that
@@ -165,6 +188,15 @@ static void estimate_path(uint32_t node, const struct estimate_walk *walk) {
     if (!node)
         return;
     estimate_selves(node, walk);
+    uint32_t owner = estimate_beyond(node, walk);
+    for (; owner && owner_is_former(owner); owner = owner_next(owner)) {
+        const struct former *former = &shim.formers[owner];
+        const uint32_t frame = former_frame(owner);
+        if (former->flags & RECORD_NODE_OUTERMOST_FRAME && frame)
+            estimate_total_of_frame(frame, walk, true);
+        if (former->flags & RECORD_NODE_OUTERMOST_FUNCTION)
+            estimate_total_of_function(former->line.function, walk, true);
+    }
     uint32_t common = walk->allocated == node ? node : tree_common(node, walk->allocated);
     bool above = false; // from here on, both paths are one
     for (uint32_t at = node; at != TREE_ROOT; at = shim_node(at)->parent) {
@@ -173,15 +205,14 @@ static void estimate_path(uint32_t node, const struct estimate_walk *walk) {
         if (!record->frame)
             continue;
         uint32_t function = shim_frame(record->frame)->function;
-        struct record_estimate *estimate;
-        if (record->flags & RECORD_NODE_OUTERMOST_FRAME &&
-            (estimate = estimate_of_frame(record->frame)) != NULL)
-            walk->change(&estimate->total, shim_frame(record->frame)->account.total_peak, walk,
-                         above || tree_holds_frame(walk->allocated, record->frame));
-        if (record->flags & RECORD_NODE_OUTERMOST_FUNCTION &&
-            (estimate = estimate_of_function(function)) != NULL)
-            walk->change(&estimate->total, shim_function(function)->account.total_peak, walk,
-                         above || tree_holds_function(walk->allocated, function));
+        if (record->flags & RECORD_NODE_OUTERMOST_FRAME)
+            estimate_total_of_frame(record->frame, walk,
+                                    above || tree_holds_frame(walk->allocated, record->frame) ||
+                                        former_holds_frame(walk->owner, record->frame));
+        if (record->flags & RECORD_NODE_OUTERMOST_FUNCTION)
+            estimate_total_of_function(function, walk,
+                                       above || tree_holds_function(walk->allocated, function) ||
+                                           former_holds_function(walk->owner, function));
     }
 }
 
@@ -200,7 +231,7 @@ static int64_t estimate_slack(size_t size) {
 
 bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     const struct peak_books books = estimate_books();
-    const struct estimate_walk walk = {estimate_allocated, estimate_square(size), number};
+    const struct estimate_walk walk = {estimate_allocated, estimate_square(size), number, owner};
     peak_flush(&books); // so that accounts know their peaks
     estimate_walk(number, &walk);
 
@@ -222,7 +253,7 @@ bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
 void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary) {
     const struct peak_books books = estimate_books();
     uint32_t number = owner_node(owner);
-    struct estimate_walk walk = {estimate_released, estimate_square(size), number};
+    struct estimate_walk walk = {estimate_released, estimate_square(size), number, owner};
     peak_flush(&books);
     estimate_walk(number, &walk);
     walk.change = estimate_freeing;
@@ -233,6 +264,8 @@ void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary
     struct peak_run run = PEAK_RUN_NONE;
     peak_subtract(&run, (int64_t)bytes, (int64_t)weight * estimate_slack(size));
     peak_apply(&books, number, &run);
+    if (owner_is_former(owner))
+        former_free(&books, owner, (int64_t)bytes, temporary ? weight : 0);
     owner_drop(owner);
     if (temporary)
         shim_node(number)->temporary += weight;

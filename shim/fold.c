@@ -12,6 +12,7 @@
 #include "shim/budget.h"
 #include "shim/fold_ranks.h"
 #include "shim/folded.h"
+#include "shim/former.h"
 #include "shim/frame.h"
 #include "shim/journal.h"
 #include "shim/owner.h"
@@ -82,8 +83,7 @@ static inline bool fold_wants_frames(const struct fold *fold) {
 
 // What a line did by itself, and with all that it called.
 struct fold_line {
-    int64_t peak;   // the most it can have had, with what it had when it was forgotten before
-    int64_t unseen; // as in struct record_folded
+    int64_t peak; // the most it can have had, with what it had when it was forgotten before
     uint64_t allocated, freed;
     uint64_t self_allocated;
 };
@@ -95,7 +95,6 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
     struct fold_line line = {.peak = frame->account.total_peak};
     if (frame->folded_total) {
         const struct record_folded *total = &folded[frame->folded_total];
-        line.unseen = total->unseen_bytes;
         line.allocated = total->allocated_bytes;
         line.freed = total->freed_bytes;
     }
@@ -107,11 +106,10 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
     for (int i = 0; i < 2; i++) {
         if (!more[i])
             continue;
-        line.unseen += more[i]->live;
         line.allocated += more[i]->allocated_bytes;
         line.freed += more[i]->freed_bytes;
     }
-    line.peak += line.unseen + frame_left(frame);
+    line.peak += frame_left(frame);
     return line;
 }
 
@@ -141,14 +139,7 @@ static void fold_forget(uint32_t number, const struct fold_line *line) {
         header->forgotten_peak = line->peak;
     shim_function(frame->function)->forgotten++;
     folded_drop(frame->folded_self, frame->folded_total);
-    frame_forget(number, line->unseen);
-}
-
-static void fold_account(struct record_account *account, const struct record_node *node,
-                         const struct record_node *beneath, bool outermost) {
-    account->self_live -= node->live;
-    if (outermost)
-        account->total_live -= node->live + (beneath ? beneath->live : 0);
+    frame_forget(number, frame->account.total_live);
 }
 
 // What the innermost frame of the other language and its function would lose, of self alone.
@@ -156,15 +147,13 @@ static void fold_other(struct record_frame *frame, const struct record_node *nod
     struct record_function *function = shim_function(frame->function);
     folded_add(&frame->folded_self, &frame->folded_total, node, NULL, false);
     folded_add(&function->folded_self, &function->folded_total, node, NULL, false);
-    fold_account(&frame->account, node, NULL, false);
-    fold_account(&function->account, node, NULL, false);
 }
 
 // Hands over what the node's line and function would lose. False: there is no room to keep it.
 static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_round *round) {
     const struct record_node *node = shim_node(number);
     const struct record_node *beneath =
-        shim.folded_child[number] ? shim_node(shim.folded_child[number]) : NULL;
+        shim.links[number].folded ? shim_node(shim.links[number].folded) : NULL;
     struct record_frame *frame = shim_frame(node->frame);
     struct record_function *function = shim_function(frame->function);
     uint32_t other = node->flags >> RECORD_NODE_OTHER_SHIFT;
@@ -183,7 +172,6 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
         fold_other(shim_frame(other), node);
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
-    fold_account(&function->account, node, beneath, outermost);
     fold->ranks.of_frame[node->frame]--;
     if (forget) {
         fold_forget(node->frame, &line);
@@ -191,28 +179,39 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     }
     outermost = node->flags & RECORD_NODE_OUTERMOST_FRAME;
     folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
-    fold_account(&frame->account, node, beneath, outermost);
     return true;
+}
+
+// Blocks of the node, and of what was folded beneath it, are of its line for as long as they live.
+static void fold_note(uint32_t number) {
+    const uint32_t beneath = shim.links[number].folded;
+    former_note(owner_of(number), shim_node(number));
+    if (beneath)
+        former_note(owner_of(beneath), shim_node(number));
 }
 
 // False: the node stays.
 static bool fold_node(struct fold *fold, uint32_t number, const struct fold_round *round) {
     struct record_node *node = shim_node(number);
-    uint32_t beneath = shim.folded_child[number];
+    const uint32_t beneath = shim.links[number].folded, sibling = shim.links[node->parent].folded;
+    if (!sibling && !owner_has_room())
+        return false;
     if (!fold_accounts(fold, number, round))
         return false;
+    fold_note(number);
     tree_forget(number);
-    uint32_t sibling = shim.folded_child[node->parent];
+    if (!sibling)
+        owner_renew(number);
     if (beneath)
         fold_release(beneath, sibling ? sibling : number);
-    shim.folded_child[number] = 0;
+    shim.links[number].folded = 0;
     if (sibling) {
         fold_release(number, sibling);
     } else {
         // The first of its parent becomes the one that stands for all.
         node->frame = 0;
         node->flags = RECORD_NODE_FOLDED;
-        shim.folded_child[node->parent] = number;
+        shim.links[node->parent].folded = number;
     }
     shim.header->folded_nodes++;
     return true;
@@ -320,7 +319,6 @@ void fold_tree(void) {
     uint64_t forgotten = shim.header->forgotten_lines;
     if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
-        folded_begin();
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
         if (fold_rounds(&fold)) {
             tree_refill();

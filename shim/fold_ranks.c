@@ -4,7 +4,6 @@
 
 #include "shim/fold_ranks.h"
 #include "shim/arena.h"
-#include "shim/owner.h"
 #include "shim/shim.h"
 #include "shim/tree.h"
 
@@ -75,7 +74,7 @@ static uint32_t fold_ranks_gather(struct fold_ranks *ranks, const struct fold_pl
         *item = (struct fold_item){.parent = node->parent};
         if (node->flags & RECORD_NODE_FREE)
             continue;
-        item->alive = owner_blocks(i) != 0;
+        item->alive = node->live != 0;
         item->depth = node->depth;
         if (node->depth > deepest)
             deepest = node->depth;

@@ -12,13 +12,12 @@ static inline struct record_folded *folded_entry(uint32_t number) {
     return (struct record_folded *)shim.tables[RECORD_FOLDED].base + number;
 }
 
-void folded_begin(void) {
-    struct record_header *header = shim.header;
-    if (header->folded_peak_seq == header->peak_seq)
-        return;
-    for (uint32_t i = 1; i < header->tables[RECORD_FOLDED].count; i++)
-        folded_entry(i)->at_peak = 0;
-    __atomic_store_n(&header->folded_peak_seq, header->peak_seq, __ATOMIC_RELEASE);
+// Before `live` changes.
+static inline void folded_save(struct record_folded *entry) {
+    if (entry->saved_seq != shim.header->peak_seq) {
+        entry->saved = entry->live;
+        entry->saved_seq = shim.header->peak_seq;
+    }
 }
 
 bool folded_room(uint32_t records) {
@@ -43,6 +42,15 @@ static void folded_release(uint32_t number) {
     shim.folded_free_count++;
 }
 
+void folded_free(uint32_t number, int64_t bytes, uint64_t temporary) {
+    if (!number)
+        return;
+    struct record_folded *entry = folded_entry(number);
+    folded_save(entry);
+    entry->live -= bytes;
+    entry->temporary += temporary;
+}
+
 void folded_drop(uint32_t self, uint32_t total) {
     if (self)
         folded_release(self);
@@ -63,8 +71,9 @@ static void folded_sum(uint32_t *place, const struct record_node *node) {
     entry->temporary += node->temporary;
     entry->freed_bytes += node->freed_bytes;
     entry->frees += node->frees;
-    entry->at_peak += peak_saved(shim.header, node);
-    entry->unseen_bytes += node->live;
+    folded_save(entry);
+    entry->saved += peak_saved(shim.header, node);
+    entry->live += node->live;
     if (node->heap_high > entry->heap_high)
         entry->heap_high = node->heap_high;
 }

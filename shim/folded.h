@@ -11,9 +11,6 @@
 
 #define FOLDED_RECORDS 2 // the most that one call of folded_add makes
 
-// Before adding: what is kept as live at the process's peak is that of the present one from now on.
-void folded_begin(void);
-
 // Whether so many new records find room.
 bool folded_room(uint32_t records);
 
@@ -22,6 +19,9 @@ bool folded_room(uint32_t records);
 // nothing above the node counts it for total. What finds no room is dropped: ask folded_room before.
 void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
                 const struct record_node *beneath, bool outermost);
+
+// Of the blocks that the nodes had, one of so many bytes is freed; `temporary` counts it as that. 0 is none.
+void folded_free(uint32_t number, int64_t bytes, uint64_t temporary);
 
 // The records are free; 0 is none.
 void folded_drop(uint32_t self, uint32_t total);

@@ -94,7 +94,9 @@ static uint32_t frame_record(const struct record_frame *frame) {
 
 static void frame_release(uint32_t number) {
     estimate_forget(number);
-    *shim_frame(number) = (struct record_frame){.line = shim.frames_free, .flags = RECORD_FRAME_FREE};
+    // The function is kept: fold.c notes whose blocks it folds a moment later.
+    *shim_frame(number) = (struct record_frame){
+        .function = shim_frame(number)->function, .line = shim.frames_free, .flags = RECORD_FRAME_FREE};
     shim.frames_free = number;
     shim.frames_free_count++;
 }

@@ -5,6 +5,7 @@
 #include "shim/journal.h"
 #include "shim/arena.h"
 #include "shim/clock.h"
+#include "shim/former.h"
 #include "shim/guard.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
@@ -73,30 +74,25 @@ static inline bool journal_apply_alone(const struct peak_books *books, const str
 static inline const struct record_event *journal_apply_run(const struct peak_books *books,
                                                            const struct record_event *event,
                                                            const struct record_event *end, bool *raised) {
-    const uint32_t number = event->node, own = owner_of(number);
+    const uint32_t number = event->node, owner = event->owner;
     struct peak_run run = PEAK_RUN_NONE;
     struct journal_frees frees = {.node = 0};
     uint64_t allocated = 0, allocations = 0, freed = 0, freed_count = 0, temporary = 0;
-    uint32_t uses = 0; // of `own`; wraps around
+    uint32_t uses = 0; // of the node's owner; wraps around
     do {
         const int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
-        const bool is_own = shim_likely(event->owner == own); // else of a node that was folded into this one
         if (!(event->slack_flags & RECORD_EVENT_FREE)) {
             peak_add(&run, size, slack);
             allocated += event->size;
             allocations++;
-            uses += is_own;
-            if (shim_unlikely(!is_own))
-                owner_use(event->owner);
+            uses++;
             continue;
         }
         peak_subtract(&run, size, slack);
         freed += event->size;
         freed_count++;
         temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
-        uses -= is_own;
-        if (shim_unlikely(!is_own))
-            owner_drop(event->owner);
+        uses--;
         if (event->freeing != frees.node) {
             journal_count_frees(books, &frees);
             frees = (struct journal_frees){.node = event->freeing};
@@ -108,7 +104,7 @@ static inline const struct record_event *journal_apply_run(const struct peak_boo
     struct record_header *header = books->header;
     struct record_node *node = &books->nodes[number];
     *raised |= peak_apply(books, number, &run);
-    shim.owners[own].uses += uses;
+    shim.owners[owner].uses += uses;
     if (allocations) {
         journal_raise(&shim.tick_heap_high, header->heap_live - run.net + run.top);
         node->allocated_bytes += allocated;
@@ -337,6 +333,14 @@ __attribute__((noinline)) void journal_flush(struct thread *thread) {
     else // it may be full
         __atomic_fetch_or(&thread->journal->stop, JOURNAL_ENDED, __ATOMIC_RELAXED);
     lock_drop(&shim.lock, locked);
+}
+
+void journal_free_former(const struct record_event *event) {
+    const struct peak_books books = journal_books();
+    peak_move(&books, event->node);
+    former_free(&books, event->owner, (int64_t)event->size,
+                (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0);
+    journal_apply_alone(&books, event);
 }
 
 void journal_apply_own(struct thread *thread) {

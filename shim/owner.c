@@ -5,16 +5,15 @@
 #include "shim/owner.h"
 #include "shim/arena.h"
 #include "shim/config.h"
+#include "shim/former.h"
 #include "shim/shim.h"
 
 bool owner_open(void) {
     const size_t nodes = shim.tables[RECORD_NODES].reserved / sizeof(struct record_node);
     shim.owners_most = config.scarce && nodes < OWNER_MOST / 16 ? (uint32_t)nodes * 16 : OWNER_MOST;
     shim.owners = arena_reserve((shim.owners_most + 1) * sizeof *shim.owners);
-    shim.owner_of =
-        arena_reserve(shim.tables[RECORD_NODES].reserved / sizeof(struct record_node) * sizeof(uint32_t));
     shim.owners_used = 1; // owner 0 is none
-    return shim.owners && shim.owner_of;
+    return shim.owners && former_open(shim.owners_most + 1);
 }
 
 bool owner_add(uint32_t node) {
@@ -26,7 +25,7 @@ bool owner_add(uint32_t node) {
     else
         return false;
     shim.owners[owner] = (struct owner){.to = node};
-    shim.owner_of[node] = owner;
+    shim.links[node].owner = owner;
     return true;
 }
 
@@ -56,13 +55,27 @@ uint32_t owner_drop(uint32_t owner) {
 }
 
 uint32_t owner_blocks(uint32_t node) {
-    return shim.owners[shim.owner_of[node]].uses;
+    return shim.owners[owner_of(node)].uses;
 }
 
-void owner_forward(uint32_t node, uint32_t into) {
-    uint32_t owner = shim.owner_of[node], next = shim.owner_of[into];
-    shim.owner_of[node] = 0;
+static void owner_link(uint32_t owner, uint32_t next) {
     shim.owners[owner].to = OWNER_FORWARDED | next;
     shim.owners[next].uses++;
     owner_forget(owner);
+}
+
+void owner_forward(uint32_t node, uint32_t into) {
+    uint32_t owner = owner_of(node);
+    shim.links[node].owner = 0;
+    owner_link(owner, owner_of(into));
+}
+
+bool owner_has_room(void) {
+    return shim.owners_free || shim.owners_used <= shim.owners_most;
+}
+
+void owner_renew(uint32_t node) {
+    const uint32_t owner = owner_of(node);
+    if (shim.owners[owner].uses && owner_add(node))
+        owner_link(owner, owner_of(node));
 }

@@ -2,9 +2,9 @@
 //
 // Who a live block belongs to, when nodes can be folded and their records be used again.
 //
-// A block keeps the number of an owner. An owner stands for a node; when that node is folded, for the owner
-// of the node that took its place. Owners are counted: one is used again when its node is gone and its last
-// block is freed.
+// A block keeps the number of an owner. An owner stands for a node; when that node is folded, it is forwarded
+// to the owner of the node that took its place, and remembers the line that it was of (former.h). Owners are
+// counted: one is used again when its node is gone and its last block is freed.
 //
 //   block ──> owner 17 ──> node 203
 //   block ──> owner 9 ──> owner 17          (the node of owner 9 was folded into node 203)
@@ -18,6 +18,7 @@
 #define PEAKLINE_OWNER_H
 
 #include "shim/shim.h"
+#include "shim/tree.h"
 
 #define OWNER_MOST ((1u << 20) - 1) // they fit the slots of live.c
 
@@ -36,7 +37,7 @@ struct owner {
 
 // The owner of blocks that the node allocates now.
 static inline uint32_t owner_of(uint32_t node) {
-    return shim.owner_of[node];
+    return shim.links[node].owner;
 }
 
 // One block more.
@@ -58,10 +59,27 @@ static inline uint32_t owner_node(uint32_t owner) {
     return to;
 }
 
+// The owner that this one is forwarded to.
+static inline uint32_t owner_next(uint32_t owner) {
+    return shim.owners[owner].to & ~OWNER_FORWARDED;
+}
+
 // Blocks (and forwarded owners) of a node.
 uint32_t owner_blocks(uint32_t node);
 
+// Whether the owner has outlived its node.
+static inline bool owner_is_former(uint32_t owner) {
+    return shim.owners[owner].to & OWNER_FORWARDED;
+}
+
 // `node` is about to go: its blocks count for `into` from now on.
 void owner_forward(uint32_t node, uint32_t into);
+
+// `node` is about to stand for something else: what its owner had so far is forwarded to a new one. Ask
+// owner_has_room before.
+void owner_renew(uint32_t node);
+
+// Whether there is an owner left.
+bool owner_has_room(void);
 
 #endif

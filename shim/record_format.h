@@ -90,13 +90,13 @@
 // so that every sum over a subtree stays exact, and to the records of struct record_folded of its frame and
 // of its function, which would miss them otherwise. Records of folded nodes are marked RECORD_NODE_FREE and
 // used again, so numbers of nodes say nothing about their order: a node's depth is its parent's plus one.
-// Blocks that are alive when their node is folded belong to the sibling from then on; for the line and the
-// function they count as gone (record_folded.unseen_bytes).
-// A frame whose nodes are all folded may then be forgotten: its record is marked RECORD_FRAME_FREE and used
-// again, and what it did is left in its function (record_function.forgotten) and in the tree only. A
-// function's own numbers, and all totals, stay exact. The header says how many lines went that way, what they
-// had allocated, and how small their peaks were. When such a line comes back, it begins anew
-// (RECORD_FRAME_AGAIN).
+// Blocks that are alive when their node is folded belong to the sibling from then on. For the lines and
+// functions that were on their path they are live as before, until they are freed (record_folded.live). Such
+// a free is in no journal, it is applied at once. A frame whose nodes are all folded may then be forgotten:
+// its record is marked RECORD_FRAME_FREE and used again, and what it did is left in its function
+// (record_function.forgotten) and in the tree only. A function's own numbers, and all totals, stay exact. The
+// header says how many lines went that way, what they had allocated, and how small their peaks were. When
+// such a line comes back, it begins anew (RECORD_FRAME_AGAIN).
 //
 // Sampling. With RECORD_OBJECTS_SAMPLED, small objects of Python's own allocators are sampled (sampling.h):
 // one of s bytes, in a class that is sampled with the probability 1/W, stands for W objects. Wherever bytes
@@ -115,7 +115,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 5
+#define RECORD_VERSION 6
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -253,10 +253,9 @@ struct record_header {
     uint64_t table_bytes;      // the shim's own memory beside this file
     uint64_t folded_nodes;     // how many nodes were folded
     uint64_t lost[RECORD_LOSSES];
-    uint64_t folded_peak_seq; // record_folded.at_peak is of this peak: 0 at any other
     uint64_t forgotten_lines; // how many frames were forgotten; again and again, where they came back
     uint64_t forgotten_bytes; // what they themselves had allocated
-    int64_t forgotten_peak;   // the highest of their peaks, unseen blocks included
+    int64_t forgotten_peak;   // the highest of their peaks
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
     uint32_t ticks;        // published entries of the timeline
@@ -395,11 +394,10 @@ struct record_reaped {
 // left.
 struct record_folded {
     uint64_t allocated_bytes, allocations, temporary, freed_bytes, frees;
-    int64_t at_peak;   // live at the process's peak number header.folded_peak_seq
-    int64_t heap_high; // as in nodes
-    // Live bytes of nodes that were folded while they had blocks: account.*_live lack them from then on, and
-    // account.*_peak and at_peak may be too low by as much.
-    int64_t unseen_bytes;
+    int64_t live; // of the blocks that these nodes had
+    int64_t saved;
+    uint64_t saved_seq; // all as in nodes
+    int64_t heap_high;
 };
 
 // How far off sums are by chance, as variances: of bytes in bytes^2, of counts without a unit.
@@ -458,7 +456,7 @@ RECORD_CHECK(sizeof(struct record_function) == 64);
 RECORD_CHECK(sizeof(struct record_frame) == 64);
 RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
-RECORD_CHECK(sizeof(struct record_folded) == 64);
+RECORD_CHECK(sizeof(struct record_folded) == 72);
 RECORD_CHECK(sizeof(struct record_event) == 24);
 RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(sizeof(struct record_variance) == 48);

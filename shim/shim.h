@@ -135,10 +135,10 @@ struct shim {
     uint32_t tree_failures; // how often in a row
     uint32_t nodes_free;    // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
-    uint32_t *folded_child; // by node: the child that stands for the folded ones
     uint32_t *nodes_born;   // by node: the tree_epoch when it was made
     struct owner *owners;   // owner.c
-    uint32_t *owner_of;     // by node
+    struct former *formers; // by owner; former.c
+    struct former_line *former_others;
     uint32_t owners_used, owners_free, owners_most;
     uint32_t *tree; // hash table of all nodes by (parent, frame)
     uint32_t tree_mask, tree_used;

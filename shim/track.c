@@ -58,6 +58,12 @@ static inline bool track_is_estimated(const struct live_block *block) {
     return block->object && block->size <= SAMPLING_LARGEST && config.objects == RECORD_OBJECTS_SAMPLED;
 }
 
+// A block's end cannot be noted: it stands for others, or its node was folded (former.h). The latter is to be
+// asked with the journal locked.
+static inline bool track_is_special(const struct live_block *block) {
+    return track_is_estimated(block) || owner_is_former(block->owner);
+}
+
 // A block has left the live table, to be accounted after the present event. Also in signal handlers.
 static void track_later(struct thread *thread, const struct live_block *old) {
     // One instruction, so a handler that interrupts this one gets another place.
@@ -85,6 +91,54 @@ static inline struct record_event track_release(const struct live_block *old, ui
     };
 }
 
+// The node of the present stack, and the owner of what is allocated there. The journal is locked.
+static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
+                                                                  uint32_t *owner) {
+    const struct stack_place *sure = stack_sure(thread);
+    if (sure) {
+        *owner = sure->owner;
+        return sure->node;
+    }
+    uint32_t node = stack_find(thread, frame);
+    *owner = owner_of(node);
+    return node;
+}
+
+// The node of the present stack, with shim.lock taken; *locked: LOCK_REFUSED where it is not.
+static uint32_t track_node(struct thread *thread, const void *frame, enum lock_got *locked) {
+    for (;;) {
+        journal_lock(thread);
+        uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
+        journal_unlock(thread);
+        *locked = lock_take(&shim.lock);
+        if (shim_likely(epoch == shim.tree_epoch) || *locked == LOCK_REFUSED)
+            return node;
+        lock_drop(&shim.lock, *locked); // folded meanwhile
+    }
+}
+
+// Its end is applied at once: see track_is_special.
+__attribute__((noinline, cold)) static void
+track_freed_at_once(struct thread *thread, const struct live_block *old, bool temporary, const void *frame) {
+    enum lock_got locked;
+    uint32_t freeing = 0;
+    if (frame && (config.frees || python_found()))
+        freeing = track_node(thread, frame, &locked);
+    else
+        locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
+    journal_apply_own(thread); // it comes after what the thread has noted
+    if (track_is_estimated(old)) {
+        estimate_free(old->owner, old->size, freeing, temporary);
+    } else {
+        const struct record_event event = track_release(old, freeing, temporary);
+        journal_free_former(&event);
+    }
+    timeline_applied(false, 0);
+    lock_drop(&shim.lock, locked);
+}
+
 // What signal handlers freed while the guard was taken.
 __attribute__((noinline, cold)) static void track_settle(struct thread *thread) {
     while (thread->late_head != __atomic_load_n(&thread->late_tail, __ATOMIC_RELAXED)) {
@@ -96,11 +150,12 @@ __attribute__((noinline, cold)) static void track_settle(struct thread *thread) 
             continue;
         const struct live_block old = {
             .owner = late.owner, .object = late.object, .size = late.size, .usable = late.usable};
-        if (track_is_estimated(&old)) {
-            track_sampled_freed(thread, NULL, &old, NULL);
+        journal_lock(thread);
+        if (track_is_special(&old)) {
+            journal_unlock(thread);
+            track_freed_at_once(thread, &old, false, NULL);
             continue;
         }
-        journal_lock(thread);
         const struct record_event event = track_release(&old, 0, false);
         bool due = journal_note(thread, event);
         journal_unlock(thread);
@@ -132,25 +187,12 @@ __attribute__((noinline)) static void track_done_any(struct thread *thread, bool
     track_done(thread, due);
 }
 
-// The node of the present stack, and the owner of what is allocated there. The journal is locked.
-static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
-                                                                  uint32_t *owner) {
-    const struct stack_place *sure = stack_sure(thread);
-    if (sure) {
-        *owner = sure->owner;
-        return sure->node;
-    }
-    uint32_t node = stack_find(thread, frame);
-    *owner = owner_of(node);
-    return node;
-}
-
 // A block that is no ordinary one. The journal is locked. Returns whether it is to be flushed.
 __attribute__((noinline)) static bool track_insert(struct thread *thread, void *address, uint32_t node,
                                                    const struct live_block *block) {
     struct live_block stale;
     bool due = false, kept = live_insert(thread, address, block, &stale);
-    if (stale.owner && track_is_estimated(&stale)) { // its free was not seen
+    if (stale.owner && track_is_special(&stale)) { // its free was not seen
         if (track_has_room_for_later(thread))
             track_later(thread, &stale);
     } else if (stale.owner) {
@@ -220,6 +262,14 @@ void track_alloc(struct thread *thread, void *address, size_t size, const void *
                      frame);
 }
 
+__attribute__((noinline, cold)) static void track_released_former(struct thread *thread, uint32_t owner,
+                                                                  size_t size, size_t slack, bool temporary,
+                                                                  const void *frame) {
+    const struct live_block old = {.owner = owner, .size = size, .usable = size + slack};
+    track_freed_at_once(thread, &old, temporary, frame);
+    track_done_any(thread, false);
+}
+
 // A block that has left the live table.
 static inline __attribute__((always_inline)) void track_released(struct thread *thread, uintptr_t address,
                                                                  uint32_t owner, size_t size, size_t slack,
@@ -232,6 +282,11 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     if (shim_unlikely(journal_is_large(thread, size)))
         journal_flush(thread);
     journal_lock(thread);
+    if (shim_unlikely(owner_is_former(owner))) {
+        journal_unlock(thread);
+        track_released_former(thread, owner, size, slack, flags & RECORD_EVENT_TEMPORARY, frame);
+        return;
+    }
     // Frees count where they happen in Python, elsewhere on request.
     uint32_t freeing = 0, unused;
     if (config.frees || python_found())
@@ -310,19 +365,6 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
     track_alloc(thread, address, size, frame);
 }
 
-// The node of the present stack, with shim.lock taken; *locked: LOCK_REFUSED where it is not.
-static uint32_t track_node(struct thread *thread, const void *frame, enum lock_got *locked) {
-    for (;;) {
-        journal_lock(thread);
-        uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
-        journal_unlock(thread);
-        *locked = lock_take(&shim.lock);
-        if (shim_likely(epoch == shim.tree_epoch) || *locked == LOCK_REFUSED)
-            return node;
-        lock_drop(&shim.lock, *locked); // folded meanwhile
-    }
-}
-
 __attribute__((cold)) void track_sampled(struct thread *thread, void *address, size_t size,
                                          const void *frame) {
     if (thread->paused || live_has_block(thread, address))
@@ -351,21 +393,10 @@ __attribute__((cold)) void track_sampled(struct thread *thread, void *address, s
 
 __attribute__((cold)) void track_sampled_freed(struct thread *thread, const void *address,
                                                const struct live_block *old, const void *frame) {
-    enum lock_got locked;
     bool temporary = address && thread->last_block == (uintptr_t)address;
     if (temporary)
         thread->last_block = 0;
-    uint32_t freeing = 0;
-    if (frame && (config.frees || python_found()))
-        freeing = track_node(thread, frame, &locked);
-    else
-        locked = lock_take(&shim.lock);
-    if (locked == LOCK_REFUSED)
-        return;
-    journal_apply_own(thread);
-    estimate_free(old->owner, old->size, freeing, temporary);
-    timeline_applied(false, 0);
-    lock_drop(&shim.lock, locked);
+    track_freed_at_once(thread, old, temporary, frame);
 }
 
 struct track_hold track_hold(struct thread *thread, const void *frame) {
@@ -482,13 +513,13 @@ void track_object_free(struct thread *thread, void *address, const void *frame) 
     uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
     const uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     const size_t size = value & LIVE_ASIDE;
+    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
     if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
-                      !journal_takes(journal, size))) {
+                      !journal_takes(journal, size) || owner_is_former(owner))) {
         journal_leave(journal);
         return track_object_free_any(thread, address, frame);
     }
     __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
-    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
     uint32_t flags = RECORD_EVENT_FREE;
     if (thread->last_block == (uintptr_t)address) {
         thread->last_block = 0;

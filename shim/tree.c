@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What is asked of a node again and again lies beside the recording, in a quarter of a record's size (struct
-// tree_link). The hash table holds numbers of nodes only: open addressing with linear probing (Knuth, TAOCP
-// vol. 3, 6.4, algorithm L), never more than half full. Nodes go only in a folding, many at once; after it
-// the table is filled anew instead of closing the gaps one by one.
+// What is asked of a node again and again lies beside the recording, in one cache line (struct tree_link).
+// The hash table holds numbers of nodes only: open addressing with linear probing (Knuth, TAOCP vol. 3, 6.4,
+// algorithm L), never more than half full. Nodes go only in a folding, many at once; after it the table is
+// filled anew instead of closing the gaps one by one.
 
 #include "shim/tree.h"
 #include "shim/arena.h"
@@ -20,14 +20,6 @@
 #define TREE_PAUSE_NS 1000000000ull // between attempts to fold that do not help: twice as long each time,
 #define TREE_PAUSES 4               // so often
 #define TREE_TABLE 4096             // places at first; a power of two
-
-struct tree_link {
-    uint32_t parent, frame; // frame 0: not to be found
-    uint32_t function;      // of the frame
-    bool outermost;         // RECORD_NODE_OUTERMOST_FRAME
-    // Which frames and functions are on the path: Bloom filters with one hash.
-    uint64_t frames, functions;
-};
 
 static inline uint64_t tree_bit(uint32_t number) {
     return 1ull << (hash_mix(number) >> 58);
@@ -75,10 +67,9 @@ bool tree_open(void) {
     shim.links = arena_reserve(nodes * sizeof *shim.links);
     shim.tree = tree_table(TREE_TABLE);
     shim.tree_mask = TREE_TABLE - 1;
-    shim.folded_child = arena_reserve(nodes * sizeof *shim.folded_child);
-    shim.nodes_born = arena_reserve(nodes * sizeof *shim.nodes_born);
     const struct record_node root = {.depth = 0};
-    return shim.links && shim.tree && shim.folded_child && shim.nodes_born && frame_open() && owner_open() &&
+    shim.nodes_born = arena_reserve(nodes * sizeof *shim.nodes_born);
+    return shim.links && shim.tree && shim.nodes_born && frame_open() && owner_open() &&
            recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
 }
 
@@ -157,6 +148,7 @@ void tree_prepare(uint32_t frames) {
 
 void tree_forget(uint32_t number) {
     shim.links[number].frame = 0;
+    shim.links[number].function = 0;
 }
 
 void tree_release(uint32_t number) {
@@ -241,7 +233,7 @@ static uint32_t tree_other(uint32_t parent, uint32_t frame) {
 __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
     const struct tree_link *above = &shim.links[parent];
     const uint32_t function = shim_frame(frame)->function;
-    struct record_node node = {.parent = parent, .frame = frame, .depth = shim_node(parent)->depth + 1};
+    struct record_node node = {.parent = parent, .frame = frame, .depth = above->depth + 1};
     // A node that is new has had nothing live at any peak so far, which is what saved = 0 at the present one
     // says.
     node.saved_seq = shim.header->peak_seq;
@@ -262,14 +254,15 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         .parent = parent,
         .frame = frame,
         .function = function,
+        .owner = shim.links[number].owner,
+        .depth = node.depth,
         .outermost = node.flags & RECORD_NODE_OUTERMOST_FRAME,
         .frames = above->frames | tree_bit(frame),
         .functions = above->functions | tree_bit(function),
     };
+    shim.nodes_born[number] = shim.tree_epoch;
     tree_enter(number);
     shim.tree_used++;
-    shim.folded_child[number] = 0;
-    shim.nodes_born[number] = shim.tree_epoch;
     return number;
 }
 

@@ -14,6 +14,18 @@
 
 #define TREE_ROOT 1u
 
+// What is kept of a node beside its record.
+struct tree_link {
+    uint32_t parent, frame; // frame 0: not to be found
+    uint32_t function;      // of the frame
+    uint32_t owner;         // owner.h
+    uint32_t folded;        // the child that stands for the folded ones; 0 = none
+    uint32_t depth;
+    bool outermost; // RECORD_NODE_OUTERMOST_FRAME
+    // Which frames and functions are on the path: Bloom filters with one hash.
+    uint64_t frames, functions;
+} __attribute__((aligned(64)));
+
 // Makes the root. False: no memory.
 bool tree_open(void);
 

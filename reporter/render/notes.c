@@ -128,8 +128,7 @@ static void add_folded(struct notes *notes, const struct model_process *process)
                                 folded == 1 ? "its caller" : "their callers",
                                 process->image->header.lost[RECORD_LOST_TABLE_FULL]
                                     ? ""
-                                    : "; lines and functions kept their numbers, but for blocks that were "
-                                      "alive then: what is live of them is known of callers only"));
+                                    : "; lines and functions kept their numbers"));
     const struct record_header *h = &process->image->header;
     char peak[TEXT_SIZE_MAX], bytes[TEXT_SIZE_MAX];
     bool one = h->forgotten_lines == 1;

@@ -60,6 +60,8 @@ static void make_seed(void) {
         builder_fold(b, node);
         builder_forget(b, frame);
     }
+    for (unsigned i = 59; i > 50; i--) // folded or not
+        builder_release(b, nodes[i], i, nodes[2]);
     b->frames[frames[1]].flags |= RECORD_FRAME_AGAIN;
     builder_allocate(b, nodes[5], 77);
     builder_reaped(b, 7, 9, 5);

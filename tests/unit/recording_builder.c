@@ -67,6 +67,8 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->frames, &b->frame_count, sizeof *b->frames);
     append(&b->nodes, &b->node_count, sizeof *b->nodes);
     append(&b->nodes, &b->node_count, sizeof *b->nodes); // the root
+    append(&b->origins, &b->origin_count, sizeof *b->origins);
+    append(&b->origins, &b->origin_count, sizeof *b->origins);
     append(&b->reaped, &b->reaped_count, sizeof *b->reaped);
     append(&b->folded, &b->folded_count, sizeof *b->folded);
     append(&b->journals, &b->journal_count, sizeof *b->journals);
@@ -80,11 +82,11 @@ void builder_free(struct builder *b) {
     free(b->functions);
     free(b->frames);
     free(b->nodes);
+    free(b->origins);
     free(b->reaped);
     free(b->folded);
     free(b->journals);
     free(b->estimates);
-    free(b->events);
     free(b);
 }
 
@@ -167,7 +169,13 @@ uint32_t builder_node(struct builder *b, uint32_t parent, uint32_t frame) {
         if (b->frames[b->nodes[i].frame].function == b->frames[frame].function)
             node->flags &= ~(uint32_t)RECORD_NODE_OUTERMOST_FUNCTION;
     }
-    node->flags |= other_frame(b, parent, frame) << RECORD_NODE_OTHER_SHIFT;
+    uint32_t other = other_frame(b, parent, frame);
+    node->flags |= other << RECORD_NODE_OTHER_SHIFT;
+    append(&b->origins, &b->origin_count, sizeof *b->origins);
+    b->origins[number] = (struct builder_origin){.node = *node,
+                                                 .function = b->frames[frame].function,
+                                                 .other = other,
+                                                 .other_function = b->frames[other].function};
     return number;
 }
 
@@ -226,14 +234,77 @@ static void change_self(struct record_account *account, int64_t change) {
         account->self_peak = account->self_live;
 }
 
-static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t free_node) {
+// The folded child of a node, or 0.
+static uint32_t folded_child(const struct builder *b, uint32_t parent) {
+    for (uint32_t i = 2; i < b->node_count; i++)
+        if (b->nodes[i].flags == RECORD_NODE_FOLDED && b->nodes[i].parent == parent)
+            return i;
+    return 0;
+}
+
+static bool is_folded(const struct builder *b, uint32_t node) {
+    return b->nodes[node].flags == RECORD_NODE_FOLDED || b->nodes[node].flags == RECORD_NODE_FREE;
+}
+
+// The node that has the blocks of a context.
+static uint32_t heir_of(const struct builder *b, uint32_t number) {
+    uint32_t above = number;
+    while (is_folded(b, above))
+        above = b->origins[above].node.parent;
+    return above == number ? number : folded_child(b, above);
+}
+
+static void change_live(const struct builder *b, int64_t *live, int64_t *saved, uint64_t *saved_seq,
+                        int64_t change) {
+    if (*saved_seq != b->header.peak_seq) {
+        *saved = *live;
+        *saved_seq = b->header.peak_seq;
+    }
+    *live += change;
+}
+
+static void change_folded(struct builder *b, uint32_t folded, int64_t *account_live, int64_t change) {
+    struct record_folded *entry = &b->folded[folded];
+    change_live(b, &entry->live, &entry->saved, &entry->saved_seq, change);
+    *account_live += change;
+}
+
+// `frame` 0: of the function only, as when the frame was forgotten; `function` 0: of the frame only.
+static void change_folded_self(struct builder *b, uint32_t frame, uint32_t function, int64_t change) {
+    struct record_frame *f = &b->frames[frame];
+    if (frame && !(f->flags & RECORD_FRAME_FREE))
+        change_folded(b, f->folded_self, &f->account.self_live, change);
+    struct record_function *g = &b->functions[function];
+    if (function)
+        change_folded(b, g->folded_self, &g->account.self_live, change);
+}
+
+static void change_folded_total(struct builder *b, uint32_t frame, uint32_t function, int64_t change) {
+    struct record_frame *f = &b->frames[frame];
+    if (frame && !(f->flags & RECORD_FRAME_FREE))
+        change_folded(b, f->folded_total, &f->account.total_live, change);
+    struct record_function *g = &b->functions[function];
+    if (function)
+        change_folded(b, g->folded_total, &g->account.total_live, change);
+}
+
+// A block of a context that was folded: the lines and functions of the nodes that are gone.
+static void take_off(struct builder *b, uint32_t number, int64_t change) {
+    const struct builder_origin *at = &b->origins[number];
+    change_folded_self(b, at->node.frame, at->function, change);
+    change_folded_self(b, at->other, at->other_function, change);
+    for (; is_folded(b, number); number = at->node.parent) {
+        at = &b->origins[number];
+        change_folded_total(b, at->node.flags & RECORD_NODE_OUTERMOST_FRAME ? at->node.frame : 0,
+                            at->node.flags & RECORD_NODE_OUTERMOST_FUNCTION ? at->function : 0, change);
+    }
+}
+
+static void apply(struct builder *b, uint32_t context, int64_t change) {
+    uint32_t number = heir_of(b, context);
     struct record_node *node = &b->nodes[number];
     struct record_frame *frame = &b->frames[node->frame];
-    if (node->saved_seq != b->header.peak_seq) {
-        node->saved = node->live;
-        node->saved_seq = b->header.peak_seq;
-    }
-    node->live += change;
+    change_live(b, &node->live, &node->saved, &node->saved_seq, change);
     if (node->live > node->peak)
         node->peak = node->live;
     if (node->frame) {
@@ -254,9 +325,8 @@ static void apply(struct builder *b, uint32_t number, int64_t change, uint32_t f
     node->segment_net += change;
     if (node->segment_net > node->segment_high)
         node->segment_high = node->segment_net;
-    append(&b->events, &b->event_count, sizeof *b->events);
-    b->events[b->event_count - 1] =
-        (struct builder_event){.node = number, .free_node = free_node, .change = change};
+    if (is_folded(b, context))
+        take_off(b, context, change);
 }
 
 static void note(struct builder *b, uint32_t node, int64_t size, uint32_t freeing, uint32_t flags) {
@@ -272,7 +342,7 @@ void builder_allocate(struct builder *b, uint32_t number, int64_t size) {
         note(b, number, size, 0, 0);
         return;
     }
-    apply(b, number, size, 0);
+    apply(b, number, size);
     struct record_node *node = &b->nodes[number];
     node->allocated_bytes += (uint64_t)size;
     node->allocations++;
@@ -287,7 +357,7 @@ void builder_release(struct builder *b, uint32_t number, int64_t size, uint32_t 
         note(b, number, size, free_node, RECORD_EVENT_FREE);
         return;
     }
-    apply(b, number, -size, free_node);
+    apply(b, number, -size);
     if (free_node) {
         b->nodes[free_node].freed_bytes += (uint64_t)size;
         b->nodes[free_node].frees++;
@@ -302,51 +372,31 @@ static int64_t at_peak(const struct builder *b, const struct record_node *node) 
     return node->saved_seq == b->header.peak_seq ? node->saved : node->live;
 }
 
-static void add_node(const struct builder *b, struct record_folded *sums, const struct record_node *node) {
+// To the record behind *place, made when there is none.
+static void add_node(struct builder *b, uint32_t *place, const struct record_node *node) {
+    if (!*place)
+        *place = append(&b->folded, &b->folded_count, sizeof *b->folded);
+    struct record_folded *sums = &b->folded[*place];
+    change_live(b, &sums->live, &sums->saved, &sums->saved_seq, node->live);
+    sums->saved += at_peak(b, node);
+    if (node->heap_high > sums->heap_high)
+        sums->heap_high = node->heap_high;
     sums->allocated_bytes += node->allocated_bytes;
     sums->allocations += node->allocations;
     sums->temporary += node->temporary;
     sums->freed_bytes += node->freed_bytes;
     sums->frees += node->frees;
-    sums->at_peak += at_peak(b, node);
-}
-
-// The folded child of a node, or 0.
-static uint32_t folded_child(const struct builder *b, uint32_t parent) {
-    for (uint32_t i = 2; i < b->node_count; i++)
-        if (b->nodes[i].flags == RECORD_NODE_FOLDED && b->nodes[i].parent == parent)
-            return i;
-    return 0;
-}
-
-// The record behind *place, made when there is none.
-static struct record_folded *folded_at(struct builder *b, uint32_t *place) {
-    if (b->header.folded_peak_seq != b->header.peak_seq)
-        for (size_t i = 1; i < b->folded_count; i++)
-            b->folded[i].at_peak = 0;
-    b->header.folded_peak_seq = b->header.peak_seq;
-    if (!*place)
-        *place = append(&b->folded, &b->folded_count, sizeof *b->folded);
-    return &b->folded[*place];
 }
 
 // What a line or a function no longer sees: the node, and, where it was outermost, all that was folded below
 // it.
-static void keep_sums(struct builder *b, uint32_t *self, uint32_t *total, struct record_account *account,
-                      uint32_t number, uint32_t child, bool outermost) {
-    struct record_folded *folded = folded_at(b, self);
-    add_node(b, folded, &b->nodes[number]);
-    folded->unseen_bytes += b->nodes[number].live;
-    account->self_live -= b->nodes[number].live;
-    for (uint32_t i = number; outermost && i; i = i == number ? child : 0) {
-        const struct record_node *node = &b->nodes[i];
-        folded = folded_at(b, total);
-        add_node(b, folded, node);
-        account->total_live -= node->live;
-        folded->unseen_bytes += node->live;
-        if (node->heap_high > folded->heap_high)
-            folded->heap_high = node->heap_high;
-    }
+static void keep_sums(struct builder *b, uint32_t *self, uint32_t *total, uint32_t number, uint32_t child,
+                      bool outermost) {
+    add_node(b, self, &b->nodes[number]);
+    if (outermost)
+        add_node(b, total, &b->nodes[number]);
+    if (outermost && child)
+        add_node(b, total, &b->nodes[child]);
 }
 
 static void merge_into(struct builder *b, uint32_t into, uint32_t from) {
@@ -366,21 +416,21 @@ static void merge_into(struct builder *b, uint32_t into, uint32_t from) {
     node->flags = RECORD_NODE_FREE;
 }
 
-uint32_t builder_fold(struct builder *b, uint32_t number) {
+void builder_fold(struct builder *b, uint32_t number) {
     struct record_node *node = &b->nodes[number];
     struct record_frame *frame = &b->frames[node->frame];
     struct record_function *function = &b->functions[frame->function];
     move_to(b, 1);
     uint32_t child = folded_child(b, number), sibling = folded_child(b, node->parent);
-    keep_sums(b, &frame->folded_self, &frame->folded_total, &frame->account, number, child,
+    keep_sums(b, &frame->folded_self, &frame->folded_total, number, child,
               node->flags & RECORD_NODE_OUTERMOST_FRAME);
-    keep_sums(b, &function->folded_self, &function->folded_total, &function->account, number, child,
+    keep_sums(b, &function->folded_self, &function->folded_total, number, child,
               node->flags & RECORD_NODE_OUTERMOST_FUNCTION);
     if (node->flags >> RECORD_NODE_OTHER_SHIFT) {
         frame = &b->frames[node->flags >> RECORD_NODE_OTHER_SHIFT];
         function = &b->functions[frame->function];
-        keep_sums(b, &frame->folded_self, NULL, &frame->account, number, 0, false);
-        keep_sums(b, &function->folded_self, NULL, &function->account, number, 0, false);
+        keep_sums(b, &frame->folded_self, NULL, number, 0, false);
+        keep_sums(b, &function->folded_self, NULL, number, 0, false);
     }
     b->header.folded_nodes++;
     if (!sibling) {
@@ -392,19 +442,15 @@ uint32_t builder_fold(struct builder *b, uint32_t number) {
         merge_into(b, sibling, child);
     if (sibling != number)
         merge_into(b, sibling, number);
-    return sibling;
 }
 
 void builder_forget(struct builder *b, uint32_t number) {
     struct record_frame *frame = &b->frames[number];
-    int64_t peak = frame->account.total_peak;
     b->header.forgotten_lines++;
     if (frame->folded_self)
         b->header.forgotten_bytes += b->folded[frame->folded_self].allocated_bytes;
-    if (frame->folded_total)
-        peak += b->folded[frame->folded_total].unseen_bytes;
-    if (peak > b->header.forgotten_peak)
-        b->header.forgotten_peak = peak;
+    if (frame->account.total_peak > b->header.forgotten_peak)
+        b->header.forgotten_peak = frame->account.total_peak;
     b->functions[frame->function].forgotten++;
     // Nobody may look at what a free frame holds.
     memset(frame, 0x5a, sizeof *frame);

@@ -3,9 +3,8 @@
 // Makes recordings for tests of the reporter: tables by hand, events as the shim would account them.
 //
 // Events go through the same algorithm as record_format.h describes (own peaks, bytes at the process's peak,
-// pending segments, outermost flags), and are kept in a list, so that a test can work out the truth the slow
-// way. Anything in the header and the tables may be changed by hand before it is written. A failure ends the
-// test program.
+// pending segments, outermost flags). Anything in the header and the tables may be changed by hand before it
+// is written. A failure ends the test program.
 
 #ifndef PEAKLINE_RECORDING_BUILDER_H
 #define PEAKLINE_RECORDING_BUILDER_H
@@ -16,10 +15,10 @@
 
 #include "shim/record_format.h"
 
-struct builder_event {
-    uint32_t node;      // whose live bytes change
-    uint32_t free_node; // where it was freed; 0 for an allocation
-    int64_t change;
+// A context as it was made: blocks belong to it even when its node is folded.
+struct builder_origin {
+    struct record_node node;
+    uint32_t function, other, other_function; // of its frame; its other frame; of that
 };
 
 struct builder {
@@ -29,6 +28,7 @@ struct builder {
     struct record_function *functions;
     struct record_frame *frames;
     struct record_node *nodes;
+    struct builder_origin *origins; // per node
     struct record_reaped *reaped;
     struct record_folded *folded;
     struct record_journal *journals;
@@ -37,10 +37,8 @@ struct builder {
     struct record_mark marks[RECORD_MARKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
-    size_t journal_count, estimate_count;
-    bool noting; // events go to a journal, as of a process that was killed before it applied them
-    struct builder_event *events;
-    size_t event_count;
+    size_t journal_count, estimate_count, origin_count;
+    bool noting;        // events go to a journal, as of a process that was killed before it applied them
     bool split_extents; // an extent per grain, the tables' interleaved
 };
 
@@ -66,12 +64,11 @@ uint32_t builder_estimate(struct builder *builder, enum record_estimated kind, u
 void builder_command(struct builder *builder, const char *const *argv);
 
 void builder_allocate(struct builder *builder, uint32_t node, int64_t size);
-// Frees `size` bytes that `node` had allocated, while `free_node` runs (0 = not known).
+// Frees `size` bytes that `node` had allocated, be it folded or not, while `free_node` runs (0 = not known).
 void builder_release(struct builder *builder, uint32_t node, int64_t size, uint32_t free_node);
 
-// Folds a node whose children are all folded, as record_format.h describes it. Returns the node that stands
-// for it from now on, and that has the blocks it had.
-uint32_t builder_fold(struct builder *builder, uint32_t node);
+// Folds a node whose children are all folded, as record_format.h describes it. Its number is not used again.
+void builder_fold(struct builder *builder, uint32_t node);
 
 // Forgets a frame whose nodes are all folded.
 void builder_forget(struct builder *builder, uint32_t frame);

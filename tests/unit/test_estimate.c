@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // needs: shim/estimate.c shim/sampling.c shim/frame.c shim/tree.c shim/fold.c shim/fold_ranks.c
-// needs: shim/folded.c shim/owner.c
+// needs: shim/folded.c shim/owner.c shim/former.c
 // needs: shim/journal.c shim/timeline.c
 // needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The books of sampled objects against brute force: random programs with recursion, in two languages, some of
 // whose blocks are samples. Bytes, counts and each variance of each line and function, at their peaks, too,
-// must be what a list of all events says.
+// must be what a list of all events says; also where the tree is far too small for the contexts.
 
 #include "shim/estimate.h"
+#include "shim/former.h"
 #include "shim/frame.h"
 #include "shim/owner.h"
 #include "shim/recording.h"
@@ -32,6 +33,7 @@
 #define BLOCKS 60
 #define EVENTS 3000
 #define SEEDS 100
+#define NODES 100 // where they are few
 
 struct judge {
     int64_t live, peak;
@@ -58,6 +60,7 @@ static uint32_t frame_of(uint32_t line) {
 }
 
 static uint32_t node_of(const uint32_t *stack, uint32_t depth) {
+    tree_prepare(depth);
     uint32_t node = TREE_ROOT;
     for (uint32_t i = 0; i + 1 < depth; i++)
         node = tree_path(node, frame_of(stack[i]));
@@ -152,7 +155,10 @@ static void event(const struct peak_books *books) {
                 judge_path(stack, depth, block, FREEING);
             estimate_free(block->owner, block->size, freeing, false);
         } else {
-            peak_event(books, owner_drop(block->owner), -(int64_t)block->size, 0);
+            peak_event(books, owner_node(block->owner), -(int64_t)block->size, 0);
+            if (owner_is_former(block->owner))
+                former_free(books, block->owner, (int64_t)block->size, 0);
+            owner_drop(block->owner);
         }
         block->size = 0;
         return;
@@ -226,16 +232,28 @@ static struct peak_books start(void) {
     return (struct peak_books){shim.header, shim_node(0), shim_frame(0), shim_function(0)};
 }
 
+static void run(unsigned seed, size_t nodes) {
+    srand(seed);
+    const struct peak_books books = start();
+    shim.tables[RECORD_NODES].budget = nodes;
+    for (int i = 0; i < EVENTS; i++)
+        event(&books);
+    peak_flush(&books);
+    check();
+    assert_true(nodes ? shim.header->folded_nodes > 1000 : shim.header->folded_nodes == 0);
+    assert_int_equal(shim.header->forgotten_lines, 0);
+}
+
 static void variances_are_those_of_all_events(void **state) {
     (void)state;
-    for (unsigned seed = 1; seed <= SEEDS; seed++) {
-        srand(seed);
-        const struct peak_books books = start();
-        for (int i = 0; i < EVENTS; i++)
-            event(&books);
-        peak_flush(&books);
-        check();
-    }
+    for (unsigned seed = 1; seed <= SEEDS; seed++)
+        run(seed, 0);
+}
+
+static void so_they_are_after_folding(void **state) {
+    (void)state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++)
+        run(seed, NODES);
 }
 
 static void a_sample_counts_for_many(void **state) {
@@ -297,6 +315,7 @@ int main(void) {
     sampling_open();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variances_are_those_of_all_events),
+        cmocka_unit_test(so_they_are_after_folding),
         cmocka_unit_test(a_sample_counts_for_many),
         cmocka_unit_test(a_forgotten_line_leaves_its_record),
         cmocka_unit_test(without_room_it_is_counted),

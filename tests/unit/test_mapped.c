@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/mapped.c shim/owner.c shim/arena.c shim/lock.c tests/unit/shim_double.c
+// needs: shim/mapped.c shim/owner.c shim/former.c shim/folded.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // Ranges of anonymous memory against a map of pages.
 
@@ -19,7 +19,9 @@
 #define NODES 5
 
 static void open_books(void) {
+    static struct tree_link links[NODES];
     shim_double_reset(NODES);
+    shim.links = links;
     assert_true(owner_open());
     for (uint32_t node = 1; node < NODES; node++)
         assert_true(owner_add(node));

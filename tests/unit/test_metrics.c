@@ -23,6 +23,7 @@
 #define SITES 4 // frames per function
 #define CONTEXTS 40
 #define EVENTS 300
+#define LAST_EVENTS 15
 
 static unsigned random_state;
 
@@ -36,9 +37,8 @@ static unsigned pick(unsigned below) {
 enum kind { PYTHON, NATIVE, MIXED, SCOPED }; // SCOPED: Python, and a scope
 enum folding {
     NEVER,
-    DEAD,   // which contexts may be folded: those without live blocks
-    ANY,    // any
-    FORGET, // any, and then half of the frames that have no node are forgotten
+    ANY,    // any context may be folded
+    FORGET, // and, before the last events, half of the frames that have no node are forgotten
 };
 
 // A calling context as the truth has it; its node may be folded away and made again.
@@ -50,7 +50,7 @@ struct context {
 
 struct block {
     unsigned context;
-    uint32_t node; // that has it in the recording
+    uint32_t node; // that it had then
     int64_t size;
 };
 
@@ -102,29 +102,19 @@ static uint32_t node_of(struct world *w, unsigned context) {
     return c->node;
 }
 
-static bool may_fold(const struct world *w, unsigned context, enum folding folding) {
+static bool may_fold(const struct world *w, unsigned context) {
     uint32_t node = w->contexts[context].node;
     if (!node)
         return false;
     for (unsigned i = 1; i <= CONTEXTS; i++)
         if (w->contexts[i].node && w->contexts[w->contexts[i].parent].node == node)
             return false;
-    for (unsigned i = 0; folding == DEAD && i < w->block_count; i++)
-        if (w->blocks[i].node == node || w->b->nodes[w->blocks[i].node].parent == node)
-            return false;
     return true;
 }
 
 static void fold(struct world *w, unsigned context) {
-    uint32_t node = w->contexts[context].node, child = 0;
-    for (uint32_t i = 2; i < w->b->node_count; i++)
-        if (w->b->nodes[i].parent == node && w->b->nodes[i].flags == RECORD_NODE_FOLDED)
-            child = i;
-    uint32_t heir = builder_fold(w->b, node);
+    builder_fold(w->b, w->contexts[context].node);
     w->contexts[context].node = 0;
-    for (unsigned i = 0; i < w->block_count; i++)
-        if (w->blocks[i].node == node || (child && w->blocks[i].node == child))
-            w->blocks[i].node = heir;
     w->folds++;
 }
 
@@ -141,6 +131,18 @@ static void release(struct world *w, unsigned event, unsigned block, unsigned fr
     w->blocks[block] = w->blocks[--w->block_count];
     w->events[event] =
         (struct event){.context = gone.context, .free_context = free_context, .change = -gone.size};
+}
+
+static void forget(struct world *w) {
+    for (uint32_t frame = 1; frame < w->b->frame_count; frame++) {
+        bool there = pick(2);
+        for (uint32_t i = 2; i < w->b->node_count; i++)
+            there |= !(w->b->nodes[i].flags & RECORD_NODE_FREE) && w->b->nodes[i].frame == frame;
+        if (!there) {
+            builder_forget(w->b, frame);
+            w->forgotten++;
+        }
+    }
 }
 
 static void random_world(struct world *w, enum kind kind, enum folding folding) {
@@ -167,23 +169,21 @@ static void random_world(struct world *w, enum kind kind, enum folding folding) 
     for (unsigned i = 1; i <= CONTEXTS; i++)
         w->contexts[i] = (struct context){.parent = pick(i), .frame = frames[pick(FUNCTIONS * SITES)]};
     for (unsigned i = 0; i < EVENTS; i++) {
+        if (folding == FORGET && i == EVENTS - LAST_EVENTS)
+            forget(w);
+        if (w->forgotten) { // no context is made any more
+            if (w->block_count)
+                release(w, i, pick(w->block_count), 0);
+            continue;
+        }
         // Mostly allocations at first, mostly frees at last: so that the peak is inside.
         if (w->block_count && pick(EVENTS) < i)
             release(w, i, pick(w->block_count), pick(4) ? 1 + pick(CONTEXTS) : 0);
         else
             allocate(w, i, 1 + pick(CONTEXTS), 1 + (int64_t)pick(1000));
         unsigned context = 1 + pick(CONTEXTS);
-        if (folding != NEVER && pick(2) && may_fold(w, context, folding))
+        if (folding != NEVER && pick(2) && may_fold(w, context))
             fold(w, context);
-    }
-    for (uint32_t frame = 1; folding == FORGET && frame <= FUNCTIONS * SITES; frame++) {
-        bool there = pick(2);
-        for (uint32_t i = 2; i < w->b->node_count; i++)
-            there |= !(w->b->nodes[i].flags & RECORD_NODE_FREE) && w->b->nodes[i].frame == frame;
-        if (!there) {
-            builder_forget(w->b, frame);
-            w->forgotten++;
-        }
     }
 }
 
@@ -277,20 +277,19 @@ static void compare(struct tally *tally, const struct metrics_measure *got,
     else
         assert_true(got->peak >= truth->peak && got->peak <= heap_peak &&
                     got->peak <= (int64_t)got->allocated_bytes);
-    assert_true(got->peak - truth->peak <= got->unseen || !got->unseen);
     if (tally->sums_are_bounds) {
         assert_true(got->allocated_bytes >= truth->allocated_bytes);
         assert_true(got->allocations >= truth->allocations);
         assert_true(got->freed_bytes >= truth->freed_bytes);
+        assert_true(got->at_peak >= truth->at_peak && got->live >= truth->live);
         return;
     }
     assert_int_equal(got->allocated_bytes, truth->allocated_bytes);
     assert_int_equal(got->allocations, truth->allocations);
     assert_int_equal(got->freed_bytes, truth->freed_bytes);
     assert_int_equal(got->frees, truth->frees);
-    // What was folded while it was alive is no longer seen.
-    assert_true(got->at_peak <= truth->at_peak && got->at_peak + got->unseen >= truth->at_peak);
-    assert_true(got->live <= truth->live && got->live + got->unseen >= truth->live);
+    assert_int_equal(got->at_peak, truth->at_peak);
+    assert_int_equal(got->live, truth->live);
 }
 
 static void check_entries(struct tally *tally, const struct world *w, const struct model_process *p,
@@ -316,13 +315,15 @@ static void check_entries(struct tally *tally, const struct world *w, const stru
         uint32_t function = functions ? entry : p->lines[entry].function;
         bool native = p->functions[function].language == RECORD_NATIVE;
         tally->sums_are_bounds = tally->folding && native;
-        if (!tally->scopes && !w->folds && p->functions[function].language == RECORD_PYTHON)
+        if (!tally->scopes && p->functions[function].language == RECORD_PYTHON)
             assert_true(got->total.peak_exact && got->self.peak_exact);
         compare(tally, &got->total, &total_truth.measure, p->image->header.heap_peak);
         if (p->functions[function].language == RECORD_SCOPE)
             assert_true(got->total.peak_exact && got->self.allocations == 0);
-        else
+        else { // each context is self of one frame: none counts twice
+            tally->sums_are_bounds = false;
             compare(tally, &got->self, &self_truth.measure, p->image->header.heap_peak);
+        }
         assert_int_equal(got->mem_usage, total_truth.mem_usage);
         assert_int_equal(got->contexts, contexts);
         assert_true(got->self.peak <= got->total.peak);
@@ -392,11 +393,9 @@ static void both_languages_have_their_own_innermost(void **state) {
     assert_true(tally.bounds * 2 < tally.entries);
 }
 
-static void folding_loses_the_same_of_both_languages(void **state) {
+static void folding_loses_nothing_of_both_languages(void **state) {
     (void)state;
-    struct tally tally = run_worlds(MIXED, DEAD);
-    assert_true(tally.folds > SEEDS * 5);
-    tally = run_worlds(MIXED, ANY);
+    struct tally tally = run_worlds(MIXED, ANY);
     assert_true(tally.folds > SEEDS * 20);
 }
 
@@ -406,31 +405,27 @@ static void scopes_are_exact(void **state) {
     assert_true(tally.bounds * 2 < tally.entries); // selves of lines where the scope itself is a leaf
 }
 
-// Folding contexts without live blocks changes no number of any line or function.
-static void folding_the_dead_loses_nothing(void **state) {
-    (void)state;
-    struct tally tally = run_worlds(PYTHON, DEAD);
-    assert_true(tally.folds > SEEDS * 5);
-    assert_int_equal(tally.bounds, 0);
-}
-
-static void folding_the_living_loses_a_known_amount(void **state) {
+// Folding contexts changes no number of any line or function, whether they have live blocks or not.
+static void folding_loses_nothing(void **state) {
     (void)state;
     struct tally tally = run_worlds(PYTHON, ANY);
     assert_true(tally.folds > SEEDS * 20);
-    assert_true(tally.bounds > 0);
+    assert_int_equal(tally.bounds, 0);
 }
 
 static void forgotten_lines_stay_in_their_functions(void **state) {
     (void)state;
     struct tally tally = run_worlds(PYTHON, FORGET);
     assert_true(tally.forgotten > SEEDS);
+    assert_int_equal(tally.bounds, 0);
 }
 
 static void folded_call_sites_have_bounds(void **state) {
     (void)state;
     struct tally tally = run_worlds(NATIVE, ANY);
     assert_true(tally.folds > SEEDS * 20);
+    tally = run_worlds(NATIVE, FORGET);
+    assert_true(tally.forgotten > SEEDS);
 }
 
 // ---- by hand ----
@@ -543,6 +538,26 @@ static void what_was_forgotten_is_bounded(void **state) {
     hand_free(&h);
 }
 
+// For want of room the shim may leave out what a function itself did in folded contexts.
+static void nothing_is_not_the_same_as_what_was_lost(void **state) {
+    (void)state;
+    struct hand h = {.b = builder_new(1, 0)};
+    uint32_t caller = builder_python(h.b, "a.py", "f", 1), callee = builder_python(h.b, "a.py", "g", 9);
+    uint32_t alone = builder_line(h.b, caller, 2), calls = builder_line(h.b, caller, 3);
+    uint32_t node = builder_node(h.b, 1, alone);
+    builder_allocate(h.b, node, 700);
+    builder_fold(h.b, node);
+    h.b->frames[alone].folded_self = h.b->functions[caller].folded_self = 0;
+    builder_allocate(h.b, builder_node(h.b, builder_node(h.b, 1, calls), builder_line(h.b, callee, 10)), 5);
+    hand_compute(&h);
+    assert_int_equal(h.metrics->functions[0].self.peak, 700);
+    assert_int_equal(h.process->lines[1].line, 3);
+    assert_int_equal(h.metrics->lines[1].total.peak, 5);
+    assert_int_equal(h.metrics->lines[1].self.peak, 0);
+    assert_true(h.metrics->lines[1].self.peak_exact);
+    hand_free(&h);
+}
+
 static void pending_recursion_counts_once(void **state) {
     (void)state;
     struct hand h = {.b = builder_new(1, 0)};
@@ -631,6 +646,32 @@ static void numbers_at_the_end_of_their_range_do_not_wrap(void **state) {
     hand_free(&h);
 }
 
+static void folded_numbers_do_not_wrap_either(void **state) {
+    (void)state;
+    const int64_t ends[] = {INT64_MIN, INT64_MAX};
+    for (int live = 0; live < 2; live++) {
+        struct hand h = {.b = builder_new(1, 0)};
+        uint32_t function = builder_python(h.b, "a.py", "f", 1);
+        for (uint32_t line = 2; line < 5; line++) {
+            uint32_t node = builder_node(h.b, 1, builder_line(h.b, function, line));
+            builder_allocate(h.b, node, 1);
+            builder_fold(h.b, node);
+        }
+        builder_forget(h.b, 3);
+        builder_allocate(h.b, builder_node(h.b, 1, 1), 9);
+        for (size_t i = 1; i < h.b->folded_count; i++) {
+            h.b->folded[i].live = ends[live];
+            h.b->folded[i].saved = ends[!live];
+            h.b->folded[i].saved_seq = h.b->header.peak_seq;
+        }
+        hand_compute(&h);
+        const struct metrics_measure *total = &h.metrics->lines[0].total;
+        assert_int_equal(total->live, live ? INT64_MAX : INT64_MIN + 9);
+        assert_int_equal(total->at_peak, live ? INT64_MIN + 9 : INT64_MAX);
+        hand_free(&h);
+    }
+}
+
 static void the_peak_is_shared_among_chosen_functions(void **state) {
     (void)state;
     struct hand h = {.b = builder_new(1, 0)};
@@ -705,19 +746,20 @@ int main(void) {
         cmocka_unit_test(python_is_exact),
         cmocka_unit_test(native_is_exact_or_bounded),
         cmocka_unit_test(both_languages_have_their_own_innermost),
-        cmocka_unit_test(folding_loses_the_same_of_both_languages),
+        cmocka_unit_test(folding_loses_nothing_of_both_languages),
         cmocka_unit_test(scopes_are_exact),
-        cmocka_unit_test(folding_the_dead_loses_nothing),
-        cmocka_unit_test(folding_the_living_loses_a_known_amount),
+        cmocka_unit_test(folding_loses_nothing),
         cmocka_unit_test(forgotten_lines_stay_in_their_functions),
         cmocka_unit_test(folded_call_sites_have_bounds),
         cmocka_unit_test(segments_that_were_pending_count),
         cmocka_unit_test(what_was_forgotten_is_bounded),
+        cmocka_unit_test(nothing_is_not_the_same_as_what_was_lost),
         cmocka_unit_test(pending_recursion_counts_once),
         cmocka_unit_test(bounds_are_as_small_as_the_accounts_allow),
         cmocka_unit_test(a_deep_tree_is_no_trouble),
         cmocka_unit_test(an_empty_recording_has_no_metrics),
         cmocka_unit_test(numbers_at_the_end_of_their_range_do_not_wrap),
+        cmocka_unit_test(folded_numbers_do_not_wrap_either),
         cmocka_unit_test(the_peak_is_shared_among_chosen_functions),
         cmocka_unit_test(variances_reach_their_rows),
         cmocka_unit_test(standard_errors_are_roots),
