@@ -282,15 +282,16 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     if (shim_unlikely(journal_is_large(thread, size)))
         journal_flush(thread);
     journal_lock(thread);
+    // Frees count where they happen in Python, elsewhere on request.
+    uint32_t freeing = 0, unused;
+    if (config.frees || python_found())
+        freeing = track_place(thread, frame, &unused);
+    // Not before: to find the place may have taken a folding.
     if (shim_unlikely(owner_is_former(owner))) {
         journal_unlock(thread);
         track_released_former(thread, owner, size, slack, flags & RECORD_EVENT_TEMPORARY, frame);
         return;
     }
-    // Frees count where they happen in Python, elsewhere on request.
-    uint32_t freeing = 0, unused;
-    if (config.frees || python_found())
-        freeing = track_place(thread, frame, &unused);
     bool due = journal_note(thread, (struct record_event){
                                         .size = size,
                                         .node = owner_node(owner),

@@ -30,6 +30,35 @@ def test_everything_at_once():
     assert sorted(child["end"] for child in forked) == 12 * ["exited"] + 12 * ["replaced"]
 
 
+@cases("plain", "frees")
+def test_folded_contexts_of_threads(how):
+    """Blocks that other threads free long after their context was folded."""
+    options = ["--max-size", "2MiB"] + ["--frees"] * (how == "frees")
+    run = record(program("contexts_threads"), options=options, compare=False)
+    process = run.process
+    assert process.totals["folded_contexts"] > 10000, process.totals
+    expect(process.totals, lost_events=0, forgotten_lines=0)
+    rows = run.stdout.decode().split()
+    truths = {rows[i]: [int(number) for number in rows[i + 1:i + 4]] for i in range(0, len(rows), 4)}
+    for name, (allocations, allocated, left) in truths.items():
+        measure = dict(allocations=allocations, allocated_bytes=allocated, live_at_exit_bytes=left)
+        expect(process.function(name)["self"], **measure)
+        expect(process.function(name)["total"], **measure)
+        expect(process.line(name)["self"], **measure)
+    whole = dict(zip(("allocations", "allocated_bytes", "live_at_exit_bytes"), (sum(column) for column in zip(*truths.values()))))
+    highest = process.function("leaf")["total"]
+    for level in range(13):
+        expect(process.function("level_%d" % level)["total"], at_peak_bytes=highest["at_peak_bytes"], peak_bytes=highest["peak_bytes"], **whole)
+    # Each byte is self of one function: at the peak, too.
+    selves = [function["self"] for function in process["functions"]]
+    assert sum(self["at_peak_bytes"] for self in selves) == process.totals["peak_bytes"]
+    assert sum(self["live_at_exit_bytes"] for self in selves) == process.totals["live_at_exit_bytes"]
+    if how == "frees":
+        frees = sum(self["frees"] for self in selves)
+        assert frees == process.totals["frees"], (frees, process.totals)
+        assert process.function("resized")["self"]["frees"] == truths["resized"][0]
+
+
 def test_the_error_of_peaks_is_bounded():
     """Threads that take turns know the truth; what is printed is never further from it than the bound that is printed too."""
     worst = 0
