@@ -177,14 +177,19 @@ def _write_line(stream, line):
 _package = None  # not looked for yet; False = not installed
 
 
+def _find_installed():
+    from importlib.machinery import PathFinder
+
+    here = __file__.rpartition("/")[0]
+    return PathFinder.find_spec("memory_profiler", [entry for entry in _sys.path if entry != here])
+
+
 def _installed():
     global _package
     if _package is None:
-        from importlib.machinery import PathFinder
         from importlib.util import module_from_spec
 
-        here = __file__.rpartition("/")[0]
-        spec = PathFinder.find_spec("memory_profiler", [entry for entry in _sys.path if entry != here])
+        spec = _find_installed()
         if spec is None or spec.loader is None:
             _package = False
         else:
@@ -222,13 +227,10 @@ def __getattr__(name):
 
 
 def _main():
-    """`python -m memory_profiler …` is the package's own."""
-    from importlib.machinery import PathFinder
-
-    here = __file__.rpartition("/")[0]
-    spec = PathFinder.find_spec("memory_profiler", [entry for entry in _sys.path if entry != here])
+    """`-m memory_profiler` is the package's own. runpy finds that by itself (sitecustomize.py); other launchers come here."""
+    spec = _find_installed()
     if spec is None:
-        _sys.exit("memory_profiler is not installed; `pip install memory_profiler`, or have peakline run the program itself")
+        _sys.exit("%s: No module named memory_profiler" % _sys.executable)  # as runpy says it
     return spec.origin, spec.loader.get_code("memory_profiler")
 
 

@@ -11,16 +11,23 @@ import sys
 class PeaklineFinder(object):
     """Finds two modules in one directory."""
 
-    def __init__(self, directory, startup):
+    def __init__(self, directory):
         self.path = [directory]
-        self.startup = startup  # kept: Python 2 clears a module's names with its last reference
 
     def find_spec(self, name, path=None, target=None):
-        if name != "peakline" and name != "memory_profiler":
+        if name != "peakline" and (name != "memory_profiler" or peakline_is_run()):
             return None
         from importlib.machinery import PathFinder
 
         return PathFinder.find_spec(name, self.path)
+
+
+def peakline_is_run():
+    """Whether runpy wants the module, to run it: `python -m memory_profiler` is the installed package's own."""
+    frame = sys._getframe(2)
+    while frame is not None and "importlib" in str(frame.f_globals.get("__name__")):
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__") == "runpy"
 
 
 class PeaklineProfile(object):
@@ -46,16 +53,22 @@ class PeaklineProfile(object):
 
 def peakline_start():
     directory = __file__.replace("\\", "/").rpartition("/")[0]
-    startup = sys.modules.pop(__name__)
+    startup = sys.modules.pop(__name__)  # noqa: F841 - Python 2 clears a module's names with its last reference
     sys.path[:] = [entry for entry in sys.path if entry != directory]
     sys.path_importer_cache.pop(directory, None)
-    if sys.version_info >= (3, 8):
-        import builtins
+    if sys.version_info < (3, 8):
+        return False
+    import builtins
 
-        sys.meta_path.insert(0, PeaklineFinder(directory, startup))
-        if not hasattr(builtins, "profile"):
-            builtins.profile = PeaklineProfile()
+    sys.meta_path.insert(0, PeaklineFinder(directory))
+    if not hasattr(builtins, "profile"):
+        builtins.profile = PeaklineProfile()
+    return True
 
 
-peakline_start()
-import sitecustomize  # noqa: E402 - the next one; where there is none, the error that site expects
+# The next sitecustomize; where there is none, the error is the one that site expects. In Python 2 this module has no
+# names any more. In later ones, what the statement calls: -X importtime has one line for the name, as without peakline.
+if peakline_start():
+    sys.modules["_frozen_importlib"]._gcd_import(__name__)
+else:
+    import sitecustomize  # noqa: F401

@@ -146,7 +146,41 @@ def test_names_of_the_package():
         done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-c", code, env=clean_environment())
         assert done.returncode == 1 and message in done.stderr, done.stderr
     done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-m", "memory_profiler", env=clean_environment())
-    assert done.returncode == 1 and b"memory_profiler is not installed" in done.stderr, done.stderr
+    assert done.returncode == 1 and done.stderr.endswith(b": No module named memory_profiler\n"), done.stderr
+
+
+RUN = '''
+import sys
+def show(*names):
+    print(__name__, __file__, type(__spec__.loader).__name__, __spec__.name, __package__, [name for name in dir() if name[0] != "_"])
+    raise ValueError(sys.argv)
+if __name__ == "__main__":
+    show()
+'''
+
+
+@python_cases()
+def test_run_as_a_program(version):
+    """runpy finds the installed package as if we were not there, and so does what runpy is used by; a module that is run finds ours."""
+    interpreter = python(version)
+    env = {"PYTHONPATH": os.path.abspath("installed")}
+    os.mkdir("installed")
+    with open("installed/memory_profiler.py", "w") as file:
+        file.write(RUN)
+    by_name = "import runpy; runpy.run_module('memory_profiler', run_name='__main__', alter_sys=True)"
+    for number, command in enumerate((["-m", "memory_profiler", "x"], ["-W", "error", "-m", "memory_profiler"], ["-c", by_name])):
+        recording = record(interpreter, *command, env=env, output="run-%d" % number, status=1)
+        assert b"__main__" in recording.stdout and b"installed/memory_profiler.py" in recording.stderr, recording.stderr
+    os.mkdir("package")
+    for name in "__init__", "__main__":
+        with open("package/%s.py" % name, "w") as file:
+            file.write("import memory_profiler\nprint(memory_profiler.__file__)\n")
+    recording = record(interpreter, "-m", "package", env=env, compare=False, output="package-run")
+    ours = os.path.join(os.path.realpath(BUILD), "python", "memory_profiler.py")
+    assert recording.stdout.decode().splitlines() == [ours, ours], recording.stdout
+    # Other launchers look for the file.
+    spec = "import importlib.util as u; s = u.find_spec('memory_profiler'); exec(s.loader.get_code(s.name), {'__name__': '__main__', '__file__': s.origin, '__spec__': s})"
+    assert b"installed/memory_profiler.py" in record(interpreter, "-c", spec, env=env, compare=False, output="spec", status=1).stdout
 
 
 @python_cases()

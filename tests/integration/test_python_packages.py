@@ -116,3 +116,10 @@ def test_the_package_as_a_program():
         assert len(blocks) == 1, blocks
         expect(blocks[0]["self"], peak_bytes=(5 * 2**20 + 1, 5 * 2**20 + 513))
     assert glob.glob("mprofile_*.dat")
+    # An error's traceback, too.
+    with open("fails.py", "w") as file:
+        file.write("def inner():\n    raise ValueError('x')\n@profile\ndef f():\n    inner()\nf()\n")
+    command = [tool("python"), "-m", "memory_profiler", "fails.py"]
+    plain = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    recording = record(*command, compare=False, output="fails", status=1)
+    assert plain.returncode == 1 and b"in inner" in plain.stderr and recording.stderr == plain.stderr, (recording.stderr, plain.stderr)

@@ -40,6 +40,94 @@ def test_importable(version):
         assert refused.returncode == 1 and b"No module named 'peakline'" in refused.stderr, refused
 
 
+FILES = {
+    "plain.py": "def f():\n    raise ValueError('é')\nf()\n",
+    "package/__init__.py": "",
+    "package/__main__.py": "def f():\n    1 / 0\nf()\n",
+    "importing.py": "import package.__main__\n",
+    "missing.py": "import nowhere_at_all\n",
+    "misspelt.py": "import memory_profilers\n",
+    "syntax.py": "def f(:\n",
+    "warns.py": "import warnings\nwarnings.warn('x')\n",
+    "interrupted.py": "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)\n",
+    "thread.py": "import threading\ndef f(): 1 / 0\nt = threading.Thread(target=f, name='t')\nt.start()\nt.join()\n",
+    "recursion.py": "def f(): f()\nf()\n",
+    # With what peakline brings.
+    "decorated.py": "from memory_profiler import profile\n@profile\ndef f():\n    raise ValueError(1)\nf()\n",
+    "generator.py": "from memory_profiler import profile\n@profile\ndef f():\n    yield 1\n    raise ValueError(1)\nlist(f())\n",
+    "coroutine.py": "import asyncio\nfrom memory_profiler import profile\n@profile\nasync def f():\n    await asyncio.sleep(0)\n    1 / 0\nasyncio.run(f())\n",
+    "stopped.py": "from memory_profiler import profile\nimport os, signal, time\n@profile\ndef f():\n"
+    "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(20)\nf()\n",
+    "bare.py": "@profile\ndef f():\n    raise ValueError(1)\nf()\n",
+    "block.py": "import peakline\nwith peakline.scope('a'):\n    with peakline.pause():\n        raise ValueError(1)\n",
+    "scope.py": "import peakline, traceback\n@peakline.scope('a')\ndef f():\n    traceback.print_stack()\n    raise ValueError(1)\nf()\n",
+    "scope_async.py": "import asyncio, peakline\n@peakline.scope('a')\nasync def f():\n    with peakline.scope('b'):\n        await asyncio.sleep(0)\n"
+    "        1 / 0\nasyncio.run(f())\n",
+    # That, doing nothing.
+    "stubs/memory_profiler.py": "def profile(f):\n    return f\n",
+    "stubs/sitecustomize.py": "import builtins, memory_profiler\nbuiltins.profile = memory_profiler.profile\n",
+    "stubs/peakline.py": "class scope:\n    def __init__(self, name=None): pass\n    def __enter__(self): return self\n    def __exit__(self, *error): pass\n"
+    "    def __call__(self, function): return function\npause = scope\n",
+}
+
+
+def write_files():
+    for name, text in FILES.items():
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+@python_cases()
+@limit(120)
+def test_tracebacks_and_endings(version):
+    """To the byte those of the program alone (`record` compares)."""
+    interpreter = python(version)
+    write_files()
+    commands = [[name] for name in FILES if FILES[name] and "/" not in name and "peakline" not in FILES[name] and "profile\n" not in FILES[name]]
+    commands += [["-m", "package"], ["-m", "package.nothing"], ["-m", "nowhere_at_all"], ["nothing.py"], ["-c", "1 / 0"]]
+    commands += [["-c", "import sys; sys.exit('message')"], ["-c", "raise SystemExit(3)"], ["-c", "raise KeyboardInterrupt"]]
+    for options in ["-W", "error"], ["-X", "dev"], ["-W", "error", "-X", "dev"], ["-I"], ["-E"], ["-S"]:
+        commands += [[*options, "plain.py"], [*options, "warns.py"], [*options, "-m", "memory_profiler"]]
+    assert len(commands) > 30, commands
+    for number, command in enumerate(commands):
+        recording = record(interpreter, *command, output="recording-%d" % number)
+        assert recording.stderr or "SystemExit" in command[-1], command
+        if command[-1] == "interrupted.py":
+            assert recording.status == 130, recording.status
+
+
+@python_cases()
+def test_list_of_imports(version):
+    """-X importtime names the same modules, in the same order and depth."""
+    interpreter = python(version)
+
+    def names(done):
+        return re.sub(rb"(?m)^import time: +[0-9]+ \| +[0-9]+ \|", b"", done.stderr)
+
+    for command in ["-X", "importtime", "-c", ""], ["-X", "importtime", "-c", "import json"]:
+        plain = subprocess.run([interpreter, *command], stderr=subprocess.PIPE, env=clean_environment())
+        done = run(interpreter, *command, env=clean_environment())
+        assert b"sitecustomize" in names(plain) and names(done) == names(plain), (names(plain), names(done))
+
+
+@python_cases()
+@limit(120)
+def test_nothing_stands_between(version):
+    """Tracebacks through @profile and scopes are those without."""
+    interpreter = python(version)
+    write_files()
+    used = [name for name in FILES if "/" not in name and ("peakline" in FILES[name] or "profile\n" in FILES[name])]
+    assert len(used) == 8, used
+    for options in [], ["-W", "error"], ["-X", "dev"]:
+        for name in used:
+            plain = subprocess.run(
+                [interpreter, *options, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment({"PYTHONPATH": os.path.abspath("stubs")}))
+            done = run(interpreter, *options, name, env=clean_environment())
+            assert plain.stderr and done.stderr == plain.stderr, (name, options, plain.stderr, done.stderr)
+            assert done.returncode == exit_status(plain.returncode), (name, options, done.returncode)
+
+
 def test_old_python():
     """Python 2 and early 3 find nothing of ours, and start as ever."""
     found = [path for path in glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")) if "/2.7" in path or "/3.6" in path]
