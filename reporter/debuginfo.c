@@ -224,6 +224,12 @@ static uint32_t attribute_line(Dwarf_Die *die, unsigned int name) {
     return dwarf_formudata(dwarf_attr_integrate(die, name, &attribute), &value) == 0 ? as_line(value) : 0;
 }
 
+static bool is_external(Dwarf_Die *die) {
+    Dwarf_Attribute attribute;
+    bool external;
+    return dwarf_formflag(dwarf_attr_integrate(die, DW_AT_external, &attribute), &external) == 0 && external;
+}
+
 // A file's name as one can open it: relative ones are meant from where the compiler ran.
 static const char *whole_name(struct debuginfo *info, Dwarf_Die *unit, const char *file) {
     const char *directory = file && file[0] != '/' ? attribute_string(unit, DW_AT_comp_dir) : NULL;
@@ -304,6 +310,7 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_fou
         level->function = function_name(info, &chain[i]);
         level->function_file = attribute_file(info, &chain[i], DW_AT_decl_file);
         level->first_line = attribute_line(&chain[i], DW_AT_decl_line);
+        level->external = is_external(&chain[i]);
     }
     return count;
 }

@@ -179,6 +179,16 @@ struct naming {
     size_t function_capacity, line_capacity, level_capacity, level_count;
 };
 
+static const char *const *keep_names(struct pool *pool, const char *const *names) {
+    size_t count = 0;
+    while (names[count])
+        count++;
+    const char **kept = pool_block(pool, count + 1, sizeof *kept);
+    for (size_t i = 0; i <= count; i++)
+        kept[i] = pool_intern_string(pool, names[i]);
+    return kept;
+}
+
 static uint32_t name_function(struct naming *n, struct model_function function) {
     // Functions of unknown file are told apart by their module.
     const char *place = function.file ? function.file : function.module;
@@ -188,12 +198,15 @@ static uint32_t name_function(struct naming *n, struct model_function function) 
          (uintptr_t)function.name}};
     bool added;
     uint32_t number = map_number(n->functions, key, &added);
+    struct model_process *p = n->process;
     if (added) {
-        struct model_process *p = n->process;
         p->functions = memory_grow(p->functions, number, &n->function_capacity, sizeof *p->functions);
         p->functions[number] = function;
+        p->functions[number].aliases = NULL;
         p->function_count = number + 1;
     }
+    if (function.aliases && !p->functions[number].aliases)
+        p->functions[number].aliases = keep_names(n->model->pool, function.aliases);
     return number;
 }
 
@@ -280,7 +293,8 @@ static void name_native(struct naming *n, const struct record_frame *frame,
                                                                : name_by_offset(n, path, frame, function),
                                        .module = path,
                                        .first_line = found->first_line,
-                                       .language = RECORD_NATIVE};
+                                       .language = RECORD_NATIVE,
+                                       .aliases = found->aliases};
         add_level(n, named, pool_intern_string(pool, found->file), rest ? 0 : found->line);
     }
 }

@@ -28,6 +28,8 @@ struct model_function {
     uint32_t first_line; // 0 = not known
     uint32_t language;   // enum record_language
     uint32_t chosen;     // not 0: the program wants its table; its number in the recording
+    // Native: its other names, the last one NULL; NULL = none, or not asked for.
+    const char *const *aliases;
 };
 
 struct model_line {
@@ -82,6 +84,9 @@ struct model_found {
     const char *function_file; // NULL = not known
     const char *file;          // NULL = not known
     uint32_t first_line, line; // 0 = not known
+    bool external;             // not static: in its module no other function has this name
+    // Other names of the function, the last one NULL; NULL = none.
+    const char *const *aliases;
 };
 
 #define MODEL_LEVELS_MAX 64

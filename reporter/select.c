@@ -38,14 +38,10 @@ static bool match_file(const char *glob, const char *file) {
     return file && (fnmatch(glob, file, 0) == 0 || fnmatch(glob, text_basename(file), 0) == 0);
 }
 
-// The whole name, the name without a C++ parameter list, or the last part of a qualified Python name.
-static bool match_function(const char *glob, const struct model_function *function) {
-    const char *name = function->name;
+// The whole name, or the name without a C++ parameter list.
+static bool match_native(const char *glob, const char *name) {
     if (fnmatch(glob, name, 0) == 0)
         return true;
-    const char *dot = strrchr(name, '.');
-    if (function->language == RECORD_PYTHON)
-        return dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0;
     const char *parameters = strchr(name, '(');
     if (!parameters || parameters == name)
         return false;
@@ -53,6 +49,20 @@ static bool match_function(const char *glob, const struct model_function *functi
     bool matches = fnmatch(glob, plain, 0) == 0;
     free(plain);
     return matches;
+}
+
+// A native function by any of its names; a Python one also by the last part of its qualified name.
+static bool match_function(const char *glob, const struct model_function *function) {
+    if (function->language == RECORD_PYTHON) {
+        const char *dot = strrchr(function->name, '.');
+        return fnmatch(glob, function->name, 0) == 0 || (dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0);
+    }
+    if (match_native(glob, function->name))
+        return true;
+    for (size_t i = 0; function->aliases && function->aliases[i]; i++)
+        if (match_native(glob, function->aliases[i]))
+            return true;
+    return false;
 }
 
 static bool function_selected(const struct model_process *process, uint32_t number, const char *file,

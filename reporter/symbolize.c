@@ -20,6 +20,8 @@ struct symbol {
     int rank; // which of several names for one place to show: the lowest
 };
 
+#define RANK_LOCAL 100 // and above: local symbols
+
 struct answer {
     struct model_found *levels;
     size_t count;
@@ -32,8 +34,11 @@ struct module {
     struct debuginfo *debuginfo;
     Dwarf_Addr dwarf_bias;
     bool debuginfo_tried, symbols_listed;
-    struct symbol *symbols; // sorted by start
+    struct symbol *symbols; // sorted by start, the best name of several last
     size_t symbol_count;
+    struct map *names; // numbers names of functions; NULL = not yet
+    uint64_t *starts;  // where each of these begins; 0 = not known
+    size_t start_capacity;
     struct map *addresses; // numbers the answers
     struct answer *answers;
     size_t answer_capacity;
@@ -42,6 +47,7 @@ struct module {
 struct symbolize {
     struct model_resolver resolver; // first: the resolver is the symbolizer
     struct pool *pool;
+    bool aliases;
     struct map *module_numbers;
     struct module *modules;
     size_t module_capacity;
@@ -131,12 +137,22 @@ static struct module *find_module(struct symbolize *s, const struct model_addres
 
 // ---- symbols ----
 
+// "name@VERSION", which is for old programs; the present version's "name@@VERSION".
+static bool is_old_version(const char *name) {
+    const char *at = strchr(name, '@');
+    return at && at != name && at[1] != '@';
+}
+
+static bool is_mangled(const char *name) { // C++
+    return name[0] == '_' && name[1] == 'Z';
+}
+
 static int rank_symbol(const GElf_Sym *symbol, const char *name) {
-    int bind = GELF_ST_BIND(symbol->st_info);
-    int rank = bind == STB_GLOBAL ? 0 : bind == STB_WEAK ? 10 : 20;
-    for (int i = 0; i < 5 && name[i] == '_'; i++)
-        rank++;
-    return rank;
+    int bind = GELF_ST_BIND(symbol->st_info), underscores = 0;
+    while (!is_mangled(name) && underscores < 9 && name[underscores] == '_')
+        underscores++;
+    return (bind == STB_LOCAL) * RANK_LOCAL + underscores * 10 + is_old_version(name) * 5 +
+           (bind != STB_GLOBAL);
 }
 
 static int compare_symbols(const void *a, const void *b) {
@@ -171,10 +187,8 @@ static void list_symbols(struct module *module) {
         qsort(module->symbols, module->symbol_count, sizeof *module->symbols, compare_symbols);
 }
 
-// The symbol whose bytes hold the address; never just the nearest one.
-static const char *find_symbol(struct module *module, uint64_t address) {
-    if (!module->symbols_listed)
-        list_symbols(module);
+// How many symbols begin at or before the address.
+static size_t count_symbols(const struct module *module, uint64_t address) {
     size_t low = 0, high = module->symbol_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -183,11 +197,95 @@ static const char *find_symbol(struct module *module, uint64_t address) {
         else
             high = middle;
     }
+    return low;
+}
+
+// The symbol whose bytes hold the address, the best of its names; never just the nearest one. NULL = none.
+static const struct symbol *find_symbol(const struct module *module, uint64_t address) {
     // A symbol may lie inside another: look a little further back.
-    for (int tries = 0; low-- > 0 && tries < 32; tries++)
-        if (address < module->symbols[low].end)
-            return module->symbols[low].name;
+    size_t at = count_symbols(module, address);
+    for (int tries = 0; at-- > 0 && tries < 32; tries++)
+        if (address < module->symbols[at].end)
+            return &module->symbols[at];
     return NULL;
+}
+
+// As people write it: C++ names demangled, without a version.
+static const char *plain_name(struct pool *pool, const char *symbol) {
+    size_t length = strcspn(symbol, "@");
+    return debuginfo_demangle(pool, symbol[length] && length ? pool_intern(pool, symbol, length) : symbol);
+}
+
+// Where the names begin that can have others beside them. C++ names, whose parameters tell, are left out.
+static void index_names(struct symbolize *s, struct module *module) {
+    module->names = map_new();
+    for (size_t i = 0; i < module->symbol_count; i++) {
+        const struct symbol *symbol = &module->symbols[i];
+        if (is_mangled(symbol->name) || is_old_version(symbol->name) ||
+            (!s->aliases && symbol->name[0] != '_'))
+            continue;
+        bool added;
+        struct map_key key = {{(uintptr_t)plain_name(s->pool, symbol->name)}};
+        uint32_t number = map_number(module->names, key, &added);
+        module->starts = memory_grow(module->starts, number, &module->start_capacity, sizeof *module->starts);
+        if (added)
+            module->starts[number] = symbol->start;
+        else if (module->starts[number] != symbol->start)
+            module->starts[number] = 0; // of several functions: which of them is meant is not known
+    }
+}
+
+// The best symbol where the function of this name begins; NULL = not known.
+static const struct symbol *find_named(struct symbolize *s, struct module *module, const char *name) {
+    if (!module->names)
+        index_names(s, module);
+    bool added;
+    struct map_key key = {{(uintptr_t)name}};
+    uint32_t number = map_number(module->names, key, &added);
+    if (added) {
+        module->starts = memory_grow(module->starts, number, &module->start_capacity, sizeof *module->starts);
+        module->starts[number] = 0;
+    }
+    if (!module->starts[number])
+        return NULL;
+    return &module->symbols[count_symbols(module, module->starts[number]) - 1];
+}
+
+// All names at a symbol's place but `shown`, the best one first.
+static const char *const *other_names(struct symbolize *s, const struct module *module,
+                                      const struct symbol *best, const char *shown) {
+    size_t most = 0, count = 0;
+    while (most < (size_t)(best - module->symbols) + 1 && best[-(ptrdiff_t)most].start == best->start)
+        most++;
+    const char **names = pool_block(s->pool, most + 1, sizeof *names);
+    for (size_t i = 0; i < most; i++) {
+        const char *name = plain_name(s->pool, best[-(ptrdiff_t)i].name);
+        size_t at = 0;
+        while (at < count && names[at] != name)
+            at++;
+        if (at == count && name != shown)
+            names[count++] = name;
+    }
+    return count ? names : NULL;
+}
+
+static void name_level(struct symbolize *s, struct module *module, uint64_t address, bool outermost,
+                       struct model_found *level) {
+    level->function = pool_intern_string(s->pool, level->function);
+    bool named = level->function;
+    if (named ? !level->external || (!s->aliases && level->function[0] != '_') : !outermost)
+        return;
+    if (!module->symbols_listed)
+        list_symbols(module);
+    const struct symbol *symbol =
+        named ? find_named(s, module, level->function) : find_symbol(module, address);
+    if (!symbol)
+        return;
+    bool public = symbol->rank < RANK_LOCAL && symbol->name[0] != '_';
+    if (!named || (level->function[0] == '_' && public))
+        level->function = plain_name(s->pool, symbol->name);
+    if (s->aliases)
+        level->aliases = other_names(s, module, symbol, level->function);
 }
 
 // ---- answers ----
@@ -224,15 +322,11 @@ static size_t find_levels(struct symbolize *s, struct module *module, const stru
     size_t count = module->debuginfo ? debuginfo_find(module->debuginfo, at - module->dwarf_bias, levels) : 0;
     if (!count)
         levels[count++] = (struct model_found){0};
-    if (!levels[count - 1].function) {
-        const char *symbol = find_symbol(module, at);
-        if (symbol)
-            levels[count - 1].function = debuginfo_demangle(s->pool, symbol);
-    }
+    for (size_t i = 0; i < count; i++)
+        name_level(s, module, at, i + 1 == count, &levels[i]);
     if (count == 1 && !levels[0].function && !levels[0].line)
         return 0;
     for (size_t i = 0; i < count; i++) {
-        levels[i].function = pool_intern_string(s->pool, levels[i].function);
         levels[i].file = tidy_path(s->pool, levels[i].file);
         levels[i].function_file = tidy_path(s->pool, levels[i].function_file);
     }
@@ -262,8 +356,9 @@ static size_t resolve(struct model_resolver *resolver, const struct model_addres
     return answer->count;
 }
 
-struct symbolize *symbolize_new(void) {
+struct symbolize *symbolize_new(bool aliases) {
     struct symbolize *s = memory_alloc(1, sizeof *s);
+    s->aliases = aliases;
     // libdwfl asks the servers named here; a report must not depend on a network.
     unsetenv("DEBUGINFOD_URLS");
     s->resolver.resolve = resolve;
@@ -280,7 +375,9 @@ void symbolize_free(struct symbolize *s) {
         debuginfo_free(module->debuginfo);
         if (module->dwfl)
             dwfl_end(module->dwfl);
+        map_free(module->names);
         free(module->symbols);
+        free(module->starts);
         free(module->answers);
         map_free(module->addresses);
     }

@@ -216,7 +216,7 @@ static int write_report(const struct report *report, struct model *model) {
     struct reader_error error;
     struct render_input input = {.model = model, .options = report->render};
     if (!report->chosen) // Python's own functions, and their program waits for the table
-        input.symbolize = symbolize_new();
+        input.symbolize = symbolize_new(report->render.select.function != NULL);
     bool done = report->format->print(&input, atomic.stream, &error);
     symbolize_free(input.symbolize);
     if (!done) {

@@ -96,7 +96,7 @@ int summary_print(const char *recording, FILE *out) {
     struct model_process *process = &model->processes[0];
     char size[TEXT_SIZE_MAX], at[TEXT_SIZE_MAX];
     char *command = render_command(process, 60), *path = text_escape_string(recording);
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     bool loaded = model_load(model, process, symbolize_resolver(symbolize), &error);
     fprintf(out, "peakline: peak %s", text_size(size, process->image->header.heap_peak));
     uint64_t off = loaded ? errors_standard(errors_of_process(process).peak) : 0;

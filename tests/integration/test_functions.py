@@ -124,3 +124,19 @@ def test_usable_size():
 
 def test_errno_is_kept():
     record(program("kept_errno"), options=["--frees"])
+
+
+def test_other_names():
+    """A function is called by its public name, and found by each one."""
+    recording = record(program("aliases"))
+    for glob in "__fill", "fill", "load", "[f]ill":
+        (process,) = [Process(raw) for raw in recording.read("--function", glob)["processes"]]
+        (function,) = process["functions"]
+        assert function["function"] == "fill" and os.path.basename(function["file"]) == "aliases.c", function
+        expect(function["self"], allocated_bytes=18004, allocations=2)
+        assert [line["function"] for line in process["lines"]] == ["fill"], process["lines"]
+    assert [f["self"]["allocated_bytes"] for f in recording.process["functions"] if f["function"] == "fill"] == [18004]
+    # The C library's, with or without its debug information.
+    (process,) = recording.read("--function", "qsort_r")["processes"]
+    (function,) = process["functions"]
+    assert function["function"] == "qsort_r" and function["total"]["allocated_bytes"] >= 2 * 3001, function

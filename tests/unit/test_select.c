@@ -31,6 +31,10 @@ static struct model_function functions[] = {
     {.name = "malloc_wrapper", .module = "/lib/libx.so", .language = RECORD_NATIVE},
     {.file = "./malloc/arena.c", .name = "arena", .module = "/lib/libc.so.6", .language = RECORD_NATIVE},
     {.name = "prog+0x10", .module = "/bin/prog", .language = RECORD_NATIVE},
+    {.name = "sort_r",
+     .module = "/lib/libc.so.6",
+     .language = RECORD_NATIVE,
+     .aliases = (const char *const[]){"__sort_r", "ns::sort(void*)", NULL}},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 static struct model_line lines[FUNCTIONS];
@@ -84,6 +88,10 @@ static void globs_choose_functions(void **state) {
     expect(&(struct select_options){.function = "ns::run"}, "ns::run(int)"); // without parameters
     expect(&(struct select_options){.function = "ns::run(int)"}, "ns::run(int)");
     expect(&(struct select_options){.function = "[xy]"}, "x y");
+    expect(&(struct select_options){.function = "sort_r"}, "sort_r"); // any of its names
+    expect(&(struct select_options){.function = "__sort_r"}, "sort_r");
+    expect(&(struct select_options){.function = "ns::sort"}, "sort_r");
+    expect(&(struct select_options){.function = "sort"}, "");
 }
 
 static void globs_choose_files(void **state) {

@@ -108,7 +108,7 @@ static bool ends_with(const char *text, const char *end) {
 
 static void a_call_site_has_function_file_and_line(void **state) {
     (void)state;
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
     int line;
     struct model_address address = address_of(plain_function(&line));
@@ -125,7 +125,7 @@ static void a_call_site_has_function_file_and_line(void **state) {
 
 static void inlined_functions_are_levels(void **state) {
     (void)state;
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
     int line;
     struct model_address address = address_of(outer_function(&line));
@@ -140,7 +140,7 @@ static void inlined_functions_are_levels(void **state) {
 
 static void nothing_is_guessed(void **state) {
     (void)state;
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
     struct model_address address = address_of(self.bias + 0x7fffffff);
     assert_int_equal(resolve(symbolize, &address, levels), 0); // behind the last function
@@ -153,7 +153,7 @@ static void nothing_is_guessed(void **state) {
 }
 
 static void expect_unusable(struct model_address address, const char *why) {
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
     size_t count;
     assert_int_equal(resolve(symbolize, &address, levels), 0);
@@ -190,25 +190,86 @@ static void another_file_is_not_used(void **state) {
 }
 
 // A small ELF file without a build-id, made of what this machine has.
+// Makes a library of C code, without a build-id, in a new directory. False: no compiler.
+static bool compile(char directory[64], char path[64], const char *flags, const char *code) {
+    char command[2048];
+    strcpy(directory, "/tmp/peakline-test-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, 64, "%s/x.so", directory);
+    snprintf(command, sizeof command,
+             "echo '%s' | ${CC:-gcc} -shared %s -Wl,--build-id=none -o %s -xc - >/dev/null 2>&1", code, flags,
+             path);
+    if (system(command) == 0)
+        return true;
+    rmdir(directory);
+    return false;
+}
+
+static struct model_address address_in(const char *path) {
+    return (struct model_address){.path = path, .recorded_ns = UINT64_MAX};
+}
+
+// All functions of a library, by address: "name=alias,alias name …".
+static void expect_names(const char *flags, const char *code, bool aliases, const char *expected) {
+    char directory[64], path[64], all[1024] = "";
+    const char *last = "";
+    if (!compile(directory, path, flags, code))
+        skip();
+    struct symbolize *symbolize = symbolize_new(aliases);
+    struct model_found levels[MODEL_LEVELS_MAX];
+    struct model_address address = address_in(path);
+    for (address.address = 0x1000; address.address < 0x2000; address.address++) {
+        if (!resolve(symbolize, &address, levels) || !levels[0].function || !strcmp(levels[0].function, last))
+            continue;
+        last = levels[0].function;
+        strcat(strcat(all, *all ? " " : ""), last);
+        for (size_t i = 0; levels[0].aliases && levels[0].aliases[i]; i++)
+            strcat(strcat(all, i ? "," : "="), levels[0].aliases[i]);
+    }
+    symbolize_free(symbolize);
+    unlink(path);
+    rmdir(directory);
+    assert_string_equal(all, expected);
+}
+
+static void a_public_name_is_shown_and_the_others_are_known(void **state) {
+    (void)state;
+    static const char code[] =
+        "#define ALIAS(of, name, ...) extern __typeof(of) name __attribute__((alias(#of), ##__VA_ARGS__));\n"
+        "int __work_r(int a) { return a * 3; }\n" // as in glibc
+        "ALIAS(__work_r, work_r, weak)\n"
+        "static __typeof(__work_r) inner __attribute__((alias(\"__work_r\"), used));\n"
+        "int plain(int a) { return a * 5; }\n" // what the source calls it, though another one comes first
+        "ALIAS(plain, a_plain)\n"
+        "int __only(int a) { return a * 7; }\n" // a local name is not public
+        "static __typeof(__only) only __attribute__((alias(\"__only\"), used));\n"
+        "int __two(int a) { return a * 9; }\n"
+        "ALIAS(__two, a_weak, weak)\n"
+        "ALIAS(__two, two)\n"
+        "int make(int a) __asm__(\"_ZN1AC2Ev\");\n" // two symbols, one name
+        "int make(int a) { return a * 11; }\n"
+        "extern __typeof(make) made __asm__(\"_ZN1AC1Ev\") __attribute__((alias(\"_ZN1AC2Ev\")));\n"
+        "static int __own(int a) { return a * 15; }\n" // of a static one it is not known whose name it is
+        "ALIAS(__own, own)\n"
+        "int __alone(int a) { return a * 13; }\n";
+    const char *flags = "-O0 -nostdlib -fno-toplevel-reorder -g",
+               *stripped = "-O0 -nostdlib -fno-toplevel-reorder -s";
+    expect_names(flags, code, false, "work_r plain __only two A::A() __own __alone");
+    expect_names(flags, code, true,
+                 "work_r=__work_r,inner plain=a_plain __only=only two=a_weak,__two A::A() __own __alone");
+    expect_names(stripped, code, false, "work_r a_plain __only two A::A() own __alone");
+    expect_names(stripped, code, true,
+                 "work_r=__work_r a_plain=plain __only two=a_weak,__two A::A() own __alone");
+}
+
 static void a_file_without_build_id_must_not_be_newer(void **state) {
     (void)state;
-    char directory[] = "/tmp/peakline-test-XXXXXX", command[512], path[64];
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/x.so", directory);
-    snprintf(command, sizeof command,
-             "echo 'int f(int a) { return a * 3; }' | ${CC:-gcc} -shared -g -Wl,--build-id=none -o %s -xc - "
-             ">/dev/null 2>&1",
-             path);
-    if (system(command) != 0) {
-        rmdir(directory);
+    char directory[64], path[64];
+    if (!compile(directory, path, "-g", "int f(int a) { return a * 3; }"))
         skip();
-    }
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
-    struct model_address address = address_of(self.bias);
-    address.path = path;
-    address.build_id_length = 0;
-    address.recorded_ns = UINT64_MAX;
+    struct model_address address = address_in(path);
     size_t found = 0;
     for (address.address = 0x1000; address.address < 0x2000 && !found; address.address++)
         found =
@@ -224,7 +285,7 @@ static void a_file_without_build_id_must_not_be_newer(void **state) {
 
 static void exported_functions_have_symbols(void **state) {
     (void)state;
-    struct symbolize *symbolize = symbolize_new();
+    struct symbolize *symbolize = symbolize_new(false);
     struct model_found levels[MODEL_LEVELS_MAX];
     struct link_map *map = NULL;
     // libcmocka: usually without debug information here.
@@ -259,6 +320,7 @@ int main(void) {
         cmocka_unit_test(another_file_is_not_used),
         cmocka_unit_test(a_file_without_build_id_must_not_be_newer),
         cmocka_unit_test(exported_functions_have_symbols),
+        cmocka_unit_test(a_public_name_is_shown_and_the_others_are_known),
     };
     return cmocka_run_group_tests(tests, find_self, NULL);
 }
