@@ -35,27 +35,6 @@ size_t text_decode(const char *bytes, size_t length, uint32_t *code_point) {
     return size;
 }
 
-char *text_utf8(const char *bytes, size_t length) {
-    char *out = memory_alloc(length, 3);
-    size_t used = 0;
-    for (size_t at = 0; at < length;) {
-        uint32_t code_point;
-        size_t size = text_decode(bytes + at, length - at, &code_point);
-        if (size) {
-            memcpy(out + used, bytes + at, size);
-            used += size;
-            at += size;
-        } else {
-            memcpy(out + used, "\xef\xbf\xbd", 3);
-            used += 3;
-            at++;
-        }
-    }
-    out = memory_resize(out, used + 1, 1);
-    out[used] = '\0';
-    return out;
-}
-
 static bool in_ranges(const uint32_t (*ranges)[2], size_t count, uint32_t code_point) {
     for (size_t i = 0; i < count; i++)
         if (code_point >= ranges[i][0] && code_point <= ranges[i][1])

@@ -15,9 +15,6 @@
 // (overlong forms, surrogates and what lies above U+10FFFF are not).
 size_t text_decode(const char *bytes, size_t length, uint32_t *code_point);
 
-// Valid UTF-8: each byte that is not part of a valid sequence becomes U+FFFD.
-char *text_utf8(const char *bytes, size_t length);
-
 // For terminals: control characters, escape sequences, marks that reorder text, and invalid bytes become \n,
 // \xNN or \u{N}; a tab too. At most `columns` wide (0 = no limit), the last column "…" when something was
 // cut.

@@ -9,6 +9,8 @@
 
 #include "reporter/text.h"
 
+#define REPLACEMENT 0xfffd
+
 // What has to stand before a value or a key.
 static void separate(struct emit *e) {
     if (e->after_key) {
@@ -52,8 +54,9 @@ static void write_string(struct emit *e, const char *bytes, size_t length) {
             putc_unlocked(c, e->out);
         } else if (c < 0x20 || c == 0x7f) {
             fprintf(e->out, "\\u%04x", c);
-        } else if (!size) {
-            fputs("\xef\xbf\xbd", e->out);
+        } else if (!size || code_point == REPLACEMENT) {
+            for (size_t i = 0; i < (size ? size : 1); i++)
+                fprintf(e->out, "\xef\xbf\xbd%02x", (unsigned char)bytes[at + i]);
         } else {
             for (size_t i = 0; i < size; i++)
                 putc_unlocked(bytes[at + i], e->out);

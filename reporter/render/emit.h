@@ -2,8 +2,13 @@
 //
 // Writes JSON as it comes: nothing is kept, so a report of any size needs no memory.
 //
-// Commas are put where they belong. Strings may hold any bytes: what is not UTF-8 becomes U+FFFD. Numbers are
-// integers of at most 63 bits, or seconds with nine decimals. Failure shows in the stream (ferror).
+// Commas are put where they belong. Numbers are integers of at most 63 bits, or seconds with nine decimals.
+// Failure shows in the stream (ferror).
+//
+// Strings may hold any bytes. Each byte that is not UTF-8 becomes U+FFFD and its two hexadecimal digits, and
+// so does each byte of a real U+FFFD: different strings stay different, and the bytes can be had back. Not
+// the lone surrogates of Python's surrogateescape: RFC 8259 leaves what they mean to the parser. Strict ones
+// refuse the whole report, others put U+FFFD in their place.
 
 #ifndef PEAKLINE_EMIT_H
 #define PEAKLINE_EMIT_H

@@ -11,7 +11,7 @@ static size_t text_encode(uint32_t character, char out[4]) {
         out[0] = (char)(character & 0xff);
         return 1;
     }
-    if ((character >= 0xd800 && character <= 0xdfff) || character > 0x10ffff)
+    if (character > 0x10ffff)
         character = TEXT_REPLACEMENT;
     if (character < 0x80) {
         out[0] = (char)character;

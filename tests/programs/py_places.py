@@ -13,10 +13,11 @@ import packed
 held = [packed.work()]
 
 os.makedirs(b"d\xff", exist_ok=True)
-with open(b"d\xff/m\xc3\xa9\xfe.py", "w") as file:
-    file.write("kept = bytearray(610001)\n")
 sys.path.insert(0, os.fsdecode(b"d\xff"))
-held.append(__import__(os.fsdecode(b"m\xc3\xa9\xfe")).kept)
+for name, size in (b"m\xc3\xa9\xfe", 610001), (b"m\xc3\xa9\xfd", 615001):
+    with open(b"d\xff/" + name + b".py", "w") as file:
+        file.write("kept = bytearray(%d)\n" % size)
+    held.append(__import__(os.fsdecode(name)).kept)
 
 for number in range(3):
     # Different programs, with functions of one name on one line of "<string>".

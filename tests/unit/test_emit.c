@@ -81,10 +81,36 @@ static void strings_are_valid(void **state) {
     emit_string(&emit, NULL);
     emit_string(&emit, "");
     emit_string(&emit, "a\"b\\c/\n\t\x01\x7f");
-    emit_string(&emit, "é\xff\xed\xa0\x80");
+    emit_string(&emit, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
     emit_close(&emit, ']');
     expect("[null,\"\",\"a\\\"b\\\\c/\\u000a\\u0009\\u0001\\u007f\","
-           "\"é\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"]");
+           "\"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"]");
+}
+
+#define BAD "\xef\xbf\xbd"
+
+static void bytes_that_are_not_utf8_stay_apart(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"\xff", BAD "ff"},
+        {"\xfe", BAD "fe"},
+        {"\xc0\xaf", BAD "c0" BAD "af"},                           // overlong
+        {"\xe0\x80\xaf", BAD "e0" BAD "80" BAD "af"},              // overlong
+        {"\xed\xa0\x80", BAD "ed" BAD "a0" BAD "80"},              // a surrogate
+        {"\xf4\x90\x80\x80", BAD "f4" BAD "90" BAD "80" BAD "80"}, // above U+10FFFF
+        {"x\xe2\x82", "x" BAD "e2" BAD "82"},                      // cut short
+        {"\xc3(", BAD "c3("},                                      //
+        {"a" BAD "ff\xff", "a" BAD "ef" BAD "bf" BAD "bd"
+                           "ff" BAD "ff"}, // looks like what we write
+    };
+    char wanted[1024] = "[";
+    emit_open(&emit, '[');
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        emit_string(&emit, pairs[i][0]);
+        strcat(strcat(strcat(wanted, i ? ",\"" : "\""), pairs[i][1]), "\"");
+    }
+    emit_close(&emit, ']');
+    expect(strcat(wanted, "]"));
 }
 
 int main(void) {
@@ -93,6 +119,7 @@ int main(void) {
         cmocka_unit_test_setup(lines_break_where_they_are_told_to, set_up),
         cmocka_unit_test_setup(numbers_keep_their_value, set_up),
         cmocka_unit_test_setup(strings_are_valid, set_up),
+        cmocka_unit_test_setup(bytes_that_are_not_utf8_stay_apart, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

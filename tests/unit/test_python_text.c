@@ -67,7 +67,7 @@ static void surrogates(void **state) {
     // os.fsdecode(b"\xff\x80x"), a lone high and a lone low surrogate.
     const uint16_t halves[] = {0xdcff, 0xdc80, 'x', 0xd800, 0xdfff, 0xdc7f};
     make(&layout, halves, 6, 2);
-    expect(&layout, "\xff\x80x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+    expect(&layout, "\xff\x80x\xed\xa0\x80\xed\xbf\xbf\xed\xb1\xbf");
     const uint32_t wholes[] = {0x110000, 0xffffffff};
     make(&layout, wholes, 2, 4);
     expect(&layout, "\xef\xbf\xbd\xef\xbf\xbd");

@@ -674,7 +674,7 @@ static void json_says_null_for_unknown(void **state) {
         " and p['lines'][0]['total']['freed_bytes'] is None and p['lines'][0]['total']['frees'] is None"
         " and p['lines'][0]['total']['net_bytes'] is None and p['lines'][0]['line'] is None"
         " and not p['lines'][0]['total']['peak_exact'] and 'contexts' not in p"
-        " and p['lines'][0]['function'] == '\\ufffd.so+0x10' and p['lines'][0]['file'] is None"
+        " and p['lines'][0]['function'] == '\\ufffdff.so+0x10' and p['lines'][0]['file'] is None"
         " and p['timeline'] == [[0, 0, 0, None]] and p['totals']['hook_seconds'] is None");
     end_run(&run);
 }

@@ -72,27 +72,6 @@ static void seconds_fit_their_size(void **state) {
     assert_string_equal(text_seconds(out, 7380), "2 h 03 min");
 }
 
-static void expect_utf8(const char *bytes, size_t length, const char *wanted) {
-    char *out = text_utf8(bytes, length);
-    assert_string_equal(out, wanted);
-    free(out);
-}
-
-#define BAD "\xef\xbf\xbd"
-
-static void utf8_is_always_valid(void **state) {
-    (void)state;
-    expect_utf8("", 0, "");
-    expect_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
-    expect_utf8("\xff", 1, BAD);
-    expect_utf8("\xc0\xaf", 2, BAD BAD);                 // overlong
-    expect_utf8("\xe0\x80\xaf", 3, BAD BAD BAD);         // overlong
-    expect_utf8("\xed\xa0\x80", 3, BAD BAD BAD);         // a surrogate
-    expect_utf8("\xf4\x90\x80\x80", 4, BAD BAD BAD BAD); // above U+10FFFF
-    expect_utf8("x\xe2\x82", 3, "x" BAD BAD);            // cut short
-    expect_utf8("\xc3(", 2, BAD "(");
-}
-
 static void expect_escaped(const char *text, size_t columns, const char *wanted) {
     char *out = text_escape(text, strlen(text), columns);
     assert_string_equal(out, wanted);
@@ -172,7 +151,6 @@ int main(void) {
         cmocka_unit_test(mebibytes_have_the_digits_asked_for),
         cmocka_unit_test(counts_are_grouped),
         cmocka_unit_test(seconds_fit_their_size),
-        cmocka_unit_test(utf8_is_always_valid),
         cmocka_unit_test(terminals_get_no_controls),
         cmocka_unit_test(long_text_is_cut),
         cmocka_unit_test(tabs_go_to_multiples_of_eight),
