@@ -95,11 +95,22 @@ def test_places(version):
 
 @python_cases()
 def test_daemon_threads(version):
+    """Before 3.14, a thread that waits for the GIL may look into the interpreter's state when that is already freed (take_gil;
+    python/cpython#110052, #124878). Plain 3.10.13 crashes so in one of 250 runs on a busy machine, when all is printed. So one run
+    of five may end like this; two are no chance."""
     interpreter = python(version)
+    crashes = 0
     for number in range(5):
-        process = record(interpreter, program("py_daemons.py"), output="recording-%d" % number).process
+        name = "recording-%d" % number
+        done = peakline("run", "--quiet", "-o", name, "--python-objects=exact", "--", interpreter, program("py_daemons.py"), env=clean_environment())
+        assert (done.stdout, done.stderr) == (b"done\n", b""), done
+        process = Recording(os.path.abspath(name), []).process
         expect(process.line("kept")["self"], peak_bytes=(800001 + block(interpreter), 800001 + block(interpreter) + 1024))
-        assert process["end"] == "exited" and process["exit_code"] == 0, process.raw["end"]
+        end = done.returncode, process["end"], process["exit_code"], process["signal"]
+        crashed = end == (128 + signal.SIGSEGV, "signalled", None, signal.SIGSEGV)
+        assert crashed or end == (0, "exited", 0, None), end
+        crashes += crashed
+    assert crashes <= (minor(version) < (3, 14)), crashes
 
 
 @python_cases()

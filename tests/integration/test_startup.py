@@ -87,9 +87,10 @@ def test_tracebacks_and_endings(version):
     commands = [[name] for name in FILES if FILES[name] and "/" not in name and "peakline" not in FILES[name] and "profile\n" not in FILES[name]]
     commands += [["-m", "package"], ["-m", "package.nothing"], ["-m", "nowhere_at_all"], ["nothing.py"], ["-c", "1 / 0"]]
     commands += [["-c", "import sys; sys.exit('message')"], ["-c", "raise SystemExit(3)"], ["-c", "raise KeyboardInterrupt"]]
-    for options in ["-W", "error"], ["-X", "dev"], ["-W", "error", "-X", "dev"], ["-I"], ["-E"], ["-S"]:
-        commands += [[*options, "plain.py"], [*options, "warns.py"], [*options, "-m", "memory_profiler"]]
-    assert len(commands) > 30, commands
+    commands += [["-W", "error", "warns.py"], ["-X", "dev", "warns.py"]]
+    commands += [[option, "-m", "memory_profiler"] for option in ("-B", "-S", "-I")]
+    commands += [[*options, "plain.py"] for options in (["-W", "error"], ["-X", "dev"], ["-I"], ["-E"], ["-S"])]
+    assert len(commands) == 27, commands
     for number, command in enumerate(commands):
         recording = record(interpreter, *command, output="recording-%d" % number)
         assert recording.stderr or "SystemExit" in command[-1], command
@@ -119,8 +120,8 @@ def test_nothing_stands_between(version):
     write_files()
     used = [name for name in FILES if "/" not in name and ("peakline" in FILES[name] or "profile\n" in FILES[name])]
     assert len(used) == 8, used
-    for options in [], ["-W", "error"], ["-X", "dev"]:
-        for name in used:
+    for options in [], ["-W", "error", "-X", "dev"]:
+        for name in used if not options else ("coroutine.py", "scope.py"):
             plain = subprocess.run(
                 [interpreter, *options, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment({"PYTHONPATH": os.path.abspath("stubs")}))
             done = run(interpreter, *options, name, env=clean_environment())
