@@ -6,7 +6,7 @@
 #   scripts/build-freethreaded.sh [DIRECTORY [VERSION...]]      default: build/pythons 3.13 3.14
 #
 # Leaves DIRECTORY/VERSIONt/bin/python3. Needs a compiler, libffi-dev and zlib1g-dev. The sources come from the Debian mirror that
-# this system's own apt uses, with a package state of its own. What is already there is left alone.
+# this system's own apt uses, with a package state of its own. What is already there is left alone, if it starts (paths are built in).
 set -eu
 
 directory=${1:-$(dirname "$0")/../build/pythons}
@@ -39,7 +39,7 @@ apt_source update >/dev/null
 build() {
     version=$1
     target=$directory/${version}t
-    if [ -x "$target/bin/python3" ]; then
+    if "$target/bin/python3" -c pass 2>/dev/null; then
         echo "${version}t: already there"
         return
     fi

@@ -9,7 +9,8 @@
 # (PRELOAD names what to preload), and DIRECTORY/NAME/root with the unpacked packages, headers included. The interpreter
 # there, DIRECTORY/NAME/root/usr/bin/python3.N, is made to find its loader and libraries by itself, too.
 # It asks the Debian mirror that this system's own apt uses, with a package state of its own: nothing of the system
-# changes. An interpreter that is already there is left alone.
+# changes. An interpreter that is already there is left alone, unless it does not start: paths are built in, and DIRECTORY may
+# have been moved.
 set -eu
 
 directory=${1:-$(dirname "$0")/../build/pythons}
@@ -52,7 +53,7 @@ fetch() {
     suite=$1 version=$2
     name=$suite-$version
     target=$directory/$name
-    if [ -x "$target/python" ]; then
+    if "$target/python" -c pass 2>/dev/null; then
         echo "$name: already there"
         return
     fi

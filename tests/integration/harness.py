@@ -117,6 +117,8 @@ def interpreters():
     result = {}
     for real in sorted(found):
         answer = python_version(real)
+        if answer is None and os.sep + "pythons" + os.sep in real:
+            print("%s does not start (was its directory moved?) and is not tested: run its script in scripts/ again" % real, file=sys.stderr)
         if answer is None or answer[0][0] != 3:
             continue
         name = "%d.%d.%d" % answer[0] + "t" * answer[2]
