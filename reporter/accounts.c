@@ -115,18 +115,29 @@ static struct metrics_measure *measure_of(const struct shares *s, struct metrics
 
 // ---- peaks ----
 
+static int64_t multiply(int64_t bytes, uint32_t count) {
+    int64_t product;
+    return __builtin_mul_overflow(bytes, (int64_t)count, &product) ? INT64_MAX : product;
+}
+
 // The peak of frames of one function. `*exact` says whether it is more than a bound, `*forgotten` by how much
-// it was raised for what is missing.
+// it was raised for what is missing. Call sites that were forgotten may have been on any line of their
+// function.
 static int64_t group_peak(const struct shares *s, size_t begin, size_t end, bool *exact, int64_t *forgotten) {
     const struct share *share = &s->list[begin];
+    const struct record_function *function = function_of(s, share);
     bool all = end - begin == s->frames[share->function], one = end - begin == 1;
-    int64_t whole = account_peak(s, &function_of(s, share)->account), sum = 0;
+    int64_t whole = account_peak(s, &function->account), sum = 0;
     *exact = all || one;
     *forgotten = 0;
     // What was forgotten of a native function may have been self of one that is inlined in it.
     const struct record_frame *last = frame_of(s, &s->list[end - 1]);
-    if (s->self && last->flags & READER_FRAME_REST && function_of(s, share)->language == RECORD_NATIVE)
+    const bool native = function->language == RECORD_NATIVE, rest = last->flags & READER_FRAME_REST;
+    if (s->self && rest && native)
         *exact = false;
+    const bool partial = native && function->forgotten && !rest;
+    if (partial)
+        *forgotten = multiply(s->image->header.forgotten_peak, function->forgotten);
     if (all && !one)
         return whole;
     for (size_t i = begin; i < end; i++) {
@@ -138,7 +149,7 @@ static int64_t group_peak(const struct shares *s, size_t begin, size_t end, bool
     if (*forgotten > 0)
         *exact = false;
     sum = model_add(sum, *forgotten);
-    return sum < whole || one ? sum : whole;
+    return sum < whole || (one && !partial) ? sum : whole;
 }
 
 static void find_peaks(struct shares *s, struct metrics_entry *entries) {
@@ -170,7 +181,7 @@ static void limit(const struct record_header *h, struct metrics_measure *measure
         measure->at_peak = outer->at_peak;
         measure->live = outer->live;
         measure->peak_exact = true;
-        measure->forgotten = 0;
+        measure->unseen = measure->forgotten = 0;
     }
     if (!measure->peak_exact && measure->peak > most)
         measure->peak = most;
@@ -180,9 +191,20 @@ static void limit(const struct record_header *h, struct metrics_measure *measure
     if (!measure->peak_exact && measure->live > measure->peak)
         measure->live = measure->peak;
     if (measure->peak <= 0) {
-        measure->peak = 0;
+        measure->peak = measure->unseen = 0;
         measure->peak_exact = true;
     }
+}
+
+// Blocks that were no longer remembered when contexts were folded are gone for the account; they may have
+// been part of a peak.
+static void add_unseen(struct metrics_measure *measure) {
+    if (measure->unseen > 0)
+        measure->peak = model_add(measure->peak, measure->unseen);
+    if (measure->unseen <= 0 || !measure->peak_exact)
+        measure->unseen = 0;
+    else
+        measure->peak_exact = false;
 }
 
 // A peak comes with an allocation, so it is no higher than the heap was at any of those.
@@ -196,11 +218,14 @@ static void limit_by_heap(const struct record_header *h, struct metrics_entry *e
 }
 
 static void add_uncertain(struct metrics_entry *entries, const int64_t *extra, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         if (extra[i] > 0) {
             entries[i].self.peak_exact = false;
             entries[i].self.peak = model_add(entries[i].self.peak, extra[i]);
         }
+        add_unseen(&entries[i].self);
+        add_unseen(&entries[i].total);
+    }
 }
 
 // ---- what was folded ----
@@ -213,6 +238,7 @@ static void add_sums(struct record_folded *to, const struct record_folded *from)
     to->frees = model_add_unsigned(to->frees, from->frees);
     to->live = model_add(to->live, from->live);
     to->saved = model_add(to->saved, from->saved);
+    to->unseen_bytes = model_add(to->unseen_bytes, from->unseen_bytes);
     to->heap_high = from->heap_high > to->heap_high ? from->heap_high : to->heap_high;
 }
 
@@ -228,6 +254,8 @@ static void subtract_sums(struct record_folded *from, const struct record_folded
     from->frees = difference(from->frees, what->frees);
     from->live = model_add(from->live, what->live == INT64_MIN ? 0 : -what->live);
     from->saved = model_add(from->saved, what->saved == INT64_MIN ? 0 : -what->saved);
+    from->unseen_bytes =
+        model_add(from->unseen_bytes, what->unseen_bytes == INT64_MIN ? 0 : -what->unseen_bytes);
 }
 
 // What folded nodes of one frame or function held; `saved` is of the process's peak.
@@ -299,6 +327,7 @@ static void add_folded(struct shares *s, struct metrics_entry *entries) {
         measure->frees = model_add_unsigned(measure->frees, sums.frees);
         measure->at_peak = model_add(measure->at_peak, sums.saved);
         measure->live = model_add(measure->live, sums.live);
+        measure->unseen = model_add(measure->unseen, sums.unseen_bytes);
         uint32_t frames = s->frames[s->list[begin].function];
         measure->sums_bound |= sums.allocations && end - begin > 1 && end - begin < frames;
         entry->folded |= sums.allocations || sums.frees;

@@ -6,12 +6,12 @@
 //   self   it is the innermost level of its language
 //   total  it is anywhere on the stack; counted once, however often it is there
 //
-// Sums are exact, with one exception: what several call sites of one line, or an inlined function, did in
-// contexts that were folded can count twice under recursion. A peak is exact when the recording kept an
-// account that is just this line or function: a Python line, a native call site, a native function; otherwise
-// it is the smallest upper bound that can be had from the accounts. Cost: proportional to nodes plus levels,
-// whatever the depth of the tree. Units: bytes. Threads: one. The process must be loaded (model_load) when
-// metrics_compute is called.
+// Sums are exact, with two exceptions: what several call sites of one line, or an inlined function, did in
+// contexts that were folded can count twice under recursion; and what is live can be too small by `unseen`. A
+// peak is exact when the recording kept an account that is just this line or function: a Python line, a
+// native call site, a native function; otherwise it is the smallest upper bound that can be had from the
+// accounts. Cost: proportional to nodes plus levels, whatever the depth of the tree. Units: bytes. Threads:
+// one. The process must be loaded (model_load) when metrics_compute is called.
 
 #ifndef PEAKLINE_METRICS_H
 #define PEAKLINE_METRICS_H
@@ -29,6 +29,7 @@ struct metrics_measure {
     uint64_t temporary;
     int64_t peak, at_peak, live;
     bool peak_exact; // otherwise an upper bound. Either may be off by the header's peak_error_bytes
+    int64_t unseen;  // not 0: the bound is at most this much too high
     // Not 0: the line was forgotten and came back. What it did before that is missing in its numbers, but its
     // peak is a bound, at most this much too high.
     int64_t forgotten;

@@ -95,18 +95,31 @@ void arena_free(void *block, size_t size) {
     lock_drop(&arena->lock, locked);
 }
 
+// To be counted by arena_resident; those of more than that are not.
+static void *arena_map_region(size_t size) {
+    char *start = arena_map(size);
+    if (!start)
+        return NULL;
+    uint32_t number = __atomic_fetch_add(&shim.arena.regions_count, 1, __ATOMIC_RELAXED);
+    if (number < ARENA_REGIONS) {
+        shim.arena.regions[number].size = size;
+        __atomic_store_n(&shim.arena.regions[number].start, start, __ATOMIC_RELEASE);
+    }
+    return start;
+}
+
 void *arena_reserve(size_t size) {
     struct arena *arena = &shim.arena;
     const size_t piece = config.scarce ? ARENA_SCARCE : ARENA_REGION;
     size = (size + 4095) & ~(size_t)4095;
     if (size >= piece)
-        return arena_map(size);
+        return arena_map_region(size);
     void *block = NULL;
     enum lock_got locked = lock_take(&arena->lock);
     if (locked == LOCK_REFUSED)
         return NULL;
     if ((size_t)(arena->region_end - arena->region) < size) {
-        char *region = arena_map(piece);
+        char *region = arena_map_region(piece);
         if (region) {
             arena->region = region;
             arena->region_end = region + piece;
@@ -118,9 +131,33 @@ void *arena_reserve(size_t size) {
     }
     lock_drop(&arena->lock, locked);
     // Address space may be short (RLIMIT_AS) where this one table still fits.
-    return block ? block : arena_map(size);
+    return block ? block : arena_map_region(size);
 }
 
 uint64_t arena_bytes(void) {
     return shim.arena.bytes;
+}
+
+#define ARENA_PAGES 1024 // asked for at a time
+
+static uint64_t arena_resident_of(const struct arena_region *region) {
+    unsigned char resident[ARENA_PAGES];
+    uint64_t bytes = 0;
+    for (size_t at = 0; at < region->size; at += ARENA_PAGES * 4096) {
+        size_t length = region->size - at < ARENA_PAGES * 4096 ? region->size - at : ARENA_PAGES * 4096;
+        if (sys_failed(
+                sys_call(SYS_mincore, (long)(region->start + at), (long)length, (long)resident, 0, 0, 0)))
+            return bytes;
+        for (size_t page = 0; page < (length + 4095) / 4096; page++)
+            bytes += (resident[page] & 1u) * 4096u;
+    }
+    return bytes;
+}
+
+uint64_t arena_resident(void) {
+    uint64_t bytes = shim.arena.bytes;
+    uint32_t count = __atomic_load_n(&shim.arena.regions_count, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < count && i < ARENA_REGIONS; i++)
+        bytes += arena_resident_of(&shim.arena.regions[i]);
+    return bytes;
 }

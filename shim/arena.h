@@ -24,7 +24,10 @@ void arena_free(void *block, size_t size);
 // freed.
 void *arena_reserve(size_t size);
 
-// Bytes taken from the kernel so far (arena_reserve excluded).
+// Bytes taken from the kernel so far, without those of arena_reserve.
 uint64_t arena_bytes(void);
+
+// With those of arena_reserve that have been touched. Takes a system call for each 4 MiB reserved.
+uint64_t arena_resident(void);
 
 #endif

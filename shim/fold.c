@@ -58,6 +58,7 @@ struct fold {
     struct fold_ranks ranks;
     bool lines;                           // lines are to become fewer
     uint32_t nodes_enough, frames_enough; // free records to stop at
+    bool skipped;                         // lines that are not remembered: owners can be shortened
 };
 
 // Fewer records are left for new nodes (frames) than one in `part` of all.
@@ -83,7 +84,8 @@ static inline bool fold_wants_frames(const struct fold *fold) {
 
 // What a line did by itself, and with all that it called.
 struct fold_line {
-    int64_t peak; // the most it can have had, with what it had when it was forgotten before
+    int64_t peak;   // the most it can have had, with what it had when it was forgotten before
+    int64_t unseen; // as in struct record_folded
     uint64_t allocated, freed;
     uint64_t self_allocated;
 };
@@ -95,6 +97,7 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
     struct fold_line line = {.peak = frame->account.total_peak};
     if (frame->folded_total) {
         const struct record_folded *total = &folded[frame->folded_total];
+        line.unseen = total->unseen_bytes;
         line.allocated = total->allocated_bytes;
         line.freed = total->freed_bytes;
     }
@@ -109,7 +112,7 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
         line.allocated += more[i]->allocated_bytes;
         line.freed += more[i]->freed_bytes;
     }
-    line.peak += frame_left(frame);
+    line.peak += line.unseen + frame_left(frame);
     return line;
 }
 
@@ -139,7 +142,7 @@ static void fold_forget(uint32_t number, const struct fold_line *line) {
         header->forgotten_peak = line->peak;
     shim_function(frame->function)->forgotten++;
     folded_drop(frame->folded_self, frame->folded_total);
-    frame_forget(number, frame->account.total_live);
+    frame_forget(number, frame->account.total_live + line->unseen);
 }
 
 // What the innermost frame of the other language and its function would lose, of self alone.
@@ -147,6 +150,18 @@ static void fold_other(struct record_frame *frame, const struct record_node *nod
     struct record_function *function = shim_function(frame->function);
     folded_add(&frame->folded_self, &frame->folded_total, node, NULL, false);
     folded_add(&function->folded_self, &function->folded_total, node, NULL, false);
+}
+
+// Whether what was folded beneath a node is to be forgotten by its line.
+static bool fold_skips(uint32_t number) {
+    const uint32_t beneath = shim.links[number].folded;
+    return beneath && shim_node(beneath)->live && !owner_is_roomy();
+}
+
+// The blocks beneath are not remembered to be of this line or function.
+static void fold_unsee(struct record_account *account, uint32_t total, int64_t bytes) {
+    account->total_live -= bytes;
+    folded_unsee(total, bytes);
 }
 
 // Hands over what the node's line and function would lose. False: there is no room to keep it.
@@ -170,8 +185,11 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     }
     if (other)
         fold_other(shim_frame(other), node);
+    const int64_t unseen = fold_skips(number) ? beneath->live : 0;
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
+    if (unseen && outermost)
+        fold_unsee(&function->account, function->folded_total, unseen);
     fold->ranks.of_frame[node->frame]--;
     if (forget) {
         fold_forget(node->frame, &line);
@@ -179,15 +197,24 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     }
     outermost = node->flags & RECORD_NODE_OUTERMOST_FRAME;
     folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
+    if (unseen && outermost)
+        fold_unsee(&frame->account, frame->folded_total, unseen);
     return true;
 }
 
-// Blocks of the node, and of what was folded beneath it, are of its line for as long as they live.
-static void fold_note(uint32_t number) {
+// Blocks of the node, and of what was folded beneath it, are of its line for as long as they live, the latter
+// where there is room to remember that.
+static void fold_note(struct fold *fold, uint32_t number) {
     const uint32_t beneath = shim.links[number].folded;
     former_note(owner_of(number), shim_node(number));
-    if (beneath)
+    if (!beneath)
+        return;
+    if (!fold_skips(number)) {
         former_note(owner_of(beneath), shim_node(number));
+        return;
+    }
+    former_skip(owner_of(beneath));
+    fold->skipped = true;
 }
 
 // False: the node stays.
@@ -198,7 +225,7 @@ static bool fold_node(struct fold *fold, uint32_t number, const struct fold_roun
         return false;
     if (!fold_accounts(fold, number, round))
         return false;
-    fold_note(number);
+    fold_note(fold, number);
     tree_forget(number);
     if (!sibling)
         owner_renew(number);
@@ -321,6 +348,8 @@ void fold_tree(void) {
         peak_flush(&books);
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
         if (fold_rounds(&fold)) {
+            if (fold.skipped)
+                owner_shorten();
             tree_refill();
             shim.tree_epoch++;
             shim_doubt();

@@ -51,6 +51,15 @@ void folded_free(uint32_t number, int64_t bytes, uint64_t temporary) {
     entry->temporary += temporary;
 }
 
+void folded_unsee(uint32_t number, int64_t bytes) {
+    if (!number)
+        return;
+    struct record_folded *entry = folded_entry(number);
+    folded_save(entry);
+    entry->live -= bytes;
+    entry->unseen_bytes += bytes;
+}
+
 void folded_drop(uint32_t self, uint32_t total) {
     if (self)
         folded_release(self);

@@ -23,6 +23,9 @@ void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
 // Of the blocks that the nodes had, one of so many bytes is freed; `temporary` counts it as that. 0 is none.
 void folded_free(uint32_t number, int64_t bytes, uint64_t temporary);
 
+// So many of its live bytes are no longer remembered. 0 is none.
+void folded_unsee(uint32_t number, int64_t bytes);
+
 // The records are free; 0 is none.
 void folded_drop(uint32_t self, uint32_t total);
 

@@ -29,6 +29,10 @@ void former_note(uint32_t owner, const struct record_node *node) {
         shim.former_others[owner] = former_line(other);
 }
 
+void former_skip(uint32_t owner) {
+    shim.formers[owner] = (struct former){.epoch = shim.tree_epoch};
+}
+
 // 0: it has been forgotten; its record may be another one's.
 static inline uint32_t former_known(uint32_t frame, uint32_t epoch) {
     return shim_frame(frame)->flags & RECORD_FRAME_FREE || shim.frames_born[frame] > epoch ? 0 : frame;
@@ -86,6 +90,8 @@ void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, 
         former_change_other(books, owner, &change);
     for (; owner_is_former(owner); owner = owner_next(owner)) {
         const struct former *former = &shim.formers[owner];
+        if (!former_remembers(owner))
+            continue;
         change.total = former->flags & RECORD_NODE_OUTERMOST_FRAME;
         former_change_frame(books, former_frame(owner), &change);
         change.total = former->flags & RECORD_NODE_OUTERMOST_FUNCTION;

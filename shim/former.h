@@ -16,13 +16,14 @@
 #define PEAKLINE_FORMER_H
 
 #include "shim/peak.h"
+#include "shim/shim.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct former_line {
-    uint32_t frame; // as long as its record is that frame's: it may have been forgotten
-    uint32_t function;
+    uint32_t frame;    // as long as its record is that frame's: it may have been forgotten
+    uint32_t function; // 0: no line is remembered
 };
 
 struct former {
@@ -36,6 +37,15 @@ bool former_open(uint32_t owners);
 
 // The node, which has a frame, is about to go: what `owner` has was allocated there or further in.
 void former_note(uint32_t owner, const struct record_node *node);
+
+// The same, but the line is not remembered: of no block's own owner, and what `owner` has counts as gone for
+// the line.
+void former_skip(uint32_t owner);
+
+// Whether an owner that has outlived its node remembers its line.
+static inline bool former_remembers(uint32_t owner) {
+    return shim.formers[owner].line.function;
+}
 
 // A block of an owner that has outlived its node is freed, of so many bytes; `temporary` counts it as that.
 // The node that it counts for is the current one.

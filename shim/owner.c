@@ -18,9 +18,10 @@ bool owner_open(void) {
 
 bool owner_add(uint32_t node) {
     uint32_t owner = shim.owners_free;
-    if (owner)
+    if (owner) {
         shim.owners_free = shim.owners[owner].to;
-    else if (shim.owners_used <= shim.owners_most)
+        shim.owners_free_count--;
+    } else if (shim.owners_used <= shim.owners_most)
         owner = shim.owners_used++;
     else
         return false;
@@ -41,6 +42,7 @@ static void owner_forget(uint32_t owner) {
         uint32_t next = shim.owners[owner].to & ~OWNER_FORWARDED;
         shim.owners[owner].to = shim.owners_free;
         shim.owners_free = owner;
+        shim.owners_free_count++;
         shim.owners[next].uses--;
         owner = next;
     }
@@ -72,6 +74,28 @@ void owner_forward(uint32_t node, uint32_t into) {
 
 bool owner_has_room(void) {
     return shim.owners_free || shim.owners_used <= shim.owners_most;
+}
+
+bool owner_is_roomy(void) {
+    const uint64_t share = (uint64_t)shim.header->heap_peak / OWNER_HEAP_SHARE;
+    uint64_t most = OWNER_REMEMBERED + share;
+    if (most > shim.owners_most / 4 * 3)
+        most = shim.owners_most / 4 * 3;
+    return shim.owners_used - shim.owners_free_count < most;
+}
+
+void owner_shorten(void) {
+    for (uint32_t owner = 1; owner < shim.owners_used; owner++) {
+        while (owner_is_former(owner)) {
+            const uint32_t past = owner_next(owner);
+            if (!owner_is_former(past) || former_remembers(past))
+                break;
+            shim.owners[owner].to = shim.owners[past].to;
+            shim.owners[owner_next(past)].uses++;
+            shim.owners[past].uses--;
+            owner_forget(past);
+        }
+    }
 }
 
 void owner_renew(uint32_t node) {

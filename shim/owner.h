@@ -22,6 +22,12 @@
 
 #define OWNER_MOST ((1u << 20) - 1) // they fit the slots of live.c
 
+// Of owners that have outlived their nodes, those that blocks belong to remember their line, however many they
+// are. The others, which stand for what was folded further in, do so as long as owners are no more than this,
+// 6 MiB together, and one in so many bytes of the heap's peak.
+#define OWNER_REMEMBERED (1u << 18)
+#define OWNER_HEAP_SHARE 256
+
 // False: no memory.
 bool owner_open(void);
 
@@ -81,5 +87,11 @@ void owner_renew(uint32_t node);
 
 // Whether there is an owner left.
 bool owner_has_room(void);
+
+// Whether owners that no block belongs to are to remember their line (OWNER_REMEMBERED).
+bool owner_is_roomy(void);
+
+// Owners that are forwarded to others that remember no line are forwarded past these.
+void owner_shorten(void);
 
 #endif

@@ -398,6 +398,9 @@ struct record_folded {
     int64_t saved;
     uint64_t saved_seq; // all as in nodes
     int64_t heap_high;
+    // Live bytes that were no longer remembered when these nodes were folded: account.*_live and `live` lack
+    // them from then on; account.*_peak and `saved` may be too low by as much.
+    int64_t unseen_bytes;
 };
 
 // How far off sums are by chance, as variances: of bytes in bytes^2, of counts without a unit.
@@ -456,7 +459,7 @@ RECORD_CHECK(sizeof(struct record_function) == 64);
 RECORD_CHECK(sizeof(struct record_frame) == 64);
 RECORD_CHECK(sizeof(struct record_node) == 128);
 RECORD_CHECK(sizeof(struct record_reaped) == 16);
-RECORD_CHECK(sizeof(struct record_folded) == 72);
+RECORD_CHECK(sizeof(struct record_folded) == 80);
 RECORD_CHECK(sizeof(struct record_event) == 24);
 RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(sizeof(struct record_variance) == 48);

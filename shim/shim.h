@@ -76,12 +76,21 @@ extern SHIM_OWN __thread struct thread thread_self;
 
 #define ARENA_CLASSES 56
 
+#define ARENA_REGIONS 128
+
+struct arena_region {
+    char *start;
+    size_t size;
+};
+
 struct arena {
     struct lock lock;
     char *chunk, *chunk_end;
     char *region, *region_end;
     struct arena_free_block *free[ARENA_CLASSES];
     uint64_t bytes;
+    struct arena_region regions[ARENA_REGIONS]; // of arena_reserve
+    uint32_t regions_count;
 };
 
 // A growing table of the recording: a range of address space, filled from the left with extents of the file.
@@ -139,7 +148,7 @@ struct shim {
     struct owner *owners;   // owner.c
     struct former *formers; // by owner; former.c
     struct former_line *former_others;
-    uint32_t owners_used, owners_free, owners_most;
+    uint32_t owners_used, owners_free, owners_free_count, owners_most;
     uint32_t *tree; // hash table of all nodes by (parent, frame)
     uint32_t tree_mask, tree_used;
     struct tree_link *links; // by node

@@ -38,6 +38,7 @@ static void timeline_halve(struct record_header *header) {
         shim.ticks[i / 2] = merged;
     }
     header->tick_ns *= 2;
+    header->table_bytes = arena_resident();
     __atomic_store_n(&header->ticks, RECORD_TICKS_MAX / 2, __ATOMIC_RELEASE);
 }
 
@@ -51,7 +52,8 @@ __attribute__((noinline)) static void timeline_tick(uint64_t now) {
     tick->mapped_bytes = header->mapped_live;
     tick->rss_bytes = timeline_resident();
     header->last_ns = now;
-    header->table_bytes = arena_bytes();
+    if (arena_bytes() > header->table_bytes)
+        header->table_bytes = arena_bytes();
     shim.tick_heap_high = header->heap_live;
     __atomic_store_n(&header->ticks, header->ticks + 1, __ATOMIC_RELEASE);
 }
@@ -83,4 +85,5 @@ void timeline_now(void) {
         shim.header->tick_ns = TIMELINE_FIRST_NS;
     if (now > shim.header->last_ns)
         timeline_tick(now);
+    shim.header->table_bytes = arena_resident();
 }

@@ -223,6 +223,13 @@ static void print_heading(const struct listing *listing, const char *first, FILE
 
 // ---- printing ----
 
+// Whether to say that a peak is an upper bound; not when the doubt is smaller than what the digits show.
+static bool is_bound(const struct metrics_measure *measure) {
+    if (measure->peak_exact)
+        return false;
+    return !measure->unseen || measure->unseen > measure->peak / 500;
+}
+
 static void print_cell(const char *text, size_t columns, FILE *out) {
     size_t width = text_width(text);
     fprintf(out, "%*s%s", (int)(width < columns ? columns - width : 1), "", text);
@@ -233,8 +240,9 @@ static const char *print_size(const struct listing *listing, char out[TEXT_SIZE_
 }
 
 static const char *bound_sign(struct listing *listing, const struct metrics_measure *measure) {
-    listing->bounds |= !measure->peak_exact;
-    return measure->peak_exact ? "" : "≤";
+    bool bound = is_bound(measure);
+    listing->bounds |= bound;
+    return bound ? "≤" : "";
 }
 
 // Of increment and peak together. Empty: there is none.
@@ -443,7 +451,7 @@ void listing_print_natives(struct listing *listing, const struct natives_row *ro
 void listing_explain(const struct listing *listing, FILE *out) {
     if (listing->bounds)
         fputs("≤ N: the peak is N at most: the bytes came from several call sites or an inlined function, or "
-              "the line had been forgotten and came back.\n",
+              "the line had been forgotten, or too many folded contexts had live blocks.\n",
               out);
     if (listing->folded)
         fputs("N+ contexts: N, and some that were folded; their bytes are in the numbers.\n", out);
