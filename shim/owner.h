@@ -22,10 +22,10 @@
 
 #define OWNER_MOST ((1u << 20) - 1) // they fit the slots of live.c
 
-// Of owners that have outlived their nodes, those that blocks belong to remember their line, however many they
-// are. The others, which stand for what was folded further in, do so as long as owners are no more than this,
-// 6 MiB together, and one in so many bytes of the heap's peak.
-#define OWNER_REMEMBERED (1u << 18)
+// Of owners that have outlived their nodes, those that blocks belong to remember their line, however many
+// they are. The others, which stand for what was folded further in, do so as long as owners are no more than
+// this, 12 MiB together, and one in so many bytes of the heap's peak.
+#define OWNER_REMEMBERED (1u << 19)
 #define OWNER_HEAP_SHARE 256
 
 // False: no memory.
