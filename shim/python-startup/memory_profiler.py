@@ -6,7 +6,9 @@ package.
 """
 import sys as _sys
 
-_functions = []  # (code, stream, precision), in the order of definition; of one code, each stream once
+# (code, stream, precision), in the order of definition; of one code, each stream once. A reload keeps what was decorated.
+_functions = globals().get("_functions", [])
+_before = globals().get("_show")
 _shim = None  # not looked for yet; False = this process is not recorded
 
 
@@ -109,6 +111,14 @@ def _show():
                     failed = failed or error
     if failed is not None:
         raise failed
+
+
+if _before is not None:
+    import atexit as _atexit
+
+    _atexit.unregister(_before)
+    if _functions:
+        _atexit.register(_show)
 
 
 def _tables(numbers, precision):
@@ -224,6 +234,11 @@ def __getattr__(name):
     if name == "__all__":
         return [public for public in vars(package) if not public.startswith("_")]
     return getattr(package, name)
+
+
+def __dir__():
+    package = _installed()
+    return sorted(set(globals()).union(() if package is None else vars(package)))
 
 
 def _main():

@@ -25,7 +25,7 @@ class PeaklineFinder(object):
 def peakline_is_run():
     """Whether runpy wants the module, to run it: `python -m memory_profiler` is the installed package's own."""
     frame = sys._getframe(2)
-    while frame is not None and "importlib" in str(frame.f_globals.get("__name__")):
+    while frame is not None and (str(frame.f_globals.get("__name__")) + ".").startswith(("importlib.", "_frozen_importlib.", "_frozen_importlib_external.")):
         frame = frame.f_back
     return frame is not None and frame.f_globals.get("__name__") == "runpy"
 

@@ -256,8 +256,12 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
         return -1;
     bool attached;
     const void *state = frames_state(runtime, stack, &attached);
-    if (!state)
+    if (!state) {
+        // An interpreter that is started again may have its own allocators back (3.12).
+        if (!(runtime->pending & DETECT_OBJECTS) && !runtime->call.is_initialized())
+            objects_prepare(runtime, false);
         return -1;
+    }
     // Often at first, then ever more rarely.
     uint32_t captures = stack->captures++;
     bool test = (captures & (captures - 1)) == 0;

@@ -123,6 +123,38 @@ if __name__ == "__main__":
 '''
 
 
+def test_reloaded():
+    """What was decorated before a reload keeps its table, and each table comes once."""
+    script = """
+import importlib, memory_profiler
+assert "profile" in dir(memory_profiler)
+@memory_profiler.profile
+def before():
+    return bytes(1001)
+before()
+importlib.reload(memory_profiler)
+@memory_profiler.profile
+def after():
+    return bytes(1001)
+after()
+"""
+    with open("reloaded.py", "w") as file:
+        file.write(script)
+    done = peakline("run", "--quiet", "-o", "recording", "--", sys.executable, "reloaded.py")
+    assert done.returncode == 0, done.stderr
+    headings = [line for line in done.stdout.decode().splitlines() if "reloaded.py: " in line]
+    assert [heading.split()[1] for heading in headings] == ["before", "after"], done.stdout
+
+
+def test_a_package_whose_name_holds_importlib():
+    os.mkdir("importlib_of_mine")
+    for name, text in (("__init__", "from memory_profiler import profile\n"), ("__main__", "from importlib_of_mine import profile\nprint(profile.__module__)\n")):
+        with open(os.path.join("importlib_of_mine", name + ".py"), "w") as file:
+            file.write(text)
+    done = peakline("run", "--quiet", "-o", "recording", "--", sys.executable, "-m", "importlib_of_mine")
+    assert done.stdout == b"memory_profiler\n", done
+
+
 def test_names_of_the_package():
     names = "from memory_profiler import *; from memory_profiler import _hidden, profile as p; import memory_profiler"
     code = names + "; print(memory_usage(), _hidden, hasattr(memory_profiler, 'nothing'), profile is p, p(print) is print)"

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program
+from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program, record
 
 PROBE = os.path.join(BUILD, "tests", "python_probe.so")
 FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc -shared -D_GNU_SOURCE"
@@ -179,6 +179,18 @@ def test_embedded(name):
     # Threads that Python does not know, and the main thread when it is not running.
     assert {fields[6] for fields in probed.sites if int(fields[0]) % 1000 in (3, 5)} == {"-"}
     assert not probed.differences and probed.note == "-", (probed.differences, probed.note)
+
+
+@python_cases()
+def test_started_again(name):
+    """An interpreter that is ended and started again, which since 3.12 gives it its own allocators back."""
+    library, home = shared_library(name)
+    process = record(program("python_again"), library, program("py_again.py"), "3", env={"PYTHONHOME": home}).process
+    empty = int(subprocess.run([pythons()[name], "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
+    for name, size in (("first", 101), ("second", 103), ("third", 107)):
+        total = process.function(name, "py_again.py")["total"]
+        assert total["allocations"] >= 10000, total
+        assert 0 <= total["peak_bytes"] - 10000 * (size + empty) <= 200000, total
 
 
 FAILED = "failed the self-test of its frames"
