@@ -353,8 +353,6 @@ uint32_t splice_node(struct thread *thread, unsigned unchanged, const void *fram
     if (splice->leaf && unchanged == python->depth && unchanged == splice->python_depth &&
         same == splice->native.depth && same == splice->native_depth)
         return splice->leaf;
-    if (shim_unlikely(python->cut && !unchanged))
-        shim_lose(RECORD_LOST_DEEP);
     splice_unmark(splice, interpreter ? same : 0);
     uint32_t node = splice_find(thread, false);
     if (shim_unlikely(!node))

@@ -204,8 +204,6 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
 __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread, unsigned unchanged) {
     struct stack *stack = thread->stack;
     struct python_stack *python = stack->python;
-    if (shim_unlikely(python->cut && !unchanged))
-        shim_lose(RECORD_LOST_DEEP);
     unsigned i = unchanged == python->depth ? unchanged - 1 : unchanged;
     uint32_t node = i ? python->frames[i - 1].node : python->outer_node, leaf = 0;
     bool known = stack_parent_known(thread, &node) && !scope_of_python;
@@ -341,6 +339,8 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
         return 0;
+    if (shim_unlikely(stack->python->cut))
+        shim_lose(RECORD_LOST_DEEP);
     if (shim_unlikely(config.native) && splice_open(stack))
         return splice_node(thread, (unsigned)unchanged, frame);
     const struct stack_leaf *leaf = &stack->python_leaf;
