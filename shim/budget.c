@@ -13,7 +13,7 @@
 #define BUDGET_FRAMES_PART 64
 #define BUDGET_NODES_LEAST (192u << 10)
 #define BUDGET_FRAMES_LEAST (96u << 10)
-#define BUDGET_PYTHON(budget) ((budget)*5 / 2)
+#define BUDGET_PYTHON(budget) ((budget)*2)
 
 void budget_open(void) {
     size_t nodes = config.max_size / BUDGET_NODES_PART, frames = config.max_size / BUDGET_FRAMES_PART;
