@@ -28,7 +28,7 @@ masked() {
     sed -E 's/^( *6) *[0-9.]+ MiB/\1     ?.?? MiB/'
 }
 export PYTHONHASHSEED=0
-try peakline run --quiet -o recording python3 script.py | masked
+try peakline run --quiet --max-size 64M -o recording python3 script.py | masked
 peakline report recording | sed '/^script.py: load/,$!d' | masked
 peakline report recording --function load --precision 2 | sed '/^script.py: load/,$!d' | masked
 try peakline report recording --chosen 4294967296
