@@ -185,7 +185,7 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     }
     if (other)
         fold_other(shim_frame(other), node);
-    const int64_t unseen = fold_skips(number) ? beneath->live : 0;
+    const int64_t unseen = beneath && fold_skips(number) ? beneath->live : 0;
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
     if (unseen && outermost)
