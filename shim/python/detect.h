@@ -56,6 +56,9 @@ enum detect_pending {
     DETECT_UNTESTED = 1 << 0, // no capture before a self-test has passed
     DETECT_OBJECTS =
         1 << 1, // the object allocators are to be wrapped, or looked at, by a thread with the GIL
+    // It was met while it was not initialised. Should it be started again, its own allocators may be back
+    // (3.12).
+    DETECT_ENDED = 1 << 2,
 };
 
 struct detect_runtime {

@@ -243,6 +243,10 @@ static inline int frames_update(const struct detect_runtime *runtime, struct pyt
 // What remains to be done once, or now and then. False: this stack must not be read.
 __attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime *runtime, const void *state,
                                                           bool attached, bool test) {
+    if (attached && (runtime->pending & DETECT_ENDED)) {
+        __atomic_fetch_and(&runtime->pending, ~(uint32_t)DETECT_ENDED, __ATOMIC_RELAXED);
+        objects_prepare(runtime, false);
+    }
     if (attached && (runtime->pending & DETECT_OBJECTS))
         objects_attend(runtime);
     if (attached && test)
@@ -257,9 +261,8 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     bool attached;
     const void *state = frames_state(runtime, stack, &attached);
     if (!state) {
-        // An interpreter that is started again may have its own allocators back (3.12).
-        if (!(runtime->pending & DETECT_OBJECTS) && !runtime->call.is_initialized())
-            objects_prepare(runtime, false);
+        if (!(runtime->pending & DETECT_ENDED) && !runtime->call.is_initialized())
+            __atomic_fetch_or(&runtime->pending, DETECT_ENDED, __ATOMIC_RELEASE);
         return -1;
     }
     // Often at first, then ever more rarely.
