@@ -95,7 +95,7 @@ void arena_free(void *block, size_t size) {
     lock_drop(&arena->lock, locked);
 }
 
-// To be counted by arena_resident; those of more than that are not.
+// One that arena_resident counts, as long as there are no more than ARENA_REGIONS.
 static void *arena_map_region(size_t size) {
     char *start = arena_map(size);
     if (!start)

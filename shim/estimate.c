@@ -118,39 +118,34 @@ static void estimate_freeing(struct record_variance *variance, int64_t peak, con
         variance->net += walk->square.bytes;
 }
 
-struct estimate_line {
-    uint32_t frame;    // 0: it has been forgotten
-    uint32_t function; // 0: there is none
-};
-
-// Which are innermost of their language on a path.
+// Which are innermost of their language on a path. frame 0: it has been forgotten; function 0: there is none.
 struct estimate_inner {
-    struct estimate_line of[RECORD_SCOPE + 1];
+    struct former_line of[RECORD_SCOPE + 1];
 };
 
-static void estimate_meet(struct estimate_inner *inner, struct estimate_line line) {
+static void estimate_meet(struct estimate_inner *inner, struct former_line line) {
     uint32_t language = shim_function(line.function)->language;
     if (language <= RECORD_SCOPE && !inner->of[language].function)
         inner->of[language] = line;
 }
 
-// What is folded of the path to a block's node: only the owner knows it.
+// What is folded of the path to a block's node: only the owner knows it. 0, which is nobody's, on other
+// paths.
 static uint32_t estimate_beyond(uint32_t node, const struct estimate_walk *walk) {
-    return node == walk->allocated && owner_is_former(walk->owner) ? walk->owner : 0;
+    return node == walk->allocated ? walk->owner : 0;
 }
 
 static struct estimate_inner estimate_innermost(uint32_t node, const struct estimate_walk *walk) {
     struct estimate_inner inner = {{{0}}};
     uint32_t owner = estimate_beyond(node, walk);
-    for (; owner && owner_is_former(owner); owner = owner_next(owner)) {
-        estimate_meet(&inner, (struct estimate_line){former_frame(owner), shim.formers[owner].line.function});
-    }
+    for (; owner_is_former(owner); owner = owner_next(owner))
+        estimate_meet(&inner, (struct former_line){former_frame(owner), shim.formers[owner].line.function});
     for (; node && node != TREE_ROOT; node = shim_node(node)->parent) {
         if (inner.of[RECORD_PYTHON].function && inner.of[RECORD_NATIVE].function)
             break;
         uint32_t frame = shim_node(node)->frame;
         if (frame)
-            estimate_meet(&inner, (struct estimate_line){frame, shim_frame(frame)->function});
+            estimate_meet(&inner, (struct former_line){frame, shim_frame(frame)->function});
     }
     return inner;
 }
@@ -159,7 +154,7 @@ static void estimate_selves(uint32_t node, const struct estimate_walk *walk) {
     const struct estimate_inner inner = estimate_innermost(node, walk);
     const struct estimate_inner block = estimate_innermost(walk->allocated, walk);
     for (uint32_t language = RECORD_PYTHON; language <= RECORD_NATIVE; language++) {
-        const struct estimate_line *line = &inner.of[language], *other = &block.of[language];
+        const struct former_line *line = &inner.of[language], *other = &block.of[language];
         struct record_estimate *estimate;
         if (line->frame && (estimate = estimate_of_frame(line->frame)) != NULL)
             walk->change(&estimate->self, shim_frame(line->frame)->account.self_peak, walk,
@@ -189,7 +184,7 @@ static void estimate_path(uint32_t node, const struct estimate_walk *walk) {
         return;
     estimate_selves(node, walk);
     uint32_t owner = estimate_beyond(node, walk);
-    for (; owner && owner_is_former(owner); owner = owner_next(owner)) {
+    for (; owner_is_former(owner); owner = owner_next(owner)) {
         const struct former *former = &shim.formers[owner];
         const uint32_t frame = former_frame(owner);
         if (former->flags & RECORD_NODE_OUTERMOST_FRAME && frame)

@@ -152,10 +152,10 @@ static void fold_other(struct record_frame *frame, const struct record_node *nod
     folded_add(&function->folded_self, &function->folded_total, node, NULL, false);
 }
 
-// Whether what was folded beneath a node is to be forgotten by its line.
-static bool fold_skips(uint32_t number) {
+// How many bytes of what was folded beneath a node its line is to forget.
+static int64_t fold_unseen(uint32_t number) {
     const uint32_t beneath = shim.links[number].folded;
-    return beneath && shim_node(beneath)->live && !owner_is_roomy();
+    return beneath && !owner_is_roomy() ? shim_node(beneath)->live : 0;
 }
 
 // The blocks beneath are not remembered to be of this line or function.
@@ -164,8 +164,10 @@ static void fold_unsee(struct record_account *account, uint32_t total, int64_t b
     folded_unsee(total, bytes);
 }
 
-// Hands over what the node's line and function would lose. False: there is no room to keep it.
-static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_round *round) {
+// Hands over what the node's line and function would lose, but for `unseen` bytes beneath. False: there is no
+// room to keep it.
+static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_round *round,
+                          int64_t unseen) {
     const struct record_node *node = shim_node(number);
     const struct record_node *beneath =
         shim.links[number].folded ? shim_node(shim.links[number].folded) : NULL;
@@ -185,7 +187,6 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     }
     if (other)
         fold_other(shim_frame(other), node);
-    const int64_t unseen = beneath && fold_skips(number) ? beneath->live : 0;
     bool outermost = node->flags & RECORD_NODE_OUTERMOST_FUNCTION;
     folded_add(&function->folded_self, &function->folded_total, node, beneath, outermost);
     if (unseen && outermost)
@@ -204,12 +205,12 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
 
 // Blocks of the node, and of what was folded beneath it, are of its line for as long as they live, the latter
 // where there is room to remember that.
-static void fold_note(struct fold *fold, uint32_t number) {
+static void fold_note(struct fold *fold, uint32_t number, int64_t unseen) {
     const uint32_t beneath = shim.links[number].folded;
     former_note(owner_of(number), shim_node(number));
     if (!beneath)
         return;
-    if (!fold_skips(number)) {
+    if (!unseen) {
         former_note(owner_of(beneath), shim_node(number));
         return;
     }
@@ -223,9 +224,10 @@ static bool fold_node(struct fold *fold, uint32_t number, const struct fold_roun
     const uint32_t beneath = shim.links[number].folded, sibling = shim.links[node->parent].folded;
     if (!sibling && !owner_has_room())
         return false;
-    if (!fold_accounts(fold, number, round))
+    const int64_t unseen = fold_unseen(number);
+    if (!fold_accounts(fold, number, round, unseen))
         return false;
-    fold_note(fold, number);
+    fold_note(fold, number, unseen);
     tree_forget(number);
     if (!sibling)
         owner_renew(number);

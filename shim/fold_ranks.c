@@ -13,7 +13,7 @@ struct fold_item {
     uint32_t parent;
     uint32_t frame; // 0: it cannot be folded
     uint32_t depth;
-    uint8_t alive;      // it, or one beneath, has a live block
+    uint8_t alive;      // it, or one beneath, has live bytes
     uint8_t rank;       // the round in which it may go; first of all, in which those beneath may
     uint8_t rank_dead;  // the round in which it qualifies by itself, without live blocks
     uint8_t rank_alive; // and with

@@ -38,8 +38,8 @@ uint32_t owner_take(uint32_t node) {
 
 // An owner without uses, whose node is gone, is free; so may then be the one that it was forwarded to.
 static void owner_forget(uint32_t owner) {
-    while (shim.owners[owner].uses == 0 && (shim.owners[owner].to & OWNER_FORWARDED)) {
-        uint32_t next = shim.owners[owner].to & ~OWNER_FORWARDED;
+    while (shim.owners[owner].uses == 0 && owner_is_former(owner)) {
+        uint32_t next = owner_next(owner);
         shim.owners[owner].to = shim.owners_free;
         shim.owners_free = owner;
         shim.owners_free_count++;
@@ -51,7 +51,7 @@ static void owner_forget(uint32_t owner) {
 uint32_t owner_drop(uint32_t owner) {
     uint32_t node = owner_node(owner);
     shim.owners[owner].uses--;
-    if (shim_unlikely(shim.owners[owner].to & OWNER_FORWARDED))
+    if (shim_unlikely(owner_is_former(owner)))
         owner_forget(owner);
     return node;
 }
@@ -90,8 +90,7 @@ void owner_shorten(void) {
             const uint32_t past = owner_next(owner);
             if (!owner_is_former(past) || former_remembers(past))
                 break;
-            shim.owners[owner].to = shim.owners[past].to;
-            shim.owners[owner_next(past)].uses++;
+            owner_link(owner, owner_next(past));
             shim.owners[past].uses--;
             owner_forget(past);
         }

@@ -57,26 +57,25 @@ uint32_t owner_take(uint32_t node);
 // One block less. The node it counts for now.
 uint32_t owner_drop(uint32_t owner);
 
-// The node that the owner's blocks count for now.
-static inline uint32_t owner_node(uint32_t owner) {
-    uint32_t to = shim.owners[owner].to;
-    while (shim_unlikely(to & OWNER_FORWARDED))
-        to = shim.owners[to & ~OWNER_FORWARDED].to;
-    return to;
-}
-
-// The owner that this one is forwarded to.
-static inline uint32_t owner_next(uint32_t owner) {
-    return shim.owners[owner].to & ~OWNER_FORWARDED;
-}
-
-// Blocks (and forwarded owners) of a node.
-uint32_t owner_blocks(uint32_t node);
-
 // Whether the owner has outlived its node.
 static inline bool owner_is_former(uint32_t owner) {
     return shim.owners[owner].to & OWNER_FORWARDED;
 }
+
+// The owner that it is forwarded to then.
+static inline uint32_t owner_next(uint32_t owner) {
+    return shim.owners[owner].to & ~OWNER_FORWARDED;
+}
+
+// The node that the owner's blocks count for now.
+static inline uint32_t owner_node(uint32_t owner) {
+    while (shim_unlikely(owner_is_former(owner)))
+        owner = owner_next(owner);
+    return shim.owners[owner].to;
+}
+
+// Blocks (and forwarded owners) of a node.
+uint32_t owner_blocks(uint32_t node);
 
 // `node` is about to go: its blocks count for `into` from now on.
 void owner_forward(uint32_t node, uint32_t into);

@@ -255,7 +255,7 @@ struct record_header {
     uint64_t lost[RECORD_LOSSES];
     uint64_t forgotten_lines; // how many frames were forgotten; again and again, where they came back
     uint64_t forgotten_bytes; // what they themselves had allocated
-    int64_t forgotten_peak;   // the highest of their peaks
+    int64_t forgotten_peak;   // the highest of their peaks, unseen bytes included
 
     uint32_t current_node; // where the last event was: where flushing the segments starts; 0 = nowhere
     uint32_t ticks;        // published entries of the timeline

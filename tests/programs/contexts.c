@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
-// More calling contexts than a recording can hold: two to the power of LEVELS, none of them by recursion.
+// More calling contexts than a recording can hold: two to the power of eighteen, none of them by recursion.
 // Afterwards, the allocations that matter. At last, half of what is left is freed.
 
 #include <stdlib.h>
 
+#include "levels.h"
 #include "target.h"
-
-#define LEVEL(n, next)                                                                                       \
-    static void level_##n(unsigned path) {                                                                   \
-        if (path & (1u << n))                                                                                \
-            next(path);                                                                                      \
-        else                                                                                                 \
-            next(path);                                                                                      \
-    }
 
 static void *kept[1 << 16];
 static unsigned kept_count;
 
-static void leaf(unsigned path) {
+static void leaf(uint64_t path) {
     void *block = malloc(33 + (path & 1)); // @crowd
 
     if (path & 2)
@@ -27,19 +20,7 @@ static void leaf(unsigned path) {
         kept[kept_count++] = block;
 }
 
-LEVEL(0, leaf)
-LEVEL(1, level_0)
-LEVEL(2, level_1)
-LEVEL(3, level_2)
-LEVEL(4, level_3)
-LEVEL(5, level_4)
-LEVEL(6, level_5)
-LEVEL(7, level_6)
-LEVEL(8, level_7)
-LEVEL(9, level_8)
-LEVEL(10, level_9)
-LEVEL(11, level_10)
-LEVEL(12, level_11)
+LEVELS_0_TO_12
 LEVEL(13, level_12)
 LEVEL(14, level_13)
 LEVEL(15, level_14)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "levels.h"
 #include "target.h"
 
 enum { THREADS = 4, ROUNDS = 40000, PLACES = 3000, KINDS = 3 };
@@ -77,33 +78,13 @@ static void resized(uint64_t random) {
 static void leaf(uint64_t random) {
     if (random >> 62 == 0)
         resized(random);
-    else if (random & 1)
+    else if (random >> 61 & 1)
         odd(random);
     else
         even(random);
 }
 
-#define LEVEL(n, next)                                                                                       \
-    static void level_##n(uint64_t random) {                                                                 \
-        if (random & (2u << n))                                                                              \
-            next(random);                                                                                    \
-        else                                                                                                 \
-            next(random);                                                                                    \
-    }
-
-LEVEL(0, leaf)
-LEVEL(1, level_0)
-LEVEL(2, level_1)
-LEVEL(3, level_2)
-LEVEL(4, level_3)
-LEVEL(5, level_4)
-LEVEL(6, level_5)
-LEVEL(7, level_6)
-LEVEL(8, level_7)
-LEVEL(9, level_8)
-LEVEL(10, level_9)
-LEVEL(11, level_10)
-LEVEL(12, level_11)
+LEVELS_0_TO_12
 
 static void *work(void *seed) {
     uint64_t random = (uintptr_t)seed * 7919 + 1;

@@ -269,34 +269,29 @@ static void change_folded(struct builder *b, uint32_t folded, int64_t *account_l
     *account_live += change;
 }
 
-// `frame` 0: of the function only, as when the frame was forgotten; `function` 0: of the frame only.
-static void change_folded_self(struct builder *b, uint32_t frame, uint32_t function, int64_t change) {
+// The self or the total of a frame and of a function. `frame` 0: of the function only, as when the frame was
+// forgotten; `function` 0: of the frame only.
+static void change_folded_of(struct builder *b, bool total, uint32_t frame, uint32_t function,
+                             int64_t change) {
     struct record_frame *f = &b->frames[frame];
     if (frame && !(f->flags & RECORD_FRAME_FREE))
-        change_folded(b, f->folded_self, &f->account.self_live, change);
+        change_folded(b, total ? f->folded_total : f->folded_self,
+                      total ? &f->account.total_live : &f->account.self_live, change);
     struct record_function *g = &b->functions[function];
     if (function)
-        change_folded(b, g->folded_self, &g->account.self_live, change);
-}
-
-static void change_folded_total(struct builder *b, uint32_t frame, uint32_t function, int64_t change) {
-    struct record_frame *f = &b->frames[frame];
-    if (frame && !(f->flags & RECORD_FRAME_FREE))
-        change_folded(b, f->folded_total, &f->account.total_live, change);
-    struct record_function *g = &b->functions[function];
-    if (function)
-        change_folded(b, g->folded_total, &g->account.total_live, change);
+        change_folded(b, total ? g->folded_total : g->folded_self,
+                      total ? &g->account.total_live : &g->account.self_live, change);
 }
 
 // A block of a context that was folded: the lines and functions of the nodes that are gone.
 static void take_off(struct builder *b, uint32_t number, int64_t change) {
     const struct builder_origin *at = &b->origins[number];
-    change_folded_self(b, at->node.frame, at->function, change);
-    change_folded_self(b, at->other, at->other_function, change);
+    change_folded_of(b, false, at->node.frame, at->function, change);
+    change_folded_of(b, false, at->other, at->other_function, change);
     for (; is_folded(b, number); number = at->node.parent) {
         at = &b->origins[number];
-        change_folded_total(b, at->node.flags & RECORD_NODE_OUTERMOST_FRAME ? at->node.frame : 0,
-                            at->node.flags & RECORD_NODE_OUTERMOST_FUNCTION ? at->function : 0, change);
+        change_folded_of(b, true, at->node.flags & RECORD_NODE_OUTERMOST_FRAME ? at->node.frame : 0,
+                         at->node.flags & RECORD_NODE_OUTERMOST_FUNCTION ? at->function : 0, change);
     }
 }
 
