@@ -204,6 +204,7 @@ struct splice_walk {
     bool books;        // shim.lock is held: what is not known can be asked for
     uint32_t node;     // of the frames so far
     uint32_t position; // how many they are
+    unsigned innermost; // Python frame that is shown
 };
 
 // The node of the next frame, where it is known. The step is left in its place for the next time.
@@ -253,9 +254,12 @@ static inline bool splice_native(struct splice_walk *walk, const struct unwind_f
 
 static bool splice_python_run(struct splice_walk *walk, uint32_t from, uint32_t until) {
     struct python_stack *python = walk->stack->python;
-    for (uint32_t i = from; i < until; i++)
-        if (!splice_python(walk, &python->frames[i], i + 1 == python->depth))
+    for (uint32_t i = from; i < until; i++) {
+        if (!stack_shows(python, i))
+            python->frames[i].node = walk->node;
+        else if (!splice_python(walk, &python->frames[i], i == walk->innermost))
             return false;
+    }
     return true;
 }
 
@@ -311,7 +315,10 @@ static bool splice_apart(struct splice_walk *walk) {
 static uint32_t splice_find(struct thread *thread, bool books) {
     struct stack *stack = thread->stack;
     struct splice *splice = stack->splice;
-    struct splice_walk walk = {.stack = stack, .books = books, .node = stack->python->outer_node};
+    struct splice_walk walk = {.stack = stack,
+                               .books = books,
+                               .node = stack->python->outer_node,
+                               .innermost = stack_innermost(stack->python)};
     if (books)
         walk.node = stack_python_parent(stack, walk.node);
     else if (!stack_parent_known(thread, &walk.node) || scope_of_python)

@@ -174,13 +174,17 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
         unchanged = 0;
         python->outer_node = 0;
     }
-    unsigned last = python->depth - 1;
+    const unsigned last = stack_innermost(python);
     uint32_t leaf = 0;
     if (unchanged > last)
         unchanged = last;
     uint32_t node =
         stack_python_parent(stack, unchanged ? python->frames[unchanged - 1].node : python->outer_node);
     for (unsigned i = unchanged; i < python->depth; i++) {
+        if (!stack_shows(python, i)) {
+            python->frames[i].node = node;
+            continue;
+        }
         uint32_t number = stack_python_frame(stack, &python->frames[i]);
         node = scope_path_frame(node, &python->frames[i]);
         struct step step = stack_step_python(&python->frames[i], node);
@@ -204,10 +208,17 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
 __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread, unsigned unchanged) {
     struct stack *stack = thread->stack;
     struct python_stack *python = stack->python;
-    unsigned i = unchanged == python->depth ? unchanged - 1 : unchanged;
+    const unsigned last = stack_innermost(python);
+    unsigned i = unchanged > last ? last : unchanged;
     uint32_t node = i ? python->frames[i - 1].node : python->outer_node, leaf = 0;
     bool known = stack_parent_known(thread, &node) && !scope_of_python;
+    if (unchanged > last && last < python->depth - 1 && python->frames[last].node != node) // it does not recur
+        leaf = node = python->frames[i++].node;
     for (; known && i < python->depth; i++) {
+        if (!stack_shows(python, i)) {
+            python->frames[i].node = node;
+            continue;
+        }
         struct step step = stack_step_python(&python->frames[i], node);
         uint32_t next = steps_find(&stack->steps, &step);
         if (shim_unlikely(!next))
@@ -215,7 +226,7 @@ __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread
         leaf = next;
         if (shim_unlikely(next == node)) { // it recurs
             step = step_leaf(step);
-            leaf = i + 1 < python->depth ? next : steps_find(&stack->steps, &step);
+            leaf = i < last ? next : steps_find(&stack->steps, &step);
         }
         python->frames[i].node = node = next;
     }

@@ -72,6 +72,21 @@ static inline bool stack_parent_known(const struct thread *thread, uint32_t *bel
     return true;
 }
 
+// Frames of the import system are seen through, as in Python's tracebacks: what they do is done by the line
+// that imports, for their own have no source and each import makes a hundred contexts more. But a
+// stack's outermost frame is there in any case.
+static inline bool stack_shows(const struct python_stack *python, unsigned index) {
+    return shim_likely(!python->frames[index].importing) || index == 0;
+}
+
+// The innermost one that is shown.
+static inline unsigned stack_innermost(const struct python_stack *python) {
+    unsigned last = python->depth - 1;
+    while (!stack_shows(python, last))
+        last--;
+    return last;
+}
+
 // With shim.lock held: room for the nodes of so many new frames and of the innermost one. True: the tree has
 // been folded since the capture, so the nodes of all `depth` frames are to be found anew.
 bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth);

@@ -15,7 +15,8 @@
 #include "shim/python/detect.h"
 #include "shim/python/python.h"
 
-#define CODE_LIVES 4096 // power of two
+#define CODE_LIVES 4096       // power of two
+#define CODE_LIFE 0x7fffffffu // as many bits as python_frame.life has
 
 extern SHIM_OWN uint32_t code_epoch;
 extern SHIM_OWN uint32_t code_lives[CODE_LIVES];
@@ -28,7 +29,8 @@ static inline const void *code_load(const void *base, size_t offset) {
 
 static inline uint32_t code_life(const void *code) {
     uintptr_t address = (uintptr_t)code;
-    return __atomic_load_n(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&code_lives[(address >> 4 ^ address >> 16) & (CODE_LIVES - 1)], __ATOMIC_ACQUIRE) &
+           CODE_LIFE;
 }
 
 // What stacks rest on has changed otherwise: they must be captured anew.

@@ -78,6 +78,22 @@ static inline uint16_t *frames_index(struct python_stack *stack, const void *fra
     return &stack->index[hash >> 16 & (PYTHON_INDEX - 1)];
 }
 
+// Whether the code is of the import system, by the names that Python's tracebacks leave out, too.
+static inline bool frames_importing(const struct detect_runtime *runtime, const void *code) {
+    static const char inner[] = "<frozen importlib._bootstrap>",
+                      outer[] = "<frozen importlib._bootstrap_external>";
+    const char *name = code_load(code, runtime->layout.code_filename);
+    const char *text = name + runtime->layout.text_ascii; // should it be another kind of str, this differs
+    switch ((size_t)code_load(name, runtime->layout.text_length)) {
+    case sizeof inner - 1:
+        return __builtin_memcmp(text, inner, sizeof inner - 1) == 0;
+    case sizeof outer - 1:
+        return __builtin_memcmp(text, outer, sizeof outer - 1) == 0;
+    default:
+        return false;
+    }
+}
+
 static inline void frames_fill(const struct detect_runtime *runtime, struct python_frame *entry,
                                const void *frame) {
     entry->frame = frame;
@@ -85,7 +101,8 @@ static inline void frames_fill(const struct detect_runtime *runtime, struct pyth
     entry->code = frames_code(runtime, frame);
     entry->instr = frames_instr(runtime, frame);
     entry->node = 0;
-    entry->life = code_life(entry->code);
+    entry->life = code_life(entry->code) & CODE_LIFE;
+    entry->importing = frames_importing(runtime, entry->code);
 }
 
 // Where the live chain leaves the remembered one.

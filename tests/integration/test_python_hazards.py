@@ -88,7 +88,7 @@ def test_places(version):
     expect(only("mé\ufffdfd.py", 1, "<module>"), peak_bytes=size(615001))
     for number in range(3):
         expect(only("<string>", 2 + number, "work"), peak_bytes=size(620000 + 2 * number))
-    expect(only("<string>", 1, "<module>"), peak_bytes=(3 * 630002 + 3 * more, 3 * 630002 + 3 * more + 8192))
+    expect(only("<string>", 41, "<module>"), peak_bytes=(3 * 630002 + 3 * more, 3 * 630002 + 3 * more + 8192))
     # Frozen, from 3.11 on in part of the standard library.
     assert any((each["file"] or "").startswith("<frozen ") for each in process["lines"]), "no frozen module"
 
@@ -127,3 +127,60 @@ def test_options(version):
         process = record(*command, "-c", code, output="recording-%d" % number, compare=compare).process
         (line,) = [line for line in process["lines"] if (line["file"], line["line"], line["function"]) == ("<string>", 2, "work")]
         expect(line["self"], peak_bytes=(900001 + block(interpreter), 900001 + block(interpreter) + 512))
+
+
+@python_cases()
+def test_imports(version):
+    """The import system's own frames are seen through."""
+    interpreter = python(version)
+    more = block(interpreter)
+    for options in [], ["--native"]:
+        recording = record(interpreter, program("py_imports.py"), options=options, output="recording" + "".join(options))
+        process = recording.process
+
+        def own(mark):
+            return process.line(mark)["self"]
+
+        def total(mark):
+            return process.line(mark)["total"]
+
+        def module(name, line=1):
+            found = [each for each in process["lines"] if os.path.basename(each["file"] or "") == name and each["line"] == line]
+            assert len(found) == 1, (name, line, found)
+            return found[0]
+
+        # What an import of a small module takes, and keeps, beside what the module does.
+        system = 200 << 10
+        expect(own("fat"), peak_bytes=(1000, system))
+        expect(total("fat"), peak_bytes=(710001 + more, 710001 + more + system))
+        expect(module("fat.py")["self"], peak_bytes=(710001 + more, 710001 + more + 1024))
+        # The source, the constant, the file's bytes: all were the import system's.
+        expect(own("constant"), peak_bytes=(3 * 1520002, 8 * 1520002), net_bytes=(1520002, 1520002 + system))
+        if "t" not in version:  # there, constants live for ever
+            expect(own("drop"), freed_bytes=(1520002, 1520002 + system))
+        held = 0
+        for name, size in ("third.py", 330007), ("second.py", 320003), ("first.py", 310001):
+            expect(module(name, 1 if name == "third.py" else 2)["self"], net_bytes=(size + more, size + more + 1024))
+            held += size + more
+        expect(total("first"), peak_bytes=(held, held + 3 * system))
+        expect(module("first.py")["total"], peak_bytes=(held - 310001 - more, held - 310001 - more + 2 * system))
+        expect(module("second.py")["total"], peak_bytes=(330007 + more, 330007 + more + system))
+        # Their finder is none of it.
+        expect(own("finder"), peak_bytes=(440003 + more, 440003 + more + 1024))
+        expect(total("found"), peak_bytes=(440003 + 450001 + 2 * more, 440003 + 450001 + 2 * more + system))
+        # A line that imports what comes back to it.
+        held = sum(100001 + 2 * number + more for number in range(1, 6))
+        for mark in "recurse", "deep":
+            expect(total(mark), peak_bytes=(held, held + 5 * system), allocations=(50, 20000))
+        expect(own("recurse"), peak_bytes=(5000, 5 * system))
+        expect(own("deep"), peak_bytes=(0, 1024))
+        # Nothing of the import system is shown, but where nothing is outside of it.
+        shown = [each for each in process["lines"] if (each["file"] or "").startswith("<frozen importlib._bootstrap")]
+        called = [each for each in shown if each["function"] == "_call_with_frames_removed"]
+        assert len(called) == 1, shown
+        expect(called[0]["self"], peak_bytes=(730003 + more, 730003 + more + 16384))
+        contexts = {each["id"]: each for each in recording.read("--contexts")["processes"][0]["contexts"]}
+        for each in contexts.values():
+            if (each["file"] or "").startswith("<frozen importlib._bootstrap"):
+                outer = contexts.get(each["parent"])
+                assert not outer or not outer["file"], (each, outer)

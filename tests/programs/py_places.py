@@ -24,7 +24,7 @@ for number in range(3):
     names = {}
     exec("def work():\n" + "    pass\n" * number + "    return bytearray(%d)" % (620000 + 2 * number), names)
     held.append(names["work"]())
-    exec("held.append(bytearray(%d))" % (630000 + 2 * number), {"held": held})
+    exec("\n" * 40 + "held.append(bytearray(%d))" % (630000 + 2 * number), {"held": held})
 
 held.append(zipimport.zipimporter("archive.zip"))
 print(len(held))
