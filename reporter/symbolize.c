@@ -124,7 +124,8 @@ static void open_module(struct symbolize *s, struct module *module, const struct
 static struct module *find_module(struct symbolize *s, const struct model_address *address) {
     struct map_key key = {{(uintptr_t)pool_intern_string(s->pool, address->path)}};
     size_t length = address->build_id_length < 16 ? address->build_id_length : 16;
-    memcpy(&key.word[1], address->build_id, length);
+    if (length)
+        memcpy(&key.word[1], address->build_id, length);
     bool added;
     uint32_t number = map_number(s->module_numbers, key, &added);
     if (added) {

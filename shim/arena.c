@@ -11,6 +11,7 @@
 #define ARENA_CHUNK (256u << 10)  // bytes asked of the kernel at a time
 #define ARENA_REGION (16u << 20)  // bytes of address space taken at a time for sparse tables
 #define ARENA_SCARCE (512u << 10) // the same, where it is limited
+#define ARENA_PAGE 4096u          // bytes
 #define ARENA_FINE 512u           // bytes up to which classes are multiples of 16
 
 struct arena_free_block {
@@ -55,6 +56,8 @@ void *arena_alloc(size_t size) {
         block = arena->free[class];
         arena->free[class] = arena->free[class]->next;
         reused = true;
+        if (rounded >= ARENA_CHUNK)
+            arena->bytes += rounded - ARENA_PAGE;
     } else if (rounded >= ARENA_CHUNK) {
         block = arena_map(rounded);
         if (block)
@@ -75,8 +78,8 @@ void *arena_alloc(size_t size) {
         }
     }
     lock_drop(&arena->lock, locked);
-    if (reused)
-        __builtin_memset(block, 0, rounded);
+    if (reused) // of what arena_free has given back, the rest is zero
+        __builtin_memset(block, 0, rounded >= ARENA_CHUNK ? ARENA_PAGE : rounded);
     return block;
 }
 
@@ -87,9 +90,15 @@ void arena_free(void *block, size_t size) {
     struct arena_free_block *entry = block;
     size_t rounded;
     unsigned class = arena_class(size, &rounded);
+    // Tables that have become too small: the kernel gets their pages, but for the one with our link.
+    const size_t given = rounded >= ARENA_CHUNK ? rounded - ARENA_PAGE : 0;
+    char *pages = (char *)block + ARENA_PAGE;
+    if (given && sys_failed(sys_madvise(pages, given, MADV_DONTNEED))) // locked in memory
+        __builtin_memset(pages, 0, given);
     enum lock_got locked = lock_take(&arena->lock);
     if (locked == LOCK_REFUSED)
         return; // never used again
+    arena->bytes -= given;
     entry->next = arena->free[class];
     arena->free[class] = entry;
     lock_drop(&arena->lock, locked);
@@ -111,7 +120,7 @@ static void *arena_map_region(size_t size) {
 void *arena_reserve(size_t size) {
     struct arena *arena = &shim.arena;
     const size_t piece = config.scarce ? ARENA_SCARCE : ARENA_REGION;
-    size = (size + 4095) & ~(size_t)4095;
+    size = (size + ARENA_PAGE - 1) & ~(size_t)(ARENA_PAGE - 1);
     if (size >= piece)
         return arena_map_region(size);
     void *block = NULL;

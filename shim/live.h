@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Which blocks are live, and where they came from: a shadow of the address space, one 32-bit slot for each 16
-// bytes.
+// Which blocks are live, and where they came from: a shadow of the address space, one 32-bit slot for each 32
+// bytes, where no two blocks begin within those; else for each 16.
 //
 // Lock-free for nearly all blocks: a slot is written by whoever owns the block, and the allocator hands a
 // block to one owner at a time. That holds only if a block leaves the table *before* the real free or realloc
@@ -11,7 +11,8 @@
 //
 // `thread` is the calling one, which remembers where it has been.
 //
-// Memory: a quarter of a heap of small blocks; one page for a large block.
+// Memory: an eighth of a heap of small blocks (a quarter with other allocators than glibc's, and in
+// free-threaded Python); one page for a large block.
 
 #ifndef PEAKLINE_LIVE_H
 #define PEAKLINE_LIVE_H
@@ -29,6 +30,10 @@ struct live_block {
 // False: no memory.
 bool live_open(void);
 
+// From now on, blocks may begin anywhere. Not for parts of memory that are known already: call it before
+// anything else than glibc's malloc is seen. Any thread.
+void live_refine(void);
+
 // Usable bytes of a block, at least `size`; that, where malloc_usable_size cannot be trusted.
 static inline size_t live_usable(void *address, size_t size) {
     size_t usable = shim_likely(real.usable_size_matches) ? real_usable_size(address) : size;
@@ -36,13 +41,45 @@ static inline size_t live_usable(void *address, size_t size) {
 }
 
 // Slots: see live.c.
-#define LIVE_FIELD_BITS 11
-#define LIVE_ASIDE ((1u << LIVE_FIELD_BITS) - 1)
+#define LIVE_ASIDE 1023u
+#define LIVE_UPPER (1u << 10)
+#define LIVE_OWNER_SHIFT 11
 #define LIVE_OBJECT (1u << 31)
 
-// What a slot says: a block, and no object.
-static inline bool live_is_block(uint32_t slot) {
-    return slot - 1 < LIVE_OBJECT - 1;
+// What a slot says of where in its 32 bytes the block begins.
+static inline uint32_t live_half(uintptr_t address) {
+    return (uint32_t)address << 6 & LIVE_UPPER;
+}
+
+// Whether the slot, which is not empty, may speak of the block at this address.
+static inline bool live_is_of(uint32_t slot, uintptr_t address) {
+    return !((slot ^ live_half(address)) & LIVE_UPPER);
+}
+
+// Two objects of so many bytes find room where other blocks do not (live.c).
+#define LIVE_TINY 16u
+
+static inline bool live_is_tiny(uint32_t slot) {
+    return (slot & LIVE_OBJECT) && (slot & LIVE_ASIDE) <= LIVE_TINY;
+}
+
+// From the bytes of a MiB to those of its leaf: a slot of four for 16, or for 32.
+#define LIVE_SHIFT_FINE 2u
+#define LIVE_SHIFT 3u
+
+// The leaf's second slot for the same 32 bytes, for another tiny object. NULL: there is none.
+static inline uint32_t *live_beside(uint32_t *slot, unsigned shift) {
+    return shift == LIVE_SHIFT ? slot + (1u << (20 - LIVE_SHIFT)) / sizeof *slot : NULL;
+}
+
+// Where an address has its slot in its leaf, in bytes.
+static inline size_t live_offset(uintptr_t address, unsigned shift) {
+    return (address & 0xfffff) >> shift & ~(size_t)3;
+}
+
+// Of the part of memory that live_known_slot knows.
+static inline unsigned live_known_shift(const struct thread *thread, uintptr_t address) {
+    return thread->leaf_shifts[address >> 20 & (THREAD_LEAVES - 1)];
 }
 
 // The slot of an address in a part of memory where the thread has been lately; else NULL.
@@ -51,7 +88,7 @@ static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t a
     const struct live_cached *cached = &thread->leaves[part & (THREAD_LEAVES - 1)];
     if (shim_unlikely(cached->tag != ((part + 1) | (address & 15) << 60)))
         return NULL;
-    return &cached->leaf[address >> 4 & 0xffff];
+    return (uint32_t *)(cached->leaf + live_offset(address, live_known_shift(thread, address)));
 }
 
 // The same if it is empty; else NULL.
@@ -65,10 +102,13 @@ static inline bool live_is_ordinary(size_t field) {
     return shim_likely(field < LIVE_ASIDE);
 }
 
+static inline uint32_t live_value(uintptr_t address, uint32_t owner, size_t field, bool object) {
+    return owner << LIVE_OWNER_SHIFT | live_half(address) | (uint32_t)field | (object ? LIVE_OBJECT : 0);
+}
+
 // The ordinary case of live_insert, into an empty slot.
-static inline void live_fill(uint32_t *slot, uint32_t owner, size_t field, bool object) {
-    uint32_t value = owner << LIVE_FIELD_BITS | (uint32_t)field | (object ? LIVE_OBJECT : 0);
-    __atomic_store_n(slot, value, __ATOMIC_RELAXED);
+static inline void live_fill(uint32_t *slot, uintptr_t address, uint32_t owner, size_t field, bool object) {
+    __atomic_store_n(slot, live_value(address, owner, field, object), __ATOMIC_RELAXED);
 }
 
 // The ordinary case of live_detach. The slot's value; 0: not that; nothing has been done.
@@ -77,10 +117,37 @@ static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t 
     if (shim_unlikely(!slot))
         return 0;
     uint32_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (shim_unlikely((value & LIVE_ASIDE) == LIVE_ASIDE || (value & LIVE_OBJECT)))
+    if (shim_unlikely((value & LIVE_ASIDE) == LIVE_ASIDE || (value & LIVE_OBJECT) ||
+                      !live_is_of(value, address)))
         return 0;
     __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     return value;
+}
+
+// The slot is not empty. That for a tiny object whose neighbour it speaks of, to be filled; else NULL.
+static inline uint32_t *live_empty_beside(const struct thread *thread, uint32_t *slot, uint32_t present,
+                                          uintptr_t address, size_t size) {
+    if (size > LIVE_TINY || !live_is_tiny(present) || live_is_of(present, address))
+        return NULL;
+    uint32_t *beside = live_beside(slot, live_known_shift(thread, address));
+    return beside && __atomic_load_n(beside, __ATOMIC_RELAXED) == 0 ? beside : NULL;
+}
+
+// The slot speaks of another address. That of the tiny object beside; NULL: it is not there.
+static inline uint32_t *live_known_beside(const struct thread *thread, uint32_t *slot, uint32_t present,
+                                          uintptr_t address) {
+    uint32_t *beside = live_is_tiny(present) ? live_beside(slot, live_known_shift(thread, address)) : NULL;
+    const uint32_t value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
+    return value && live_is_of(value, address) ? beside : NULL;
+}
+
+// Empties the first slot of a tiny object: what is beside takes its place.
+static inline void live_empty_tiny(uint32_t *slot, unsigned shift) {
+    uint32_t *beside = live_beside(slot, shift),
+             value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
+    __atomic_store_n(slot, value, __ATOMIC_RELAXED);
+    if (value)
+        __atomic_store_n(beside, 0, __ATOMIC_RELAXED);
 }
 
 // Whether there is no object at the address, as far as that can be told from where the thread has been
@@ -105,7 +172,7 @@ bool live_detach(struct thread *thread, const void *address, struct live_block *
 bool live_detach_object(struct thread *thread, const void *address, struct live_block *block);
 
 // As live_detach, for signal handlers that may have interrupted any of these: no lock is taken, blocks of the
-// side table stay.
+// side table and objects stay.
 bool live_detach_simple(const void *address, struct live_block *block);
 
 // Whether the table knows a block at this very address that is no object.

@@ -40,7 +40,7 @@ struct late_free {
 // A part of the shadow table that the thread has used before (live.c).
 struct live_cached {
     uintptr_t tag; // of the MiB of address space, plus 1; 0 = empty
-    uint32_t *leaf;
+    char *leaf;
 };
 
 // Of the calling thread. Plain memory: only its own thread touches it.
@@ -70,6 +70,7 @@ struct thread {
     struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
     struct journal *journal;
     struct live_cached leaves[THREAD_LEAVES];
+    uint8_t leaf_shifts[THREAD_LEAVES]; // live_shift of each
 };
 
 extern SHIM_OWN __thread struct thread thread_self;
@@ -106,6 +107,7 @@ struct live {
     struct lock side_lock;  // of `side`
     struct live_side *side; // blocks that do not fit a slot
     bool sizes_aside;       // malloc_usable_size cannot be trusted: every size goes to the side table
+    bool fine;              // two blocks may lie within 32 bytes, and belong to two threads
 };
 
 struct mapping; // mapped.c

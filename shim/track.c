@@ -234,7 +234,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
                                        .slack_flags = (uint32_t)slack << RECORD_EVENT_FLAG_BITS,
                                    });
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        live_fill(slot, owner, object ? size : slack, object);
+        live_fill(slot, (uintptr_t)address, owner, object ? size : slack, object);
     } else {
         const struct live_block block = {.owner = owner, .object = object, .size = size, .usable = usable};
         due = track_insert(thread, address, node, &block);
@@ -322,10 +322,11 @@ void track_free(struct thread *thread, void *address, const void *frame) {
     if (shim_likely(slot)) {
         const size_t usable = real_usable_size(address), slack = slot & LIVE_ASIDE;
         if (!track_is_sample(thread)) {
-            track_released(thread, (uintptr_t)address, slot >> LIVE_FIELD_BITS, usable - slack, slack, frame);
+            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack,
+                           frame);
             return;
         }
-        old.owner = slot >> LIVE_FIELD_BITS;
+        old.owner = slot >> LIVE_OWNER_SHIFT;
         old.usable = usable;
         old.size = usable - slack;
         track_released_measured(thread, (uintptr_t)address, &old, frame);
@@ -465,7 +466,11 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
         return track_object_alloc_any(thread, address, size, frame);
     }
     bool due = false;
-    if (shim_likely(__atomic_load_n(slot, __ATOMIC_RELAXED) == 0)) { // else malloc has recorded it
+    const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    uint32_t *free = slot;
+    if (shim_unlikely(present != 0))
+        free = live_empty_beside(thread, slot, present, (uintptr_t)address, size);
+    if (shim_likely(free != NULL)) { // else malloc has recorded it
         thread->last_block = (uintptr_t)address;
         due = journal_add(journal, (struct record_event){
                                        .size = size,
@@ -474,9 +479,9 @@ void track_object_alloc(struct thread *thread, void *address, size_t size, const
                                        .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS,
                                    });
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        live_fill(slot, sure->owner, size, true);
-    } else if (shim_unlikely(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT)) {
-        journal_leave(journal); // an object whose end was not seen
+        live_fill(free, (uintptr_t)address, sure->owner, size, true);
+    } else if (shim_unlikely((present & LIVE_OBJECT) || !live_is_of(present, (uintptr_t)address))) {
+        journal_leave(journal); // an object whose end was not seen, or a neighbour
         return track_object_alloc_any(thread, address, size, frame);
     }
     journal_leave(journal);
@@ -512,15 +517,23 @@ void track_object_free(struct thread *thread, void *address, const void *frame) 
         return track_object_free_any(thread, address, frame);
     const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
-    const uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    const bool beside = value && !live_is_of(value, (uintptr_t)address);
+    if (shim_unlikely(beside)) {
+        slot = live_known_beside(thread, slot, value, (uintptr_t)address);
+        value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    }
     const size_t size = value & LIVE_ASIDE;
-    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_FIELD_BITS;
+    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_OWNER_SHIFT;
     if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
                       !journal_takes(journal, size) || owner_is_former(owner))) {
         journal_leave(journal);
         return track_object_free_any(thread, address, frame);
     }
-    __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
+    if (shim_unlikely(size <= LIVE_TINY) && !beside)
+        live_empty_tiny(slot, live_known_shift(thread, (uintptr_t)address));
+    else
+        __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     uint32_t flags = RECORD_EVENT_FREE;
     if (thread->last_block == (uintptr_t)address) {
         thread->last_block = 0;

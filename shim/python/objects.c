@@ -378,6 +378,8 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
 
 static void objects_wrap(const struct detect_runtime *runtime) {
     objects_owner = runtime;
+    if (runtime->layout.free_threaded)
+        live_refine(); // each thread has a heap of its own
     objects_wrap_domain(runtime, OBJECTS_MEM);
     objects_wrap_domain(runtime, OBJECTS_OBJ);
     if (!runtime->call.get_arenas || !runtime->call.set_arenas)

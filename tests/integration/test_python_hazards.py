@@ -130,12 +130,12 @@ def test_options(version):
 
 
 @python_cases()
-def test_imports(version):
+def test_import_system(version):
     """The import system's own frames are seen through."""
     interpreter = python(version)
     more = block(interpreter)
     for options in [], ["--native"]:
-        recording = record(interpreter, program("py_imports.py"), options=options, output="recording" + "".join(options))
+        recording = record(interpreter, program("py_import_system.py"), options=options, output="recording" + "".join(options))
         process = recording.process
 
         def own(mark):

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -49,6 +50,32 @@ static void freed_memory_is_used_again(void **state) {
         arena_free(block, 1000);
     }
     assert_true(arena_bytes() <= 1u << 20);
+}
+
+static void what_cannot_be_given_back_is_zeroed(void **state) {
+    (void)state;
+    shim_double_reset(4);
+    const size_t size = 600000;
+    char *block = arena_alloc(size);
+    assert_non_null(block);
+    memset(block, 1, size);
+    if (mlock(block + 8192, 4096) != 0)
+        skip(); // not allowed here
+    arena_free(block, size);
+    assert_ptr_equal(arena_alloc(size), block);
+    for (size_t b = 0; b < size; b++)
+        assert_int_equal(block[b], 0);
+}
+
+static void memory_that_is_given_back_does_not_count(void **state) {
+    (void)state;
+    shim_double_reset(4);
+    void *block = arena_alloc(1000000);
+    assert_int_equal(arena_bytes(), 1u << 20);
+    arena_free(block, 1000000);
+    assert_int_equal(arena_bytes(), 4096);
+    assert_non_null(arena_alloc(1000000));
+    assert_int_equal(arena_bytes(), 1u << 20);
 }
 
 static void impossible_sizes_fail(void **state) {
@@ -92,6 +119,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_zeroed_aligned_and_disjoint),
         cmocka_unit_test(freed_memory_is_used_again),
+        cmocka_unit_test(what_cannot_be_given_back_is_zeroed),
+        cmocka_unit_test(memory_that_is_given_back_does_not_count),
         cmocka_unit_test(impossible_sizes_fail),
         cmocka_unit_test(reserved_ranges_are_zero_and_disjoint),
         cmocka_unit_test(scarce_address_space_is_taken_in_small_pieces),

@@ -10,8 +10,19 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
+
+// As with glibc: 32 bytes share a slot.
+static int open_coarse(void **state) {
+    (void)state;
+    shim_double_reset(4);
+    if (!live_open())
+        return -1;
+    shim.live.fine = false;
+    return 0;
+}
 
 static int open_table(void **state) {
     (void)state;
@@ -37,7 +48,7 @@ static void round_trip(uintptr_t address, struct live_block block) {
 static void blocks_of_every_kind_come_back(void **state) {
     (void)state;
     const uint32_t nodes[] = {1, 2, 0xfffff, 0x100000, 0xffffffff}; // beyond 20 bits a slot does not do
-    const size_t slacks[] = {0, 1, 24, 2046, 2047, 2048, 4095, 1u << 20};
+    const size_t slacks[] = {0, 1, 24, 1022, 1023, 1024, 2047, 4095, 1u << 20};
     const uintptr_t addresses[] = {0x10,           0x1000,         0x5555deadbee0,
                                    0x7fffffffffe0, 0x7fffffffffe8, 0x8000000000000};
     for (size_t n = 0; n < sizeof nodes / sizeof *nodes; n++)
@@ -49,7 +60,7 @@ static void blocks_of_every_kind_come_back(void **state) {
 
 static void objects_keep_their_size(void **state) {
     (void)state;
-    const size_t sizes[] = {0, 1, 512, 2046, 2047, 2048, 100000};
+    const size_t sizes[] = {0, 1, 512, 1022, 1023, 1024, 100000};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         round_trip(0x7f0000001230,
                    (struct live_block){
@@ -130,6 +141,102 @@ static void an_unseen_free_is_noticed(void **state) {
     }
 }
 
+#define PLACES 3000 // of 16 bytes
+
+// Objects anywhere, also side by side, against a plain list of what is there; by all ways into the table.
+static void objects_side_by_side_are_told_apart(void **state) {
+    (void)state;
+    static struct live_block model[PLACES];
+    static bool taken[PLACES + 8];
+    const uintptr_t base = 0x7f00000ff000; // across a leaf's end
+    unsigned tiny = 0;
+    memset(model, 0, sizeof model);
+    memset(taken, 0, sizeof taken);
+    srand(7);
+    for (int step = 0; step < 400000; step++) {
+        const unsigned at = (unsigned)rand() % PLACES;
+        void *address = (void *)(base + 16 * (uintptr_t)at);
+        struct live_block out = {.owner = 0}, *there = &model[at];
+        if (there->owner) {
+            assert_false(live_has_block(&thread_self, address));
+            uint32_t *slot = live_known_slot(&thread_self, (uintptr_t)address);
+            if (!live_is_of(*slot, (uintptr_t)address)) {
+                slot = live_known_beside(&thread_self, slot, *slot, (uintptr_t)address);
+                tiny += slot != NULL;
+            }
+            assert_true(rand() % 2 ? live_detach(&thread_self, address, &out)
+                                   : live_detach_object(&thread_self, address, &out));
+            assert_int_equal(out.owner, there->owner);
+            assert_int_equal(out.size, there->size);
+            assert_true(out.object);
+            for (size_t i = 0; i < (there->size + 15) / 16 || i == 0; i++)
+                taken[at + i] = false;
+            there->owner = 0;
+            continue;
+        }
+        assert_false(live_detach_object(&thread_self, address, &out));
+        const size_t size = (size_t)rand() % (rand() % 3 ? 17 : 100), places = size ? (size + 15) / 16 : 1;
+        bool room = true;
+        for (size_t i = 0; i < places; i++)
+            room &= !taken[at + i];
+        if (!room)
+            continue;
+        *there = (struct live_block){.owner = 1 + (uint32_t)rand() % 1000, .object = true, .size = size};
+        there->usable = 16 * places;
+        uint32_t *slot = live_known_slot(&thread_self, (uintptr_t)address);
+        uint32_t *beside = slot && *slot && rand() % 2
+                               ? live_empty_beside(&thread_self, slot, *slot, (uintptr_t)address, size)
+                               : NULL;
+        if (beside)
+            live_fill(beside, (uintptr_t)address, there->owner, size, true);
+        else
+            assert_true(live_insert(&thread_self, address, there, &out));
+        assert_int_equal(out.owner, 0);
+        for (size_t i = 0; i < places; i++)
+            taken[at + i] = true;
+    }
+    assert_true(shim.live.fine || tiny > 10000);
+}
+
+// Blocks of one allocator that lie as near as that are dead; an object within a block is not.
+static void blocks_too_near_are_dead(void **state) {
+    (void)state;
+    struct live_block out, stale;
+    const uintptr_t lower = 0x7f0000000040, upper = 0x7f0000000050;
+    static char memory[256] __attribute__((aligned(64)));
+    const struct live_block block = {.owner = 3, .size = 20, .usable = 24},
+                            object = {.owner = 4, .object = true, .size = 40, .usable = 48};
+    shim_double_usable = 24;
+    for (int turn = 0; turn < 2; turn++) {
+        const uintptr_t one = turn ? upper : lower, other = turn ? lower : upper;
+        assert_true(live_insert(&thread_self, (void *)one, &block, &stale));
+        assert_int_equal(stale.owner, 0);
+        assert_true(live_insert(&thread_self, (void *)other, &block, &stale));
+        assert_int_equal(stale.owner, 3);
+        assert_false(live_detach(&thread_self, (void *)one, &out));
+        assert_true(live_detach(&thread_self, (void *)other, &out));
+    }
+    // A head of 16 bytes, and the object; at addresses that can be read.
+    const uintptr_t head = (uintptr_t)memory + 64;
+    ((size_t *)head)[-1] = 64 | 1;
+    shim_double_usable = 56;
+    const struct live_block around = {.owner = 5, .size = 56, .usable = 56};
+    assert_true(live_insert(&thread_self, (void *)head, &around, &stale));
+    assert_true(live_insert(&thread_self, (void *)(head + 16), &object, &stale));
+    assert_int_equal(stale.owner, 0);
+    assert_true(live_has_block(&thread_self, (void *)head));
+    assert_false(live_has_block(&thread_self, (void *)(head + 16)));
+    assert_false(live_detach_object(&thread_self, (void *)head, &out));
+    assert_true(live_detach_object(&thread_self, (void *)(head + 16), &out));
+    assert_int_equal(out.size, 40);
+    assert_true(live_detach(&thread_self, (void *)head, &out));
+    assert_int_equal(out.size, 56);
+    assert_int_equal(out.owner, 5);
+    assert_false(live_detach(&thread_self, (void *)head, &out));
+    // The slot is empty again.
+    assert_non_null(live_empty_slot(&thread_self, head));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(blocks_of_every_kind_come_back, open_table),
@@ -139,6 +246,14 @@ int main(void) {
         cmocka_unit_test(sizes_go_aside_when_the_allocator_cannot_tell),
         cmocka_unit_test_setup(an_unseen_free_is_noticed, open_table),
         cmocka_unit_test_setup(neighbours_do_not_touch, open_table),
+        cmocka_unit_test_setup(blocks_of_every_kind_come_back, open_coarse),
+        cmocka_unit_test_setup(objects_keep_their_size, open_coarse),
+        cmocka_unit_test_setup(objects_and_blocks_are_told_apart, open_coarse),
+        cmocka_unit_test_setup(simple_detach_leaves_the_side_table_alone, open_coarse),
+        cmocka_unit_test_setup(an_unseen_free_is_noticed, open_coarse),
+        cmocka_unit_test_setup(objects_side_by_side_are_told_apart, open_coarse),
+        cmocka_unit_test_setup(objects_side_by_side_are_told_apart, open_table),
+        cmocka_unit_test_setup(blocks_too_near_are_dead, open_coarse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
