@@ -358,6 +358,7 @@ void fold_tree(void) {
         }
         if (shim.header->forgotten_lines != forgotten) {
             shim.frames_epoch = shim.tree_epoch;
+            frame_refill();
             place_forgotten();
         }
         fold_ranks_close(&fold.ranks);

@@ -14,16 +14,12 @@
 // Sums by hash of the key: a few frames may share one.
 #define FRAME_LEFT (1u << 14)
 
-struct frame_entry {
-    struct frame_key key;
-    uint32_t number;
-    UT_hash_handle hh;
-};
+#define FRAME_TABLE 1024 // places at first
 
 bool frame_open(void) {
     shim.frames_born =
         arena_reserve(shim.tables[RECORD_FRAMES].reserved / sizeof(struct record_frame) * sizeof(uint32_t));
-    return shim.frames_born != NULL;
+    return shim.frames_born && numbers_open(&shim.frames, FRAME_TABLE);
 }
 
 static struct frame_key frame_key(const struct record_frame *frame) {
@@ -101,41 +97,54 @@ static void frame_release(uint32_t number) {
     shim.frames_free_count++;
 }
 
+static inline uint64_t frame_hash(const struct frame_key *key) {
+    return hash_bytes(key, sizeof *key);
+}
+
+static void frame_fill(struct numbers *table) {
+    const uint32_t count = (uint32_t)shim.header->tables[RECORD_FRAMES].count;
+    for (uint32_t number = 1; number < count; number++) {
+        if (shim_frame(number)->flags & RECORD_FRAME_FREE)
+            continue;
+        const struct frame_key key = frame_key(shim_frame(number));
+        numbers_add(table, frame_hash(&key), number);
+    }
+}
+
+void frame_refill(void) {
+    numbers_refill(&shim.frames, frame_fill);
+}
+
 uint32_t frame_number(const struct frame_key *key) {
-    struct frame_entry *entry = NULL;
-    HASH_FIND(hh, shim.frames, key, sizeof *key, entry);
-    if (shim_likely(entry))
-        return entry->number;
-    struct record_frame frame = {
+    const uint64_t hash = frame_hash(key);
+    struct numbers_search search = numbers_search(hash);
+    uint32_t number;
+    while ((number = numbers_next(&shim.frames, &search))) {
+        const struct frame_key found = frame_key(shim_frame(number));
+        if (shim_likely(__builtin_memcmp(&found, key, sizeof found) == 0))
+            return number;
+    }
+    const struct record_frame frame = {
         .function = key->function,
         .line = key->line,
         .module = key->module,
         .flags = key->flags | (frame_was_forgotten(key) ? RECORD_FRAME_AGAIN : 0),
         .offset = key->offset,
     };
-    entry = arena_alloc(sizeof *entry);
-    uint32_t number = entry ? frame_record(&frame) : 0;
-    if (number) {
-        shim.frames_born[number] = shim.tree_epoch;
-        entry->key = *key;
-        entry->number = number;
-        HASH_ADD(hh, shim.frames, key, sizeof entry->key, entry);
-        if (entry->hh.tbl)
-            return number;
-        frame_release(number); // uthash had no memory
+    number = numbers_grow(&shim.frames, frame_fill) ? frame_record(&frame) : 0;
+    if (!number || number > NUMBERS_MOST) {
+        if (number)
+            frame_release(number);
+        shim_lose(RECORD_LOST_TABLE_FULL);
+        return 0;
     }
-    shim_lose(RECORD_LOST_TABLE_FULL);
-    arena_free(entry, sizeof *entry);
-    return 0;
+    shim.frames_born[number] = shim.tree_epoch;
+    numbers_add(&shim.frames, hash, number);
+    return number;
 }
 
 void frame_forget(uint32_t number, int64_t left) {
     const struct frame_key key = frame_key(shim_frame(number));
-    struct frame_entry *entry = NULL;
-    HASH_FIND(hh, shim.frames, &key, sizeof key, entry);
-    if (entry)
-        HASH_DEL(shim.frames, entry);
-    arena_free(entry, sizeof *entry);
     frame_remember_forgotten(&key, left);
     frame_release(number);
 }

@@ -28,8 +28,9 @@ bool frame_open(void);
 uint32_t frame_number(const struct frame_key *key);
 
 // No node has the frame any more: its record is free. Whoever keeps numbers of frames must drop this one.
-// `left` of its bytes may be live still.
+// `left` of its bytes may be live still. Before the next frame is asked for: frame_refill.
 void frame_forget(uint32_t frame, int64_t left);
+void frame_refill(void);
 
 // How many bytes may be live still that were left when the frame was forgotten before, as often as that was:
 // an upper bound.

@@ -27,11 +27,7 @@ struct place_function_key {
     uint32_t file, name, first_line, zero;
 };
 
-struct place_function {
-    struct place_function_key key;
-    uint32_t number;
-    UT_hash_handle hh;
-};
+#define PLACE_FUNCTIONS 512 // places at first
 
 #define PLACE_OPERATORS 8
 
@@ -51,7 +47,7 @@ struct place_address {
 
 bool place_open(void) {
     shim.addresses = arena_alloc(PLACE_ADDRESSES * sizeof *shim.addresses);
-    return shim.addresses != NULL;
+    return shim.addresses && numbers_open(&shim.functions, PLACE_FUNCTIONS);
 }
 
 static uint32_t place_string(const char *bytes, size_t length) {
@@ -74,11 +70,39 @@ static uint32_t place_string(const char *bytes, size_t length) {
     return offset;
 }
 
+static inline struct place_function_key place_function_key(const struct record_function *function) {
+    const bool native = function->language == RECORD_NATIVE;
+    return (struct place_function_key){
+        .language = function->language,
+        .module = function->module,
+        .offset = native ? function->offset : 0,
+        .file = native ? 0 : function->file,
+        .name = native ? 0 : function->name,
+        .first_line = function->first_line,
+    };
+}
+
+static inline uint64_t place_function_hash(const struct place_function_key *key) {
+    return hash_bytes(key, sizeof *key);
+}
+
+static void place_function_fill(struct numbers *table) {
+    const uint32_t count = (uint32_t)shim.header->tables[RECORD_FUNCTIONS].count;
+    for (uint32_t number = 1; number < count; number++) {
+        const struct place_function_key key = place_function_key(shim_function(number));
+        numbers_add(table, place_function_hash(&key), number);
+    }
+}
+
 static uint32_t place_function(const struct place_function_key *key) {
-    struct place_function *entry = NULL;
-    HASH_FIND(hh, shim.functions, key, sizeof *key, entry);
-    if (entry)
-        return entry->number;
+    const uint64_t hash = place_function_hash(key);
+    struct numbers_search search = numbers_search(hash);
+    uint32_t number;
+    while ((number = numbers_next(&shim.functions, &search))) {
+        const struct place_function_key found = place_function_key(shim_function(number));
+        if (shim_likely(__builtin_memcmp(&found, key, sizeof found) == 0))
+            return number;
+    }
     struct record_function function = {
         .language = (uint16_t)key->language,
         .module = key->module,
@@ -90,16 +114,14 @@ static uint32_t place_function(const struct place_function_key *key) {
         function.file = key->file;
         function.name = key->name;
     }
-    entry = arena_alloc(sizeof *entry);
-    uint32_t number = entry ? recording_append(RECORD_FUNCTIONS, &function) : 0;
+    const bool room = shim.header->tables[RECORD_FUNCTIONS].count <= NUMBERS_MOST &&
+                      numbers_grow(&shim.functions, place_function_fill);
+    number = room ? recording_append(RECORD_FUNCTIONS, &function) : 0;
     if (!number) {
         shim_lose(RECORD_LOST_TABLE_FULL);
-        arena_free(entry, sizeof *entry);
         return 0;
     }
-    entry->key = *key;
-    entry->number = number;
-    HASH_ADD(hh, shim.functions, key, sizeof entry->key, entry);
+    numbers_add(&shim.functions, hash, number);
     return number;
 }
 

@@ -11,6 +11,7 @@
 #define PEAKLINE_SHIM_H
 
 #include "shim/lock.h"
+#include "shim/numbers.h"
 #include "shim/own.h"
 #include "shim/python/python.h"
 #include "shim/record_format.h"
@@ -151,13 +152,11 @@ struct shim {
     struct former *formers; // by owner; former.c
     struct former_line *former_others;
     uint32_t owners_used, owners_free, owners_free_count, owners_most;
-    uint32_t *tree; // hash table of all nodes by (parent, frame)
-    uint32_t tree_mask, tree_used;
+    struct numbers tree;     // all nodes, by (parent, frame)
     struct tree_link *links; // by node
 
     struct place_string *strings;
-    struct place_function *functions;
-    struct frame_entry *frames;
+    struct numbers functions, frames;
     uint32_t frames_free; // records that can be used again, linked by `line`
     uint32_t frames_free_count;
     uint32_t *frames_born;      // by frame: the tree_epoch when it was made

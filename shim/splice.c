@@ -201,9 +201,9 @@ static unsigned splice_match(struct splice *splice, struct python_stack *python,
 
 struct splice_walk {
     struct stack *stack;
-    bool books;        // shim.lock is held: what is not known can be asked for
-    uint32_t node;     // of the frames so far
-    uint32_t position; // how many they are
+    bool books;         // shim.lock is held: what is not known can be asked for
+    uint32_t node;      // of the frames so far
+    uint32_t position;  // how many they are
     unsigned innermost; // Python frame that is shown
 };
 

@@ -212,7 +212,8 @@ __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread
     unsigned i = unchanged > last ? last : unchanged;
     uint32_t node = i ? python->frames[i - 1].node : python->outer_node, leaf = 0;
     bool known = stack_parent_known(thread, &node) && !scope_of_python;
-    if (unchanged > last && last < python->depth - 1 && python->frames[last].node != node) // it does not recur
+    if (unchanged > last && last < python->depth - 1 &&
+        python->frames[last].node != node) // it does not recur
         leaf = node = python->frames[i++].node;
     for (; known && i < python->depth; i++) {
         if (!stack_shows(python, i)) {

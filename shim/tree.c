@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
 // What is asked of a node again and again lies beside the recording, in one cache line (struct tree_link).
-// The hash table holds numbers of nodes only: open addressing with linear probing (Knuth, TAOCP vol. 3, 6.4,
-// algorithm L), never more than half full. Nodes go only in a folding, many at once; after it the table is
-// filled anew instead of closing the gaps one by one.
 
 #include "shim/tree.h"
 #include "shim/arena.h"
@@ -19,90 +16,54 @@
 #define TREE_PREPARED 1024
 #define TREE_PAUSE_NS 1000000000ull // between attempts to fold that do not help: twice as long each time,
 #define TREE_PAUSES 4               // so often
-#define TREE_TABLE 4096             // places at first; a power of two
+#define TREE_TABLE 4096             // places at first
 
 static inline uint64_t tree_bit(uint32_t number) {
     return 1ull << (hash_mix(number) >> 58);
 }
 
-// An entry of the table: a node's number, and above it some bits of its hash, which spare a look at most of
-// the nodes that are not the one.
-#define TREE_NUMBER_BITS 20
-#define TREE_NUMBER ((1u << TREE_NUMBER_BITS) - 1)
-_Static_assert(OWNER_MOST <= TREE_NUMBER, "there are no more nodes than owners");
+_Static_assert(OWNER_MOST <= NUMBERS_MOST, "there are no more nodes than owners");
 
-// Where the node's entry is, or belongs: that is 0 then. *tag: the entry's upper bits.
-static inline uint32_t *tree_place(uint32_t parent, uint32_t frame, uint32_t *tag) {
-    const uint64_t hash = hash_mix((uint64_t)parent << 32 | frame);
-    *tag = (uint32_t)hash & ~TREE_NUMBER;
-    for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
-        uint32_t *place = &shim.tree[at & shim.tree_mask];
-        if (!*place)
-            return place;
-        if ((*place & ~TREE_NUMBER) != *tag)
-            continue;
-        const struct tree_link *link = &shim.links[*place & TREE_NUMBER];
-        if (shim_likely(link->frame == frame && link->parent == parent))
-            return place;
-    }
+static inline uint64_t tree_hash(uint32_t parent, uint32_t frame) {
+    return hash_mix((uint64_t)parent << 32 | frame);
 }
 
 // 0: there is none.
 static inline uint32_t tree_find(uint32_t parent, uint32_t frame) {
-    uint32_t tag;
-    return *tree_place(parent, frame, &tag) & TREE_NUMBER;
+    struct numbers_search search = numbers_search(tree_hash(parent, frame));
+    uint32_t node;
+    while ((node = numbers_next(&shim.tree, &search))) {
+        const struct tree_link *link = &shim.links[node];
+        if (shim_likely(link->frame == frame && link->parent == parent))
+            break;
+    }
+    return node;
 }
 
-static void tree_enter(uint32_t node) {
-    uint32_t tag, *place = tree_place(shim.links[node].parent, shim.links[node].frame, &tag);
-    *place = tag | node;
-}
-
-static uint32_t *tree_table(uint32_t places) {
-    return arena_alloc(places * sizeof(uint32_t));
+static void tree_enter(struct numbers *table, uint32_t node) {
+    const struct tree_link *link = &shim.links[node];
+    numbers_add(table, tree_hash(link->parent, link->frame), node);
 }
 
 bool tree_open(void) {
     const size_t nodes = shim.tables[RECORD_NODES].reserved / sizeof(struct record_node);
     shim.links = arena_reserve(nodes * sizeof *shim.links);
-    shim.tree = tree_table(TREE_TABLE);
-    shim.tree_mask = TREE_TABLE - 1;
     const struct record_node root = {.depth = 0};
     shim.nodes_born = arena_reserve(nodes * sizeof *shim.nodes_born);
-    return shim.links && shim.tree && shim.nodes_born && frame_open() && owner_open() &&
-           recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
+    return shim.links && numbers_open(&shim.tree, TREE_TABLE) && shim.nodes_born && frame_open() &&
+           owner_open() && recording_append(RECORD_NODES, &root) == TREE_ROOT && owner_add(TREE_ROOT);
 }
 
-// All nodes that can be found, into an empty table.
-static void tree_fill(void) {
+// All nodes that can be found.
+static void tree_fill(struct numbers *table) {
     const uint32_t count = (uint32_t)shim.header->tables[RECORD_NODES].count;
-    shim.tree_used = 0;
-    for (uint32_t node = TREE_ROOT + 1; node < count; node++) {
-        if (!shim.links[node].frame)
-            continue;
-        tree_enter(node);
-        shim.tree_used++;
-    }
+    for (uint32_t node = TREE_ROOT + 1; node < count; node++)
+        if (shim.links[node].frame)
+            tree_enter(table, node);
 }
 
 void tree_refill(void) {
-    __builtin_memset(shim.tree, 0, ((size_t)shim.tree_mask + 1) * sizeof *shim.tree);
-    tree_fill();
-}
-
-// Room in the table for one more. False: no memory, and the table is nearly full.
-static bool tree_grow(void) {
-    const uint32_t places = shim.tree_mask + 1;
-    if (shim_likely(shim.tree_used < places / 2))
-        return true;
-    uint32_t *table = tree_table(2 * places);
-    if (!table)
-        return shim.tree_used < places - places / 8;
-    arena_free(shim.tree, places * sizeof *shim.tree);
-    shim.tree = table;
-    shim.tree_mask = 2 * places - 1;
-    tree_fill();
-    return true;
+    numbers_refill(&shim.tree, tree_fill);
 }
 
 // Room for so many more records, within the budget.
@@ -243,8 +204,8 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         node.flags |= RECORD_NODE_OUTERMOST_FRAME;
     if (!tree_function_on_path(parent, function))
         node.flags |= RECORD_NODE_OUTERMOST_FUNCTION;
-    uint32_t number = tree_grow() ? tree_record(&node) : 0;
-    if (!number || number > TREE_NUMBER || !owner_add(number)) {
+    uint32_t number = numbers_grow(&shim.tree, tree_fill) ? tree_record(&node) : 0;
+    if (!number || number > NUMBERS_MOST || !owner_add(number)) {
         if (number)
             tree_release(number);
         shim_lose(RECORD_LOST_TABLE_FULL);
@@ -261,8 +222,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         .functions = above->functions | tree_bit(function),
     };
     shim.nodes_born[number] = shim.tree_epoch;
-    tree_enter(number);
-    shim.tree_used++;
+    tree_enter(&shim.tree, number);
     return number;
 }
 

@@ -8,7 +8,7 @@
 #include "shim/python/text.h"
 
 #define CODE_SLOTS_FIRST (1u << 12)
-#define CODE_SLOTS_MOST (1u << 15) // entries; beyond, all is forgotten and learnt again
+#define CODE_SLOTS_MOST (1u << 14) // entries; beyond, all is forgotten and learnt again
 
 uint32_t code_epoch;
 uint32_t code_lives[CODE_LIVES];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/estimate.c shim/sampling.c shim/frame.c shim/tree.c shim/fold.c shim/fold_ranks.c
+// needs: shim/estimate.c shim/sampling.c shim/frame.c shim/tree.c shim/numbers.c shim/fold.c shim/fold_ranks.c
 // needs: shim/folded.c shim/owner.c shim/former.c
 // needs: shim/journal.c shim/timeline.c
 // needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c

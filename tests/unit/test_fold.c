@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/former.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c shim/tree.c shim/owner.c
+// needs: shim/former.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c shim/tree.c shim/numbers.c shim/owner.c
 // needs: shim/journal.c shim/timeline.c shim/estimate.c shim/sampling.c
 // needs: shim/peak.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
@@ -33,8 +33,13 @@
 #define DEPTH 6
 #define BLOCKS 400
 #define EVENTS 4000
+#ifdef __SANITIZE_THREAD__ // forty times as slow, and there is one thread
+#define SEEDS 6
+#define SEEDS_FORGETTING 25
+#else
 #define SEEDS 60
 #define SEEDS_FORGETTING 250
+#endif
 
 struct block {
     uint32_t owner, depth;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/journal.c shim/timeline.c shim/tree.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c
+// needs: shim/journal.c shim/timeline.c shim/tree.c shim/numbers.c shim/fold.c shim/fold_ranks.c shim/folded.c shim/frame.c
 // needs: shim/estimate.c shim/sampling.c shim/owner.c shim/former.c shim/peak.c shim/arena.c
 // needs: shim/lock.c tests/unit/shim_double.c -lpthread
 //
