@@ -31,7 +31,7 @@ struct python_frame {
     const void *code;  // its code object, alive as long as the frame is
     uintptr_t instr; // where it is: 3.11+ address of the instruction, before that the offset in the bytecode
     uint32_t node;   // the caller's; 0 in a frame that is new
-    uint32_t life : 31; // tells code objects apart that follow each other at one address (code.h)
+    uint32_t life : 31;     // tells code objects apart that follow each other at one address (code.h)
     uint32_t importing : 1; // it runs code of Python's import system
 };
 

@@ -337,8 +337,7 @@ void track_alloc(struct thread *thread, void *block, size_t size, const void *fr
 }
 
 // Nothing is sampled here.
-void live_refine(void) {
-}
+void live_refine(void) {}
 
 void live_visit(struct thread *thread, const void *block) {
     (void)thread, (void)block;
