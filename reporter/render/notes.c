@@ -120,24 +120,31 @@ static void add_losses(struct notes *notes, const struct model_process *process)
 }
 
 // What folding cost.
-static const char *folding_cost(const struct reader_image *image) {
+// To be freed.
+static char *folding_cost(const struct reader_image *image) {
     if (image->header.lost[RECORD_LOST_TABLE_FULL])
-        return "";
+        return memory_print("%s", "");
+    const char *what = image->header.forgotten_lines
+                           ? "functions, and lines other than those of the next note, kept their numbers"
+                           : "lines and functions kept their numbers";
+    const char *but = "";
     for (uint32_t i = 1; i < image->folded_count; i++)
         if (image->folded[i].unseen_bytes > 0)
-            return "; lines and functions kept their numbers, but for blocks that were alive then and too "
-                   "many to "
-                   "remember whose they are: what is live of them is known of some callers only";
-    return "; lines and functions kept their numbers";
+            but = ", but for blocks that were alive then and too many to remember whose they are: what is "
+                  "live of them is known of some callers only";
+    return memory_print("; %s%s", what, but);
 }
 
 static void add_folded(struct notes *notes, const struct model_process *process) {
     uint64_t folded = process->image->header.folded_nodes;
     char number[TEXT_SIZE_MAX];
-    if (folded)
+    if (folded) {
+        char *cost = folding_cost(process->image);
         add(notes, memory_print("%s small context%s folded into %s to keep the recording small%s.",
                                 text_count(number, folded), folded == 1 ? " was" : "s were",
-                                folded == 1 ? "its caller" : "their callers", folding_cost(process->image)));
+                                folded == 1 ? "its caller" : "their callers", cost));
+        free(cost);
+    }
     const struct record_header *h = &process->image->header;
     char peak[TEXT_SIZE_MAX], bytes[TEXT_SIZE_MAX];
     bool one = h->forgotten_lines == 1;
