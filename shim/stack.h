@@ -51,7 +51,7 @@ stack_sure(const struct thread *thread) {
         !python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
-    if (instr != sure->instr) {
+    if (instr != sure->instr && !python_same_importing(&sure->python)) {
         const struct stack_near *near = &sure->near[stack_near_index(instr, sure->parent)];
         if (near->instr != instr || near->parent != sure->parent || near->doubts != sure->doubts)
             return NULL;

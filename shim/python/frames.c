@@ -351,6 +351,8 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
         sure->first_then = layout->tstate_frame2 == LAYOUT_NONE ? SIZE_MAX : layout->tstate_frame2;
         sure->instr_at = layout->frame_instr;
         sure->previous_at = layout->frame_previous;
+        sure->code_at = layout->frame_code;
+        sure->code_mask = runtime->code_mask;
         sure->outermost = stack->frames;
     }
     sure->innermost = &stack->frames[stack->depth - 1];

@@ -24,6 +24,13 @@ frames_own_state(const struct detect_runtime *runtime, const struct python_stack
     return current;
 }
 
+// The compiler would see that this equals the word that was loaded last, and have the next load wait for that
+// one; so the processor could not run ahead along the remembered addresses.
+static inline __attribute__((always_inline)) const char *python_not_known(const void *frame) {
+    __asm__("" : "+r"(frame));
+    return frame;
+}
+
 // What is compared of a frame beside its place in the chain.
 enum frames_depth {
     FRAMES_INSTR, // its instruction, which says everything as long as no code object has died since
@@ -39,9 +46,7 @@ static inline __attribute__((always_inline)) bool frames_same_one(const struct d
                                                                   const struct python_frame *entry,
                                                                   const void *next, enum frames_depth depth,
                                                                   bool hidden) {
-    const char *frame = entry->frame;
-    // The compiler knows that this equals the word loaded last, and would have the next load wait for it.
-    __asm__("" : "+r"(frame));
+    const char *frame = python_not_known(entry->frame);
     uintptr_t instr = (uintptr_t)code_load(frame, runtime->layout.frame_instr);
     if (depth >= FRAMES_CODE) // FRAMES_INSTR: all of the word counts
         instr &= runtime->instr_mask;
@@ -104,6 +109,8 @@ struct python_sure {
     const struct python_frame *innermost, *outermost;
     const void *outer; // beyond the outermost
     bool hidden;       // there may be frames of the interpreter's own between them
+    size_t code_at;    // in a frame
+    uintptr_t code_mask;
 };
 
 // Whether the stack that python_rely was told is the present one takes two answers; each counts only as long
@@ -127,6 +134,14 @@ static inline __attribute__((always_inline)) bool python_same_innermost(const st
     return true;
 }
 
+// Then: whether it is the import system's. Where in its code that is does not matter, but in a stack's
+// outermost frame.
+static inline bool python_same_importing(const struct python_sure *sure) {
+    const struct python_frame *entry = sure->innermost;
+    return entry->importing && entry > sure->outermost &&
+           ((uintptr_t)code_load(entry->frame, sure->code_at) & sure->code_mask) == (uintptr_t)entry->code;
+}
+
 // Then: nothing has changed in its callers.
 static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
     const struct python_frame *entry = sure->innermost;
@@ -134,8 +149,8 @@ static inline __attribute__((always_inline)) bool python_same_callers(const stru
     const char *frame = entry->frame;
     if (!sure->hidden) {
         while (entry > sure->outermost) {
-            const char *outer = entry[-1].frame;
-            if (frames_unlikely(code_load(frame, previous_at) != outer))
+            const char *outer = python_not_known(entry[-1].frame);
+            if (frames_unlikely(code_load(frame, previous_at) != entry[-1].frame))
                 return false;
             frame = outer;
             entry--;
@@ -145,11 +160,11 @@ static inline __attribute__((always_inline)) bool python_same_callers(const stru
         return code_load(frame, previous_at) == sure->outer;
     }
     for (;;) {
-        const char *outer = entry->outer;
+        const char *outer = entry->outer, *next = entry > sure->outermost ? entry[-1].frame : sure->outer;
         if (frames_unlikely(code_load(frame, previous_at) != outer))
             return false;
-        frame = entry > sure->outermost ? entry[-1].frame : sure->outer;
-        if (outer != frame && frames_unlikely(!outer || code_load(outer, previous_at) != frame))
+        frame = python_not_known(next);
+        if (outer != next && frames_unlikely(!outer || code_load(outer, previous_at) != next))
             return false;
         if (entry == sure->outermost)
             return true;
