@@ -228,8 +228,9 @@ bool live_detach(struct thread *thread, const void *block_address, struct live_b
 
 bool live_detach_object(struct thread *thread, const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
-    // Python's allocators align to 16 bytes.
-    return live_fits(address) && live_detach_kind(thread, address, LIVE_OBJECTS, block);
+    if (shim_unlikely(!live_fits(address))) // of up to 8 bytes, where Python has no GIL
+        return live_side_detach(address, LIVE_OBJECTS, block);
+    return live_detach_kind(thread, address, LIVE_OBJECTS, block);
 }
 
 bool live_detach_simple(const void *block_address, struct live_block *block) {

@@ -16,6 +16,8 @@
 #define STACK_SWITCH_FRAMES                                                                                  \
     3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
 
+#define STACK_SEEN_THROUGH (1u << 31) // beside a node
+
 static void stack_reset(struct stack *stack) {
     unwind_stack_reset(&stack->native);
     unwind_stack_reset(&stack->look);
@@ -334,7 +336,11 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
     const struct python_frame *innermost = &python->frames[python->depth - 1];
     struct stack_sure *sure = &stack->sure;
     sure->instr = innermost->instr;
-    sure->parent = python->depth > 1 ? innermost[-1].node : 0; // 0: the root, or scopes, of which doubts tell
+    // 0: the root, or scopes, of which doubts tell. All places in a frame that is seen through are this node:
+    // not that of its callers, who may be the same for another one, where a frame further out recurs.
+    sure->parent = !stack_shows(python, python->depth - 1) ? node | STACK_SEEN_THROUGH
+                   : python->depth > 1                     ? innermost[-1].node
+                                                           : 0;
     sure->place = (struct stack_place){.node = node, .owner = owner_of(node)};
     sure->doubts = doubts;
     sure->near[stack_near_index(sure->instr, sure->parent)] = (struct stack_near){

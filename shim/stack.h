@@ -19,7 +19,7 @@ struct stack_place {
 // Another place in the innermost frame's code, under the same callers.
 struct stack_near {
     uintptr_t instr;
-    uint32_t parent; // the callers' node
+    uint32_t parent; // the callers' node, or as stack_rely says
     uint32_t doubts; // shim_doubts when this was known; 0 = it is not
     struct stack_place place;
 };
@@ -29,7 +29,7 @@ struct stack_near {
 // The place of a Python stack that can be told to be the present one (python/same.h).
 struct stack_sure {
     uint32_t doubts; // shim_doubts when this was known; 0 = it is not
-    uint32_t parent; // node of the innermost frame's callers
+    uint32_t parent; // node of the innermost frame's callers, or as stack_rely says
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;

@@ -58,6 +58,23 @@ static void blocks_of_every_kind_come_back(void **state) {
                            (struct live_block){.owner = nodes[n], .size = 77, .usable = 77 + slacks[s]});
 }
 
+static void objects_at_any_address_come_back(void **state) {
+    (void)state;
+    const uintptr_t addresses[] = {0x7f0000001230, 0x7f0000001238, 0x7f0000001240};
+    struct live_block out, object = {.owner = 9, .object = true}, stale;
+    for (size_t i = 0; i < 3; i++) {
+        object.size = i;
+        assert_true(live_insert(&thread_self, (void *)addresses[i], &object, &stale));
+        assert_int_equal(stale.owner, 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_false(live_has_block(&thread_self, (void *)addresses[i]));
+        assert_true(live_detach_object(&thread_self, (void *)addresses[i], &out));
+        assert_int_equal(out.size, i);
+        assert_false(live_detach(&thread_self, (void *)addresses[i], &out));
+    }
+}
+
 static void objects_keep_their_size(void **state) {
     (void)state;
     const size_t sizes[] = {0, 1, 512, 1022, 1023, 1024, 100000};
@@ -241,6 +258,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(blocks_of_every_kind_come_back, open_table),
         cmocka_unit_test_setup(objects_keep_their_size, open_table),
+        cmocka_unit_test_setup(objects_at_any_address_come_back, open_table),
+        cmocka_unit_test_setup(objects_at_any_address_come_back, open_coarse),
         cmocka_unit_test_setup(objects_and_blocks_are_told_apart, open_table),
         cmocka_unit_test_setup(simple_detach_leaves_the_side_table_alone, open_table),
         cmocka_unit_test(sizes_go_aside_when_the_allocator_cannot_tell),
