@@ -46,6 +46,12 @@ static inline const void *frames_state(const struct detect_runtime *runtime, str
     } else {
         own = runtime->call.own_state();
         if (frames_likely(own && own == current)) {
+            // 3.8 frees it while it is current, when its thread ends, and the debug hooks wipe it before.
+            if (frames_unlikely(runtime->layout.minor == 8) &&
+                code_load(own, runtime->layout.tstate_thread_id) != __builtin_thread_pointer()) {
+                *attached = false;
+                return NULL;
+            }
             stack->state = own;
             return own;
         }

@@ -184,3 +184,25 @@ def test_import_system(version):
             if (each["file"] or "").startswith("<frozen importlib._bootstrap"):
                 outer = contexts.get(each["parent"])
                 assert not outer or not outer["file"], (each, outer)
+
+
+@python_cases()
+def test_debug_hooks(version):
+    """They wipe what is freed before anybody else sees its end: up to 3.8 the state of a thread that ends, while it is the current one."""
+    interpreter = python(version)
+    code = """if True:
+        import threading
+        def work():
+            kept.append(bytearray(910001))
+        kept = []
+        for number in range(20):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    """
+    for options in [], ["--native"], ["--python-objects=sampled"], ["--python-objects=off"]:
+        if "t" in version and options == ["--python-objects=off"]:
+            continue  # there, malloc does not see the buffers
+        process = record(interpreter, "-X", "dev", "-c", code, options=options, output="recording" + "".join(options)).process
+        (line,) = [line for line in process["lines"] if (line["file"], line["line"], line["function"]) == ("<string>", 4, "work")]
+        expect(line["self"], peak_bytes=(20 * 910001, 20 * (910001 + block(interpreter) + 1024)))
