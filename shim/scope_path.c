@@ -29,6 +29,11 @@ __attribute__((noinline)) uint32_t scope_path_around(uint32_t node, const struct
     return scope_path_through(node, scopes, scope_list_python(frame->frame, frame->code, scopes));
 }
 
+__attribute__((cold)) bool scope_path_is_around(const struct python_frame *frame) {
+    struct scope *scopes[SCOPE_NESTED];
+    return scope_list_python(frame->frame, frame->code, scopes) != 0;
+}
+
 __attribute__((noinline)) uint32_t scope_path_contexts(uint32_t node, const struct python_mark *marks,
                                                        unsigned count) {
     while (count--) {

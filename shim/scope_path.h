@@ -19,6 +19,9 @@
 uint32_t scope_path_begin(void);
 uint32_t scope_path_around(uint32_t node, const struct python_frame *frame);
 
+// Whether a Python frame, or its function, has a scope.
+bool scope_path_is_around(const struct python_frame *frame);
+
 // The node that the outermost frame comes under which is in these contexts; `node` is what it would be
 // without.
 uint32_t scope_path_contexts(uint32_t node, const struct python_mark *marks, unsigned count);

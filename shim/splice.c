@@ -346,6 +346,7 @@ __attribute__((noinline)) static uint32_t splice_learn(struct thread *thread) {
         unwind_stack_reset(&stack->native);
         stack->python->outer_node = 0;
     }
+    stack_show_scoped(stack->python, 0);
     uint32_t node = splice_find(thread, true);
     journal_unlock_books(locked);
     return node;

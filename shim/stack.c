@@ -176,6 +176,7 @@ __attribute__((noinline)) static uint32_t stack_python_learn(struct thread *thre
         unchanged = 0;
         python->outer_node = 0;
     }
+    stack_show_scoped(python, unchanged);
     const unsigned last = stack_innermost(python);
     uint32_t leaf = 0;
     if (unchanged > last)

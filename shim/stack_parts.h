@@ -79,6 +79,13 @@ static inline bool stack_shows(const struct python_stack *python, unsigned index
     return shim_likely(!python->frames[index].importing) || index == 0;
 }
 
+// With shim.lock held: those from `first` on that have scopes of their own are shown, too.
+static inline void stack_show_scoped(struct python_stack *python, unsigned first) {
+    for (unsigned i = first; shim_unlikely(scope_of_python) && i < python->depth; i++)
+        if (python->frames[i].importing && scope_path_is_around(&python->frames[i]))
+            python->frames[i].importing = 0;
+}
+
 // The innermost one that is shown.
 static inline unsigned stack_innermost(const struct python_stack *python) {
     unsigned last = python->depth - 1;

@@ -32,7 +32,7 @@ struct python_frame {
     uintptr_t instr; // where it is: 3.11+ address of the instruction, before that the offset in the bytecode
     uint32_t node;   // the caller's; 0 in a frame that is new
     uint32_t life : 31;     // tells code objects apart that follow each other at one address (code.h)
-    uint32_t importing : 1; // it runs code of Python's import system
+    uint32_t importing : 1; // it runs code of Python's import system; the caller may take that back
 };
 
 struct detect_runtime;

@@ -210,3 +210,29 @@ def test_what_has_several_names_is_in_no_scope_of_another_one(version):
         expect(found[name], allocated_bytes=(allocated, allocated + 1500))
     long = sorted(found[name]["allocated_bytes"] // 10000 for name in found if name.startswith("xxx"))
     assert long == [1, 2], sorted(found)
+
+
+@python_cases()
+def test_import_system(version):
+    """Its frames are seen through, but not those that have a scope."""
+    code = """if True:
+        import importlib._bootstrap_external as system, sys, peakline
+        system.FileLoader.get_data = peakline.scope("read")(system.FileLoader.get_data)
+        names = {"peakline": peakline}
+        exec(compile("def block(kept):\\n  with peakline.scope('block'):\\n    kept.append(bytearray(830003))\\n"
+            "  kept.append(bytearray(830003))", "<frozen importlib._bootstrap>", "exec"), names)
+        kept = []
+        names["block"](kept)
+        import large
+    """
+    with open("large.py", "w") as file:
+        file.write("kept = bytearray(920011)\n" + "# comment\n" * 40001)
+    for options in [], ["--native"]:
+        recording = record(python(version), "-B", "-c", code, options=options, output="recording" + "".join(options), compare=False)
+        found = scopes(recording.process)
+        # The file's bytes, but not what the module makes.
+        expect(found["read"], peak_bytes=(400010, 650000), net_bytes=(400010, 410000))
+        expect(found["block"], peak_bytes=(830003, 835000), net_bytes=(830003, 835000))
+        contexts = recording.read("--contexts")["processes"][0]["contexts"]
+        shown = [each for each in contexts if (each["file"] or "").startswith("<frozen importlib._bootstrap") and each["parent"]]
+        assert {each["function"].split(".")[-1] for each in shown} == {"get_data", "block"}, shown

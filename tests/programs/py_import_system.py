@@ -43,6 +43,14 @@ def recurse(depth):
         __import__("again%d" % depth)  # @recurse
 
 
+def even(depth):
+    return odd(depth - 1) if depth else importlib._bootstrap_external.cache_from_source("directory/module.py")  # @even
+
+
+def odd(depth):
+    return even(depth - 1) if depth else importlib._bootstrap_external.cache_from_source("directory/module.py")  # @odd
+
+
 def main():
     import fat  # @fat
     import constant  # @constant
@@ -50,6 +58,9 @@ def main():
     import first  # @first
     import found  # @found
     recurse(DEPTH)  # @deep
+    # The import system under the same callers, once beneath a line that recurs.
+    for depth in [1, 2] * 200:
+        even(depth)
     # A thread that has no other frame than one of the import system's.
     kept = []
     _thread.start_new_thread(importlib._bootstrap._call_with_frames_removed, (kept.extend, map(bytearray, [730003])))
