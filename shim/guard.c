@@ -45,6 +45,7 @@ __attribute__((noinline, cold)) void guard_give_up(enum record_given_up why) {
 static void guard_mend(struct thread *thread) {
     thread->off_books = 0;
     thread->lent = 0;
+    thread->wrapping = 0;
     thread->lent_block = 0;
     thread->last_block = 0;
     if (!thread->until_sample)

@@ -55,6 +55,8 @@ struct thread {
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from
     // malloc and free is accounted as ever, but for the block in which they hand out an object.
     uint32_t lent;
+    uint32_t
+        wrapping; // the domains of Python's whose allocators, if they wrap others, the thread is inside of
     uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none

@@ -9,7 +9,8 @@
 //
 // PYTHONMALLOC and -X dev replace the allocators when the interpreter starts. That is noticed by the first
 // thread with the GIL, and they are wrapped again; if our functions are still reached, since somebody wrapped
-// us (tracemalloc), they are left alone.
+// us (tracemalloc), they are left alone. Who wraps us may not have been called yet: when our functions are
+// reached from within his, they go on to what they wrapped before him.
 
 #include "shim/python/objects.h"
 #include "shim/clock.h"
@@ -33,7 +34,8 @@ enum objects_domain { OBJECTS_MEM = 1, OBJECTS_OBJ = 2 }; // PyMemAllocatorDomai
 // Not wiped by fork: the interpreter goes on calling us in the child.
 static struct objects_wrapped {
     struct python_allocator inner;
-    bool nested; // the guard is held around inner's calls
+    struct python_allocator before; // what inner may reach through us; none where malloc is NULL
+    bool nested;                    // inner may wrap others: the guard is held around its calls
 } objects_wrapped[3];
 
 static struct python_arenas objects_arenas;
@@ -49,6 +51,66 @@ static uint32_t objects_patience;
 static inline void objects_note_call(void) {
     if (__builtin_expect(!objects_called, 0))
         objects_called = true;
+}
+
+#define OBJECTS_OUTSIDE UINT32_MAX
+
+static inline uint32_t objects_domain(const struct objects_wrapped *wrapped) {
+    return 1u << (wrapped - objects_wrapped);
+}
+
+// Whether this is a call that inner makes: then it is no object's, but part of one's.
+static inline bool objects_is_within(const struct objects_wrapped *wrapped) {
+    return __builtin_expect(wrapped->nested, 0) && wrapped->before.malloc &&
+           (thread_self.wrapping & objects_domain(wrapped));
+}
+
+// What is to be called, and then objects_end.
+static inline const struct python_allocator *objects_begin(const struct objects_wrapped *wrapped,
+                                                           uint32_t *wrapping) {
+    *wrapping = OBJECTS_OUTSIDE;
+    if (__builtin_expect(!wrapped->nested, 1))
+        return &wrapped->inner;
+    const struct python_allocator *next = objects_is_within(wrapped) ? &wrapped->before : &wrapped->inner;
+    *wrapping = thread_self.wrapping;
+    thread_self.wrapping |= objects_domain(wrapped);
+    return next;
+}
+
+static inline void objects_end(uint32_t wrapping) {
+    if (wrapping != OBJECTS_OUTSIDE)
+        thread_self.wrapping = wrapping;
+}
+
+static inline void *objects_inner_malloc(const struct objects_wrapped *wrapped, size_t size) {
+    uint32_t wrapping;
+    const struct python_allocator *inner = objects_begin(wrapped, &wrapping);
+    void *block = inner->malloc(inner->ctx, size);
+    objects_end(wrapping);
+    return block;
+}
+
+static inline void *objects_inner_calloc(const struct objects_wrapped *wrapped, size_t count, size_t size) {
+    uint32_t wrapping;
+    const struct python_allocator *inner = objects_begin(wrapped, &wrapping);
+    void *block = inner->calloc(inner->ctx, count, size);
+    objects_end(wrapping);
+    return block;
+}
+
+static inline void *objects_inner_realloc(const struct objects_wrapped *wrapped, void *block, size_t size) {
+    uint32_t wrapping;
+    const struct python_allocator *inner = objects_begin(wrapped, &wrapping);
+    void *moved = inner->realloc(inner->ctx, block, size);
+    objects_end(wrapping);
+    return moved;
+}
+
+static inline void objects_inner_free(const struct objects_wrapped *wrapped, void *block) {
+    uint32_t wrapping;
+    const struct python_allocator *inner = objects_begin(wrapped, &wrapping);
+    inner->free(inner->ctx, block);
+    objects_end(wrapping);
 }
 
 // NULL is the guard that was not to be had.
@@ -88,7 +150,7 @@ static inline void *objects_allocated(struct thread *thread, void *block, size_t
 static inline void *objects_malloc(const struct objects_wrapped *wrapped, size_t size, const void *frame) {
     objects_note_call();
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
-    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    void *block = objects_inner_malloc(wrapped, size);
     objects_take_back(thread, block);
     return objects_allocated(thread, block, size, frame);
 }
@@ -97,12 +159,13 @@ static inline void *objects_calloc(const struct objects_wrapped *wrapped, size_t
                                    const void *frame) {
     objects_note_call();
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
-    void *block = wrapped->inner.calloc(wrapped->inner.ctx, count, size);
+    void *block = objects_inner_calloc(wrapped, count, size);
     objects_take_back(thread, block);
     return objects_allocated(thread, block, count * size, frame); // no overflow where there is a block
 }
 
 static inline void objects_free(const struct objects_wrapped *wrapped, void *block, const void *frame) {
+    objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
         track_object_free(thread, block, frame);
@@ -110,7 +173,7 @@ static inline void objects_free(const struct objects_wrapped *wrapped, void *blo
             guard_leave(thread);
     }
     struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
-    wrapped->inner.free(wrapped->inner.ctx, block);
+    objects_inner_free(wrapped, block);
     objects_take_back(lent, NULL);
     if (lent)
         guard_leave(lent);
@@ -127,7 +190,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
     if (thread && !wrapped->nested)
         guard_leave(thread);
     struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
-    void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
+    void *moved = objects_inner_realloc(wrapped, block, size);
     objects_take_back(lent, moved);
     if (thread && !wrapped->nested)
         thread = guard_enter();
@@ -197,11 +260,13 @@ static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped
     if (__builtin_expect(size > SAMPLING_LARGEST, 0))
         return objects_malloc(wrapped, size, frame);
     objects_note_call();
+    if (objects_is_within(wrapped))
+        return objects_inner_malloc(wrapped, size);
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
-        return wrapped->inner.malloc(wrapped->inner.ctx, size);
+        return objects_inner_malloc(wrapped, size);
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
-    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    void *block = objects_inner_malloc(wrapped, size);
     objects_take_back(thread, block);
     if (hit)
         objects_hit(wrapped, thread, block, size, frame);
@@ -216,11 +281,13 @@ static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped
     if (__builtin_expect(__builtin_mul_overflow(count, each, &size) || size > SAMPLING_LARGEST, 0))
         return objects_calloc(wrapped, count, each, frame);
     objects_note_call();
+    if (objects_is_within(wrapped))
+        return objects_inner_calloc(wrapped, count, each);
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
-        return wrapped->inner.calloc(wrapped->inner.ctx, count, each);
+        return objects_inner_calloc(wrapped, count, each);
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
-    void *block = wrapped->inner.calloc(wrapped->inner.ctx, count, each);
+    void *block = objects_inner_calloc(wrapped, count, each);
     objects_take_back(thread, block);
     if (hit)
         objects_hit(wrapped, thread, block, size, frame);
@@ -246,6 +313,7 @@ __attribute__((noinline)) static bool objects_detach(struct thread *thread, void
 
 static inline void objects_sampled_free(const struct objects_wrapped *wrapped, void *block,
                                         const void *frame) {
+    objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     struct live_block old;
     if (thread) {
@@ -256,7 +324,7 @@ static inline void objects_sampled_free(const struct objects_wrapped *wrapped, v
             guard_leave(thread);
     }
     struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
-    wrapped->inner.free(wrapped->inner.ctx, block);
+    objects_inner_free(wrapped, block);
     objects_take_back(lent, NULL);
     if (lent)
         guard_leave(lent);
@@ -291,6 +359,8 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
     if (!block)
         return objects_sampled_malloc(wrapped, size, frame);
     objects_note_call();
+    if (objects_is_within(wrapped))
+        return objects_inner_realloc(wrapped, block, size);
     struct live_block old;
     struct thread *thread = guard_enter();
     bool known =
@@ -298,7 +368,7 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
     if (thread && !wrapped->nested)
         guard_leave(thread);
     struct thread *lent = wrapped->nested ? objects_lend(thread) : NULL;
-    void *moved = wrapped->inner.realloc(wrapped->inner.ctx, block, size);
+    void *moved = objects_inner_realloc(wrapped, block, size);
     objects_take_back(lent, moved);
     bool hit = size <= SAMPLING_LARGEST && objects_is_hit(&thread_self, size);
     if (__builtin_expect(known || hit || size > SAMPLING_LARGEST, 0))
@@ -365,23 +435,50 @@ static bool objects_is_ours(int domain, const struct python_allocator *allocator
     return allocator->malloc == objects_ours(domain, NULL).malloc;
 }
 
-static void objects_wrap_domain(const struct detect_runtime *runtime, int domain) {
+// Tracemalloc and the debug hooks are the interpreter's own, and pass everything on. Where that cannot be
+// told: true.
+static bool objects_is_foreign(const struct detect_runtime *runtime,
+                               const struct python_allocator *allocator) {
+    void *(*theirs)(void *, size_t) = allocator->malloc;
+    void *(*interpreters)(void) = runtime->call.own_state;
+    void *function, *landmark;
+    __builtin_memcpy(&function, &theirs, sizeof function);
+    __builtin_memcpy(&landmark, &interpreters, sizeof landmark);
+    struct dl_find_object own, other;
+    return !_dl_find_object || _dl_find_object(landmark, &own) != 0 ||
+           _dl_find_object(function, &other) != 0 || own.dlfo_link_map != other.dlfo_link_map;
+}
+
+// `again`: our functions were the interpreter's before.
+static void objects_wrap_domain(const struct detect_runtime *runtime, int domain, bool again) {
+    struct objects_wrapped *wrapped = &objects_wrapped[domain];
     struct python_allocator allocator = {.ctx = NULL};
     runtime->call.get_allocator(domain, &allocator);
     if (!allocator.malloc || objects_is_ours(domain, &allocator))
         return;
-    objects_wrapped[domain].inner = allocator;
-    objects_wrapped[domain].nested = allocator.ctx != NULL || runtime->layout.free_threaded;
+    const bool same =
+        again && allocator.malloc == wrapped->inner.malloc && allocator.ctx == wrapped->inner.ctx;
+    const bool wraps = allocator.ctx || objects_is_foreign(runtime, &allocator);
+    if (again && wraps && !same && wrapped->before.malloc) {
+        objects_replaced = true; // may reach us by way of the ones that we wrapped last: left alone
+        return;
+    }
+    if (!same) {
+        wrapped->before = again && wraps ? wrapped->inner : (struct python_allocator){.ctx = NULL};
+        wrapped->inner = allocator;
+        wrapped->nested = wraps || runtime->layout.free_threaded;
+    }
     struct python_allocator ours = objects_ours(domain, allocator.ctx);
     runtime->call.set_allocator(domain, &ours);
 }
 
 static void objects_wrap(const struct detect_runtime *runtime) {
+    const bool again = objects_owner == runtime;
     objects_owner = runtime;
     if (runtime->layout.free_threaded)
         live_refine(); // each thread has a heap of its own
-    objects_wrap_domain(runtime, OBJECTS_MEM);
-    objects_wrap_domain(runtime, OBJECTS_OBJ);
+    objects_wrap_domain(runtime, OBJECTS_MEM, again);
+    objects_wrap_domain(runtime, OBJECTS_OBJ, again);
     if (!runtime->call.get_arenas || !runtime->call.set_arenas)
         return;
     struct python_arenas arenas = {.ctx = NULL};
@@ -439,24 +536,13 @@ void python_objects_start(bool sampled, uint64_t seed) {
         sampling_open();
 }
 
-// Tracemalloc and the debug hooks are the interpreter's own, and pass everything on.
-static bool objects_is_foreign(const struct detect_runtime *runtime) {
+void objects_look(const struct detect_runtime *runtime) {
+    if (objects_owner != runtime || (runtime->pending & DETECT_OBJECTS))
+        return;
     struct python_allocator allocator = {.ctx = NULL};
     runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
-    if (objects_is_ours(OBJECTS_OBJ, &allocator))
-        return false;
-    void *(*theirs)(void *, size_t) = allocator.malloc;
-    void *(*interpreters)(void) = runtime->call.own_state;
-    void *function, *landmark;
-    __builtin_memcpy(&function, &theirs, sizeof function);
-    __builtin_memcpy(&landmark, &interpreters, sizeof landmark);
-    struct dl_find_object own, other;
-    return _dl_find_object && _dl_find_object(landmark, &own) == 0 &&
-           (_dl_find_object(function, &other) != 0 || own.dlfo_link_map != other.dlfo_link_map);
-}
-
-void objects_look(const struct detect_runtime *runtime) {
-    if (objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS) && objects_is_foreign(runtime))
+    if (_dl_find_object && !objects_is_ours(OBJECTS_OBJ, &allocator) &&
+        objects_is_foreign(runtime, &allocator))
         objects_replaced = true;
 }
 

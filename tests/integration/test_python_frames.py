@@ -182,6 +182,39 @@ def test_embedded(name):
 
 
 @python_cases()
+def test_heads(name):
+    """A program that wraps Python's allocators before it starts an interpreter: nothing goes around in circles, no byte is met twice."""
+    library, home = shared_library(name)
+    if name.endswith("t"):
+        raise Skip("its objects have to be its own allocator's")
+    code = """if True:
+        import itertools, threading
+        def work():
+            kept.append([bytes(40) for _ in itertools.repeat(None, 60000)])
+            for _ in range(30000):
+                kept.append([[kept]])
+                kept.pop()
+        kept = []
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """
+    with open("script.py", "w") as file:
+        file.write(code)
+    for how in "inner", "malloc":
+        for mode in "exact", "sampled":
+            # The library is there from the start: so the program wraps what we have wrapped.
+            process = record(program("python_heads"), library, how, "script.py", options=["--python-objects=" + mode], output=how + mode,
+                             env={"PYTHONHOME": home, "LD_PRELOAD": library}).process
+            (line,) = [each["total"] for each in process["lines"] if os.path.basename(each["file"] or "") == "script.py" and (each["line"], each["function"]) == (4, "work")]
+            error = (line["standard_error"] or {"allocations": 0})["allocations"]
+            assert abs(line["allocations"] - 120000) < 300 + 4 * error, (how, mode, line)
+            # With the head or without, but not both; and the lists' parts.
+            most = 2 * 12 * 8 * 60000
+            assert 73 * (120000 - 4 * error) < line["allocated_bytes"] < 89 * (120000 + 4 * error) + most, (how, mode, line)
+
+
+@python_cases()
 def test_started_again(name):
     """An interpreter that is ended and started again, which since 3.12 gives it its own allocators back."""
     library, home = shared_library(name)
