@@ -173,8 +173,8 @@ static inline struct live_block live_read(uintptr_t address, uint32_t value) {
         block.size = field;
         block.usable = (field + 15) & ~(size_t)15; // pymalloc's size classes
     } else {
-        block.usable = real_usable_size((void *)address);
-        block.size = block.usable - field;
+        block.usable = real_usable_size((void *)address); // of another block, if this one's end was not seen
+        block.size = block.usable > field ? block.usable - field : 0;
     }
     return block;
 }
