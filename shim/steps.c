@@ -6,7 +6,7 @@
 #include "shim/arena.h"
 
 #define STEPS_FIRST 256u
-#define STEPS_MOST 8192u // 256 KiB, of the largest
+#define STEPS_MOST 4096u // 128 KiB, of the largest
 
 static void steps_grow(struct steps *steps) {
     uint32_t old = steps->entries ? steps->mask + 1 : 0, count = old ? old * 2 : STEPS_FIRST;
