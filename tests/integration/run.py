@@ -20,6 +20,8 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
+# What was started in the background ignores it, and so would all that is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 
