@@ -41,6 +41,11 @@ static unsigned arena_class(size_t size, size_t *rounded) {
     return class;
 }
 
+// How much of a free block the kernel has: all but the page with our link, where that is worth a call.
+static size_t arena_given(size_t rounded) {
+    return rounded >= ARENA_CHUNK ? rounded - ARENA_PAGE : 0;
+}
+
 void *arena_alloc(size_t size) {
     struct arena *arena = &shim.arena;
     size_t rounded;
@@ -56,8 +61,7 @@ void *arena_alloc(size_t size) {
         block = arena->free[class];
         arena->free[class] = arena->free[class]->next;
         reused = true;
-        if (rounded >= ARENA_CHUNK)
-            arena->bytes += rounded - ARENA_PAGE;
+        arena->bytes += arena_given(rounded);
     } else if (rounded >= ARENA_CHUNK) {
         block = arena_map(rounded);
         if (block)
@@ -78,8 +82,8 @@ void *arena_alloc(size_t size) {
         }
     }
     lock_drop(&arena->lock, locked);
-    if (reused) // of what arena_free has given back, the rest is zero
-        __builtin_memset(block, 0, rounded >= ARENA_CHUNK ? ARENA_PAGE : rounded);
+    if (reused) // what comes from the kernel is zero
+        __builtin_memset(block, 0, rounded - arena_given(rounded));
     return block;
 }
 
@@ -90,8 +94,7 @@ void arena_free(void *block, size_t size) {
     struct arena_free_block *entry = block;
     size_t rounded;
     unsigned class = arena_class(size, &rounded);
-    // Tables that have become too small: the kernel gets their pages, but for the one with our link.
-    const size_t given = rounded >= ARENA_CHUNK ? rounded - ARENA_PAGE : 0;
+    const size_t given = arena_given(rounded);
     char *pages = (char *)block + ARENA_PAGE;
     if (given && sys_failed(sys_madvise(pages, given, MADV_DONTNEED))) // locked in memory
         __builtin_memset(pages, 0, given);

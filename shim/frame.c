@@ -115,15 +115,16 @@ void frame_refill(void) {
     numbers_refill(&shim.frames, frame_fill);
 }
 
+static inline bool frame_is(uint32_t number, const void *key) {
+    const struct frame_key found = frame_key(shim_frame(number));
+    return __builtin_memcmp(&found, key, sizeof found) == 0;
+}
+
 uint32_t frame_number(const struct frame_key *key) {
     const uint64_t hash = frame_hash(key);
-    struct numbers_search search = numbers_search(hash);
-    uint32_t number;
-    while ((number = numbers_next(&shim.frames, &search))) {
-        const struct frame_key found = frame_key(shim_frame(number));
-        if (shim_likely(__builtin_memcmp(&found, key, sizeof found) == 0))
-            return number;
-    }
+    uint32_t number = numbers_find(&shim.frames, hash, frame_is, key);
+    if (shim_likely(number))
+        return number;
     const struct record_frame frame = {
         .function = key->function,
         .line = key->line,

@@ -272,9 +272,9 @@ static struct live_block live_neighbour(uintptr_t address, uint32_t value) {
     const uint32_t slack = value & LIVE_ASIDE;
     uintptr_t word;
     size_t usable = LIVE_LEAST > slack ? LIVE_LEAST : slack;
-    // As real_usable_size: where that is another function, leaves are fine, and there are no neighbours.
+    // Of glibc's: where malloc is another one, leaves are fine, and there are no neighbours.
     if (sys_read_word(address - sizeof word, &word) == sizeof word && word >> 47 == 0 && word > usable + 16)
-        usable = (word & ~(uintptr_t)7) - (word & 2 ? 16 : 8);
+        usable = real_chunk_usable(word);
     return (struct live_block){.owner = value >> LIVE_OWNER_SHIFT, .size = usable - slack, .usable = usable};
 }
 

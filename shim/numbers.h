@@ -36,34 +36,31 @@ bool numbers_grow(struct numbers *table, numbers_fill *fill);
 // Forgets all and fills it again.
 void numbers_refill(struct numbers *table, numbers_fill *fill);
 
-// A search: the next entry that may be the one.
-struct numbers_search {
-    uint32_t at, tag;
-};
-
-static inline struct numbers_search numbers_search(uint64_t hash) {
-    return (struct numbers_search){.at = (uint32_t)(hash >> 32), .tag = (uint32_t)hash & ~NUMBERS_MOST};
+static inline uint32_t numbers_tag(uint64_t hash) {
+    return (uint32_t)hash & ~NUMBERS_MOST;
 }
 
-// The next number whose record may have the key; 0: there is none.
-static inline uint32_t numbers_next(const struct numbers *table, struct numbers_search *search) {
-    for (;;) {
-        const uint32_t entry = table->entries[search->at & (table->places - 1)];
+// Whether the record with this number has the key.
+typedef bool numbers_same(uint32_t number, const void *key);
+
+// The number of the record with the key, whose hash that is; 0: there is none.
+static inline __attribute__((always_inline)) uint32_t numbers_find(const struct numbers *table, uint64_t hash,
+                                                                   numbers_same *same, const void *key) {
+    for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
+        const uint32_t entry = table->entries[at & (table->places - 1)], number = entry & NUMBERS_MOST;
         if (!entry)
             return 0;
-        search->at++;
-        if ((entry & ~NUMBERS_MOST) == search->tag)
-            return entry & NUMBERS_MOST;
+        if ((entry & ~NUMBERS_MOST) == numbers_tag(hash) && __builtin_expect(same(number, key), 1))
+            return number;
     }
 }
 
 // With room, and not there yet.
 static inline void numbers_add(struct numbers *table, uint64_t hash, uint32_t number) {
-    const struct numbers_search search = numbers_search(hash);
-    uint32_t at = search.at;
+    uint32_t at = (uint32_t)(hash >> 32);
     while (table->entries[at & (table->places - 1)])
         at++;
-    table->entries[at & (table->places - 1)] = search.tag | number;
+    table->entries[at & (table->places - 1)] = numbers_tag(hash) | number;
     table->used++;
 }
 

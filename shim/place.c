@@ -94,15 +94,16 @@ static void place_function_fill(struct numbers *table) {
     }
 }
 
+static inline bool place_is_function(uint32_t number, const void *key) {
+    const struct place_function_key found = place_function_key(shim_function(number));
+    return __builtin_memcmp(&found, key, sizeof found) == 0;
+}
+
 static uint32_t place_function(const struct place_function_key *key) {
     const uint64_t hash = place_function_hash(key);
-    struct numbers_search search = numbers_search(hash);
-    uint32_t number;
-    while ((number = numbers_next(&shim.functions, &search))) {
-        const struct place_function_key found = place_function_key(shim_function(number));
-        if (shim_likely(__builtin_memcmp(&found, key, sizeof found) == 0))
-            return number;
-    }
+    uint32_t number = numbers_find(&shim.functions, hash, place_is_function, key);
+    if (number)
+        return number;
     struct record_function function = {
         .language = (uint16_t)key->language,
         .module = key->module,

@@ -49,8 +49,8 @@ bool real_resolve(void) {
 }
 
 size_t real_usable_size_checked(void *block) {
-    size_t usable = real.malloc_usable_size(block), word = ((const size_t *)block)[-1];
-    if ((word & ~(size_t)7) - (word & 2 ? 16 : 8) != usable)
+    size_t usable = real.malloc_usable_size(block);
+    if (real_chunk_usable(((const size_t *)block)[-1]) != usable)
         __atomic_store_n(&real.glibc, false, __ATOMIC_RELAXED);
     uint32_t checks = __atomic_load_n(&real.glibc_checks, __ATOMIC_RELAXED);
     if (checks)

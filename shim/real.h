@@ -42,17 +42,20 @@ bool real_resolve(void);
 // What malloc_usable_size says, where it says the same as glibc's; else glibc is no longer trusted.
 size_t real_usable_size_checked(void *block);
 
-// malloc_usable_size. In glibc that is the word before the block: the chunk's size, in multiples of 16, with
-// flags in its low bits; chunks that are mappings of their own have the flag 2 and two words of overhead
-// instead of one (malloc/malloc.c, "struct malloc_chunk"; unchanged since glibc 2.3). That this still holds
-// is checked on the process's own first blocks.
+// Usable bytes by the word before a block of glibc's: the chunk's size, in multiples of 16, with flags in its
+// low bits; chunks that are mappings of their own have the flag 2 and two words of overhead instead of one
+// (malloc/malloc.c, "struct malloc_chunk"; unchanged since glibc 2.3).
+static inline size_t real_chunk_usable(size_t word) {
+    return (word & ~(size_t)7) - (word & 2 ? 16 : 8);
+}
+
+// malloc_usable_size. That glibc's word still says it is checked on the process's own first blocks.
 static inline size_t real_usable_size(void *block) {
     if (__builtin_expect(!real.glibc, 0))
         return real.malloc_usable_size(block);
     if (__builtin_expect(real.glibc_checks != 0, 0))
         return real_usable_size_checked(block);
-    size_t word = ((const size_t *)block)[-1];
-    return (word & ~(size_t)7) - (word & 2 ? 16 : 8);
+    return real_chunk_usable(((const size_t *)block)[-1]);
 }
 
 // From the static buffer; NULL when it is used up.

@@ -24,25 +24,29 @@ static inline uint64_t tree_bit(uint32_t number) {
 
 _Static_assert(OWNER_MOST <= NUMBERS_MOST, "there are no more nodes than owners");
 
-static inline uint64_t tree_hash(uint32_t parent, uint32_t frame) {
-    return hash_mix((uint64_t)parent << 32 | frame);
+struct tree_key {
+    uint32_t parent, frame;
+};
+
+static inline uint64_t tree_hash(struct tree_key key) {
+    return hash_mix((uint64_t)key.parent << 32 | key.frame);
+}
+
+static inline bool tree_is(uint32_t node, const void *key) {
+    const struct tree_link *link = &shim.links[node];
+    const struct tree_key *wanted = key;
+    return link->frame == wanted->frame && link->parent == wanted->parent;
 }
 
 // 0: there is none.
 static inline uint32_t tree_find(uint32_t parent, uint32_t frame) {
-    struct numbers_search search = numbers_search(tree_hash(parent, frame));
-    uint32_t node;
-    while ((node = numbers_next(&shim.tree, &search))) {
-        const struct tree_link *link = &shim.links[node];
-        if (shim_likely(link->frame == frame && link->parent == parent))
-            break;
-    }
-    return node;
+    const struct tree_key key = {parent, frame};
+    return numbers_find(&shim.tree, tree_hash(key), tree_is, &key);
 }
 
 static void tree_enter(struct numbers *table, uint32_t node) {
     const struct tree_link *link = &shim.links[node];
-    numbers_add(table, tree_hash(link->parent, link->frame), node);
+    numbers_add(table, tree_hash((struct tree_key){link->parent, link->frame}), node);
 }
 
 bool tree_open(void) {

@@ -119,8 +119,7 @@ static void add_losses(struct notes *notes, const struct model_process *process)
         add(notes, memory_print("The recording had no room for more: %s.", room));
 }
 
-// What folding cost.
-// To be freed.
+// What folding cost. To be freed.
 static char *folding_cost(const struct reader_image *image) {
     if (image->header.lost[RECORD_LOST_TABLE_FULL])
         return memory_print("%s", "");

@@ -55,14 +55,14 @@ static inline void objects_note_call(void) {
 
 #define OBJECTS_OUTSIDE UINT32_MAX
 
-static inline uint32_t objects_domain(const struct objects_wrapped *wrapped) {
+static inline uint32_t objects_bit(const struct objects_wrapped *wrapped) {
     return 1u << (wrapped - objects_wrapped);
 }
 
 // Whether this is a call that inner makes: then it is no object's, but part of one's.
 static inline bool objects_is_within(const struct objects_wrapped *wrapped) {
     return __builtin_expect(wrapped->nested, 0) && wrapped->before.malloc &&
-           (thread_self.wrapping & objects_domain(wrapped));
+           (thread_self.wrapping & objects_bit(wrapped));
 }
 
 // What is to be called, and then objects_end.
@@ -73,7 +73,7 @@ static inline const struct python_allocator *objects_begin(const struct objects_
         return &wrapped->inner;
     const struct python_allocator *next = objects_is_within(wrapped) ? &wrapped->before : &wrapped->inner;
     *wrapping = thread_self.wrapping;
-    thread_self.wrapping |= objects_domain(wrapped);
+    thread_self.wrapping |= objects_bit(wrapped);
     return next;
 }
 

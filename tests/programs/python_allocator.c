@@ -7,16 +7,9 @@
 //
 // output: libpython_allocator.so
 
-#include <stdlib.h>
-#include <string.h>
+#include "python_api.h"
 
-struct allocator { // PyMemAllocatorEx
-    void *ctx;
-    void *(*malloc)(void *ctx, size_t size);
-    void *(*calloc)(void *ctx, size_t count, size_t size);
-    void *(*realloc)(void *ctx, void *block, size_t size);
-    void (*free)(void *ctx, void *block);
-};
+#include <string.h>
 
 struct before {
     struct allocator inner;

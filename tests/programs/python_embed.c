@@ -8,20 +8,10 @@
 //
 // From the second round on libpython is loaded anew, where dlclose really unloads it.
 
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "python_api.h"
 
-static void *symbol(void *library, const char *name) {
-    void *address = dlsym(library, name);
-    if (!address) {
-        fprintf(stderr, "%s\n", dlerror());
-        exit(2);
-    }
-    return address;
-}
+#include <pthread.h>
+#include <string.h>
 
 static void *allocate(void *size) {
     return malloc((size_t)size);

@@ -8,22 +8,12 @@
 //
 // "inner": out of the allocators that were there before, which so may be called late, or never.
 
-#include <dlfcn.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "python_api.h"
+
 #include <string.h>
 
 #define HEAD 16
 #define MAGIC 0x70656b6c696e65ull
-
-struct allocator { // PyMemAllocatorEx
-    void *ctx;
-    void *(*malloc)(void *ctx, size_t size);
-    void *(*calloc)(void *ctx, size_t count, size_t size);
-    void *(*realloc)(void *ctx, void *block, size_t size);
-    void (*free)(void *ctx, void *block);
-};
 
 static void *plain_malloc(void *ctx, size_t size) {
     (void)ctx;
@@ -79,15 +69,6 @@ static char *head_check(void *object) {
 
 DOMAIN(1)
 DOMAIN(2)
-
-static void *symbol(void *library, const char *name) {
-    void *address = dlsym(library, name);
-    if (!address) {
-        fprintf(stderr, "%s\n", dlerror());
-        exit(2);
-    }
-    return address;
-}
 
 int main(int argc, char **argv) {
     static _Alignas(16) char config[1024]; // PyPreConfig, and room
