@@ -6,7 +6,6 @@
 #define PEAKLINE_SELECT_H
 
 #include "reporter/metrics.h"
-#include "reporter/source.h"
 
 enum select_column {
     SELECT_PEAK,
@@ -48,10 +47,5 @@ uint32_t *select_chosen(const struct model_process *process, const struct select
 // Numbers of the scopes (among the functions), sorted.
 uint32_t *select_scopes(const struct model_process *process, const struct metrics *metrics,
                         enum select_column sort, size_t *count);
-
-// Per function: is it the user's own code, as far as can be told? Not: the standard library, installed
-// packages, system headers, native code that has neither its source here nor is part of the program itself.
-// The caller frees the array.
-bool *select_user_functions(const struct model_process *process, struct source_cache *sources);
 
 #endif

@@ -59,6 +59,7 @@ void listing_sort_lines(struct listing *listing) {
 void listing_free(struct listing *listing) {
     free(listing->lines);
     free(listing->first_line_of);
+    free(listing->brief);
 }
 
 // ---- what to show ----
@@ -128,8 +129,9 @@ static uint32_t find_nested(const struct listing *listing, const struct model_fu
 }
 
 // Each line of the function; of a long one, and of a whole file, those near an event.
-static void add_source_rows(struct rows *rows, const struct listing *listing,
-                            const struct model_function *function, uint32_t begin, uint32_t end) {
+static void add_source_rows(struct rows *rows, const struct listing *listing, uint32_t number, uint32_t begin,
+                            uint32_t end) {
+    const struct model_function *function = &listing->process->functions[number];
     const struct model_line *lines = listing->process->lines;
     uint32_t first = function->first_line, last = 0, end_of_source = 0;
     if (function->language == RECORD_NATIVE)
@@ -141,7 +143,8 @@ static void add_source_rows(struct rows *rows, const struct listing *listing,
         first = !first || low < first || is_module_code(function) ? low : first;
         last = high > last ? high : last;
     }
-    bool sparse = is_module_code(function) || (last > first && last - first >= LONG_FUNCTION);
+    bool sparse = is_module_code(function) || (last > first && last - first >= LONG_FUNCTION) ||
+                  (listing->brief && listing->brief[number]);
     uint32_t shown = 0;
     for (uint32_t line = first, at = begin; line && (line <= last || line == first); line++) {
         bool event = at < end && lines[listing->lines[at]].line == line;
@@ -176,7 +179,7 @@ static struct rows collect_rows(const struct listing *listing, uint32_t number) 
     if (is_module_code(function) && !select->function && !select->file && rows.state == SOURCE_GOOD)
         add_main_rows(&rows, listing, from, to);
     else if (rows.state == SOURCE_GOOD)
-        add_source_rows(&rows, listing, function, from, to);
+        add_source_rows(&rows, listing, number, from, to);
     else
         for (uint32_t i = from; i < to; i++)
             add_row(&rows, p->lines[listing->lines[i]].line, listing->lines[i], false);

@@ -7,6 +7,7 @@
 
 #include "reporter/natives.h"
 #include "reporter/render/render.h"
+#include "reporter/source.h"
 
 struct listing {
     const struct model_process *process;
@@ -16,6 +17,7 @@ struct listing {
     // The process's lines, grouped by function and sorted by file and line (listing_sort_lines).
     uint32_t *lines,
         *first_line_of;  // of function f: lines[first_line_of[f]] .. lines[first_line_of[f + 1] - 1]
+    bool *brief;         // per function: show only what is near an event; NULL = of long ones
     bool bounds, folded; // whether a `≤`, and a number of contexts with a `+`, were printed
     bool all_folded;     // and "folded contexts"
     bool errors;         // and a `±`

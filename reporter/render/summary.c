@@ -9,12 +9,13 @@
 #include "reporter/render/listing.h"
 #include "reporter/render/render.h"
 #include "reporter/text.h"
+#include "reporter/users.h"
 
 // The line of the user's code that held most at the peak, with what it called outside that code; UINT32_MAX
 // if none.
 static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
     struct source_cache *sources = source_cache_new();
-    bool *user = select_user_functions(process, sources);
+    bool *user = users_find(process, sources);
     int64_t *shares = metrics_share_peak(process, user);
     uint32_t top = UINT32_MAX;
     *held = 0;

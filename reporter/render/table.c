@@ -9,6 +9,7 @@
 #include "reporter/render/listing.h"
 #include "reporter/render/render.h"
 #include "reporter/text.h"
+#include "reporter/users.h"
 
 #define PAGE_ROWS 60
 #define PAGE_FUNCTIONS 12
@@ -192,17 +193,25 @@ static bool is_part_of_line(const struct model_function *function) {
     return false;
 }
 
-// By default a page of the functions that matter; with filters or --top what was asked for.
-static size_t fit_page(const struct listing *listing, uint32_t *functions, size_t count) {
+// By default a page of the functions that matter; with filters or --top what was asked for. A function that
+// is too long for what is left of the page is shown in brief, should that fit.
+static size_t fit_page(struct listing *listing, uint32_t *functions, size_t count) {
     const struct model_process *p = listing->process;
     int64_t least = p->image->header.heap_peak / 100;
     size_t kept = 0, rows = 0;
+    listing->brief = memory_alloc(p->function_count, sizeof *listing->brief);
     for (size_t i = 0; i < count && kept < PAGE_FUNCTIONS; i++) {
         uint32_t function = functions[i];
         if (is_part_of_line(&p->functions[function]))
             continue;
+        if (kept && listing->metrics->functions[function].total.peak < least)
+            continue;
         size_t more = listing_rows(listing, function);
-        if (kept && (rows + more > PAGE_ROWS || listing->metrics->functions[function].total.peak < least))
+        if (rows + more > PAGE_ROWS) {
+            listing->brief[function] = true;
+            more = listing_rows(listing, function);
+        }
+        if (kept && rows + more > PAGE_ROWS)
             continue;
         rows += more;
         functions[kept++] = function;
@@ -243,7 +252,7 @@ static void print_natives(const struct table *t, struct listing *listing) {
     if (!(process->image->header.flags & RECORD_FLAG_NATIVE_IN_PYTHON))
         return;
     size_t count;
-    bool *user = select_user_functions(process, listing->sources);
+    bool *user = users_find(process, listing->sources);
     struct natives_row *rows = natives_find(process, listing->metrics, user, LISTED_NATIVES, &count);
     listing_print_natives(listing, rows, count, t->out);
     free(rows);
@@ -259,7 +268,7 @@ static void print_functions(const struct table *t, const struct model_process *p
     size_t count;
     uint32_t *functions = select_functions(process, metrics, &all, &count);
     if (!asked) {
-        bool *user = select_user_functions(process, sources);
+        bool *user = users_find(process, sources);
         count = keep_users(process, user, functions, count);
         free(user);
     }

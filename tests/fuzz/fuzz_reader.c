@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c reporter/memory.c reporter/model.c reporter/ending.c reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/select.c reporter/source.c reporter/source_extent.c reporter/text.c reporter/message.c reporter/symbolize.c reporter/natives.c reporter/debuginfo.c reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c reporter/render/table.c reporter/render/listing.c reporter/render/marks.c tests/unit/recording_builder.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c reporter/memory.c reporter/model.c reporter/ending.c reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/select.c reporter/users.c reporter/source.c reporter/source_extent.c reporter/text.c reporter/message.c reporter/symbolize.c reporter/natives.c reporter/debuginfo.c reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c reporter/render/table.c reporter/render/listing.c reporter/render/marks.c tests/unit/recording_builder.c
 //
 // Damaged recordings, through everything that reads them: reader, model, metrics, JSON and table.
 //

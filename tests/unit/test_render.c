@@ -2,7 +2,7 @@
 // needs: reporter/render/render.c reporter/render/notes.c reporter/render/json.c reporter/render/emit.c
 // needs: reporter/render/table.c reporter/render/listing.c reporter/render/summary.c reporter/message.c
 // needs: reporter/render/marks.c
-// needs: reporter/select.c reporter/natives.c reporter/source.c reporter/source_extent.c
+// needs: reporter/select.c reporter/users.c reporter/natives.c reporter/source.c reporter/source_extent.c
 // needs: reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/ending.c reporter/reader.c
 // needs: reporter/model.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
 // needs: reporter/symbolize.c reporter/debuginfo.c reporter/memory.c reporter/text.c

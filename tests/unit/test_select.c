@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// needs: reporter/select.c reporter/source.c reporter/source_extent.c reporter/model.c reporter/ending.c
+// needs: reporter/select.c reporter/model.c reporter/ending.c
 // needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
 // needs: reporter/memory.c reporter/text.c
 //
-// What a report shows: filters, order, the user's own code.
+// What a report shows: filters and order.
 
 #include "reporter/select.h"
 
@@ -160,35 +160,6 @@ static void equal_peaks_show_the_caller_first(void **state) {
     expect(&(struct select_options){.file = "eval.py"}, "main Model.fit");
 }
 
-static void expect_users(const char *wanted) {
-    struct source_cache *sources = source_cache_new();
-    bool *user = select_user_functions(&process, sources);
-    char names[512] = "";
-    for (size_t i = 0; i < process.function_count; i++) {
-        if (user[i]) {
-            strcat(names, *names ? " " : "");
-            strcat(names, process.functions[i].name);
-        }
-    }
-    free(user);
-    source_cache_free(sources);
-    assert_string_equal(names, wanted);
-}
-
-static void the_users_code_is_told_from_libraries(void **state) {
-    (void)state;
-    expect_users("Model.fit main ns::run(int)");
-    process.python_version = "3.11.2"; // the executable is the interpreter
-    expect_users("Model.fit main");
-    process.functions += 5; // nothing but code from no file
-    process.function_count = 2;
-    expect_users("<module>");
-    set_up(NULL);
-    process.functions += 8; // a program without debug information
-    process.function_count = 4;
-    expect_users("prog+0x10");
-}
-
 static void scopes_are_no_functions(void **state) {
     (void)state;
     struct model_function kept = functions[1];
@@ -234,7 +205,6 @@ int main(void) {
         cmocka_unit_test_setup(equal_peaks_show_the_caller_first, set_up),
         cmocka_unit_test_setup(scopes_are_no_functions, set_up),
         cmocka_unit_test_setup(the_programs_choice_keeps_its_order, set_up),
-        cmocka_unit_test_setup(the_users_code_is_told_from_libraries, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
