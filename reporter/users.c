@@ -60,10 +60,17 @@ static bool is_launcher(const struct model_process *process, const struct model_
     return strcmp(function->name, "<module>") == 0;
 }
 
-// What is handed to exec as a string has this name when nobody gave it another: `python -c`, of which it is the
-// outermost function; but also namedtuple, and lines of *.pth files.
 static bool is_nameless(const struct model_function *function) {
-    return function->language == RECORD_PYTHON && function->file && strcmp(function->file, "<string>") == 0;
+    return function->language == RECORD_PYTHON && function->file && function->file[0] == '<';
+}
+
+// What people type in is called by a shell's or a test runner's code.
+static bool is_typed(const char *file) {
+    static const char *const begins[] = {"<ipython-input", "<console>", "<stdin>", "<doctest "};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(file, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool is_candidate(const struct model_process *process, const struct model_function *function,
@@ -81,11 +88,10 @@ static bool is_candidate(const struct model_process *process, const struct model
     return source_line_count(source_open(sources, function->file, process->cwd)) > 0;
 }
 
-// Sets those whose code was on a stack, but never as the outermost of Python's.
-static bool *find_inner(const struct model_process *process) {
+// Sets the functions that were the outermost of Python's on a stack.
+static bool *find_outermost(const struct model_process *process) {
     const struct reader_image *image = process->image;
     bool *outermost = memory_alloc(process->function_count, sizeof *outermost);
-    bool *inner = memory_alloc(process->function_count, sizeof *inner);
     bool *beneath = memory_alloc(image->node_count, sizeof *beneath); // there is Python on the path
     for (uint32_t i = 0; i < process->order_count; i++) {
         uint32_t number = process->order[i], frame = image->nodes[number].frame;
@@ -94,15 +100,31 @@ static bool *find_inner(const struct model_process *process) {
             uint32_t function = process->lines[process->levels[at]].function;
             if (process->functions[function].language != RECORD_PYTHON)
                 continue;
-            (beneath[number] ? inner : outermost)[function] = true;
+            outermost[function] |= !beneath[number];
             beneath[number] = true;
         }
     }
-    for (uint32_t i = 0; i < process->function_count; i++)
-        inner[i] = inner[i] && !outermost[i];
-    free(outermost);
     free(beneath);
-    return inner;
+    return outermost;
+}
+
+// Takes those out that libraries have made from text: the files' names are of no use to tell. A program is not
+// called (`python -c`), or has been typed in.
+static void drop_generated(const struct model_process *process, bool *user) {
+    bool *outermost = find_outermost(process);
+    const char *programs[8]; // names of files
+    size_t count = 0;
+    for (uint32_t i = 0; i < process->function_count && count < sizeof programs / sizeof *programs; i++)
+        if (outermost[i] && is_nameless(&process->functions[i]))
+            programs[count++] = process->functions[i].file;
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        const struct model_function *function = &process->functions[i];
+        bool keep = !is_nameless(function) || is_typed(function->file);
+        for (size_t p = 0; p < count; p++)
+            keep |= programs[p] == function->file;
+        user[i] = user[i] && keep;
+    }
+    free(outermost);
 }
 
 bool *users_find(const struct model_process *process, struct source_cache *sources) {
@@ -112,14 +134,13 @@ bool *users_find(const struct model_process *process, struct source_cache *sourc
         user[i] = is_candidate(process, &process->functions[i], sources);
         in_files |= user[i] && !is_without_file(&process->functions[i]);
     }
-    bool *inner = in_files ? NULL : find_inner(process);
+    if (!in_files)
+        drop_generated(process, user);
     for (uint32_t i = 0; i < count; i++) {
-        const struct model_function *function = &process->functions[i];
-        if (user[i] && is_without_file(function) && (in_files || (is_nameless(function) && inner[i])))
+        if (in_files && is_without_file(&process->functions[i]))
             user[i] = false;
         any |= user[i];
     }
-    free(inner);
     for (uint32_t i = 0; !any && i < count; i++)
         user[i] = process->functions[i].language == RECORD_PYTHON && !is_without_file(&process->functions[i]);
     return user;
