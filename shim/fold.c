@@ -27,6 +27,7 @@
 #define FOLD_LEAST (256 << 10) // and, as long as there is a choice, none with a higher peak than this,
 #define FOLD_MATTERS 1024      // or than that part of the process's peak
 #define FOLD_TURNOVER 16       // a line that allocated or freed so many times the limit is none to forget
+#define FOLD_OWN 4             // the program's own lines are spared while they are one in so many
 
 // `from`'s numbers go to its folded sibling.
 static void fold_merge(struct record_node *into, const struct record_node *from) {
@@ -59,6 +60,7 @@ struct fold {
     bool lines;                           // lines are to become fewer
     uint32_t nodes_enough, frames_enough; // free records to stop at
     bool skipped;                         // lines that are not remembered: owners can be shortened
+    bool spare_own;                       // the program's own lines stay
 };
 
 // Fewer records are left for new nodes (frames) than one in `part` of all.
@@ -116,9 +118,12 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
     return line;
 }
 
-static bool fold_is_small(const struct fold_round *round, uint32_t number, const struct fold_line *line) {
+static bool fold_is_small(const struct fold *fold, const struct fold_round *round, uint32_t number,
+                          const struct fold_line *line) {
     const struct record_frame *frame = shim_frame(number);
     int64_t limit = round->limit;
+    if (fold->spare_own && !round->lossy && frame_is_own(frame))
+        return false;
     if (round->old_only && shim.frames_born[number] >= shim.frames_epoch)
         return false;
     const struct record_function *function = shim_function(frame->function);
@@ -178,7 +183,7 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
     struct fold_line line;
     if (forget) {
         line = fold_line(frame, node, beneath);
-        forget = fold_is_small(round, node->frame, &line);
+        forget = fold_is_small(fold, round, node->frame, &line);
     }
     if (!folded_room(((forget ? 1u : 2u) + (other ? 2u : 0u)) * FOLDED_RECORDS)) {
         if (!round->lossy)
@@ -267,7 +272,7 @@ static void fold_nodes_for_lines(struct fold *fold, const struct fold_round *rou
         if (!frame || ranks->children[number] || shim_frame(frame)->account.total_peak > round->limit)
             continue;
         struct fold_line line = fold_line(shim_frame(frame), NULL, NULL);
-        if (fold_is_small(round, frame, &line) && fold_node(fold, number, round))
+        if (fold_is_small(fold, round, frame, &line) && fold_node(fold, number, round))
             ranks->children[parent]--;
     }
 }
@@ -280,7 +285,7 @@ static void fold_lines(struct fold *fold, const struct fold_round *round) {
             frame->account.total_peak > round->limit)
             continue;
         struct fold_line line = fold_line(frame, NULL, NULL);
-        if (fold_is_small(round, i, &line))
+        if (fold_is_small(fold, round, i, &line))
             fold_forget(i, &line);
     }
 }
@@ -349,6 +354,8 @@ void fold_tree(void) {
     if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
+        fold.spare_own = shim.frames_own < (shim.header->tables[RECORD_FRAMES].count +
+                                            budget_spare(RECORD_FRAMES)) / FOLD_OWN;
         if (fold_rounds(&fold)) {
             if (fold.skipped)
                 owner_shorten();

@@ -19,7 +19,17 @@
 bool frame_open(void) {
     shim.frames_born =
         arena_reserve(shim.tables[RECORD_FRAMES].reserved / sizeof(struct record_frame) * sizeof(uint32_t));
-    return shim.frames_born && numbers_open(&shim.frames, FRAME_TABLE);
+    shim.functions_own =
+        arena_reserve(shim.tables[RECORD_FUNCTIONS].reserved / sizeof(struct record_function));
+    return shim.frames_born && shim.functions_own && numbers_open(&shim.frames, FRAME_TABLE);
+}
+
+void frame_own(uint32_t function) {
+    shim.functions_own[function] = 1;
+}
+
+bool frame_is_own(const struct record_frame *frame) {
+    return shim.functions_own[frame->function] || shim_function(frame->function)->chosen;
 }
 
 static struct frame_key frame_key(const struct record_frame *frame) {
@@ -90,6 +100,7 @@ static uint32_t frame_record(const struct record_frame *frame) {
 
 static void frame_release(uint32_t number) {
     estimate_forget(number);
+    shim.frames_own -= shim.functions_own[shim_frame(number)->function];
     // The function is kept: fold.c notes whose blocks it folds a moment later.
     *shim_frame(number) = (struct record_frame){
         .function = shim_frame(number)->function, .line = shim.frames_free, .flags = RECORD_FRAME_FREE};
@@ -133,6 +144,8 @@ uint32_t frame_number(const struct frame_key *key) {
         .offset = key->offset,
     };
     number = numbers_grow(&shim.frames, frame_fill) ? frame_record(&frame) : 0;
+    if (number)
+        shim.frames_own += shim.functions_own[key->function];
     if (!number || number > NUMBERS_MOST) {
         if (number)
             frame_release(number);

@@ -126,6 +126,18 @@ static uint32_t place_function(const struct place_function_key *key) {
     return number;
 }
 
+// Neither the standard library's, nor an installed package's, nor the interpreter's.
+static bool place_is_own(struct place_text file) {
+    static const char *const installed[] = {"/site-packages/", "/dist-packages/", "/lib/python",
+                                            "/lib64/python"};
+    if (!file.length || file.bytes[0] == '<')
+        return false;
+    for (size_t i = 0; i < sizeof installed / sizeof *installed; i++)
+        if (memmem(file.bytes, file.length, installed[i], __builtin_strlen(installed[i])))
+            return false;
+    return true;
+}
+
 static uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line) {
     const struct place_function_key key = {
         .language = RECORD_PYTHON,
@@ -133,7 +145,11 @@ static uint32_t place_python_function(struct place_text file, struct place_text 
         .name = place_string(name.bytes, name.length),
         .first_line = first_line,
     };
-    return place_function(&key);
+    const uint64_t before = shim.header->tables[RECORD_FUNCTIONS].count;
+    uint32_t function = place_function(&key);
+    if (function >= before && place_is_own(file))
+        frame_own(function);
+    return function;
 }
 
 uint32_t place_python_line(uint32_t function, uint32_t line) {

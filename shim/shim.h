@@ -159,7 +159,9 @@ struct shim {
 
     struct place_string *strings;
     struct numbers functions, frames;
-    uint32_t frames_free; // records that can be used again, linked by `line`
+    uint8_t *functions_own; // by function: 1 = the program's own (frame.h)
+    uint32_t frames_own;    // how many frames such functions have
+    uint32_t frames_free;   // records that can be used again, linked by `line`
     uint32_t frames_free_count;
     uint32_t *frames_born;      // by frame: the tree_epoch when it was made
     uint32_t frames_epoch;      // the tree_epoch when lines were forgotten last

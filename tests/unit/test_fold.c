@@ -352,6 +352,7 @@ static void run(unsigned seed, size_t frames, struct tally *tally) {
         shim.header->flags |= RECORD_FLAG_NATIVE_IN_PYTHON;
     for (uint32_t f = 1; f <= FUNCTIONS; f++)
         shim_function(f)->language = mixed && f % 2 == 0 ? RECORD_NATIVE : RECORD_PYTHON;
+    frame_own(1);
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     int64_t most = 0;
     for (int i = 0; i < EVENTS; i++) {
@@ -362,6 +363,8 @@ static void run(unsigned seed, size_t frames, struct tally *tally) {
     check_totals(most);
     tally->again += check_lines();
     check_functions();
+    if (frames / 4 > lines) // there was room for the program's own ones
+        assert_int_equal(shim_function(1)->forgotten, 0);
     for (uint32_t f = 1; f < shim.header->tables[RECORD_FOLDED].count; f++)
         tally->unseen += ((struct record_folded *)shim.tables[RECORD_FOLDED].base)[f].unseen_bytes;
     if (!owners)
@@ -413,7 +416,8 @@ static void the_same_in_two_languages(void **state) {
     mixed = false;
 }
 
-// A crowd of lines that come once, each in a function with others; among them a few that matter.
+// A crowd of lines that come once, each in a function with others; among them a few that matter, and some of
+// functions that are the program's own, or that it chose.
 static void lines_that_matter_stay(void **state) {
     (void)state;
     shim_double_reset(4096);
@@ -423,9 +427,12 @@ static void lines_that_matter_stay(void **state) {
     assert_true(tree_open());
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     uint32_t matter[8] = {0};
+    frame_own(9);
+    shim_function(10)->chosen = 1;
     for (uint32_t i = 1; i <= 8000; i++) {
-        uint32_t node = node_of((uint32_t[]){i}, 1), owner = owner_take(node);
-        bool large = i % 1000 == 500;
+        uint32_t line = i % 800 == 400 ? 8000 + i / 4 : i; // a line of function 9 or 10, or one of a crowd
+        bool large = line % 1000 == 500 && line == i;
+        uint32_t node = node_of((uint32_t[]){line}, 1), owner = owner_take(node);
         int64_t size = large ? 1000003 + i : 33;
         peak_event(&books, node, size, 0);
         shim_node(node)->allocated_bytes += (uint64_t)size;
@@ -447,6 +454,8 @@ static void lines_that_matter_stay(void **state) {
         assert_int_equal(frame->account.total_peak, 1000503 + 1000 * i);
         assert_int_equal(shim_function(frame->function)->account.self_live, 1000503 + 1000 * i);
     }
+    assert_int_equal(shim_function(9)->forgotten, 0);
+    assert_int_equal(shim_function(10)->forgotten, 0);
 }
 
 // Where all of it matters, the tables grow.
