@@ -108,8 +108,8 @@ static bool *find_outermost(const struct model_process *process) {
     return outermost;
 }
 
-// Takes those out that libraries have made from text: the files' names are of no use to tell. A program is not
-// called (`python -c`), or has been typed in.
+// Takes those out that libraries have made from text: the files' names are of no use to tell. A program is
+// not called (`python -c`), or has been typed in.
 static void drop_generated(const struct model_process *process, bool *user) {
     bool *outermost = find_outermost(process);
     const char *programs[8]; // names of files

@@ -354,8 +354,8 @@ void fold_tree(void) {
     if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
-        fold.spare_own = shim.frames_own < (shim.header->tables[RECORD_FRAMES].count +
-                                            budget_spare(RECORD_FRAMES)) / FOLD_OWN;
+        fold.spare_own = shim.frames_own <
+                         (shim.header->tables[RECORD_FRAMES].count + budget_spare(RECORD_FRAMES)) / FOLD_OWN;
         if (fold_rounds(&fold)) {
             if (fold.skipped)
                 owner_shorten();

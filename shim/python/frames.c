@@ -122,9 +122,9 @@ struct frames_join {
 static inline uint32_t frames_same_from(const struct detect_runtime *runtime,
                                         const struct python_stack *stack, uint32_t at, bool died) {
     if (frames_unlikely(died))
-        return frames_same(runtime, stack, at, FRAMES_LIFE, true);
+        return frames_same(runtime, stack, at, true);
     if (frames_unlikely(!runtime->instr_is_code))
-        return frames_same(runtime, stack, at, FRAMES_CODE, true);
+        return frames_same(runtime, stack, at, false);
     return frames_same_instr(runtime, stack, at);
 }
 
@@ -348,21 +348,21 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
         const char *state = stack->state;
         sure->state_place = stack->state_place;
         sure->state = state;
-        sure->hidden = layout->minor >= 12;
+        sure->chain.hidden = layout->minor >= 12;
         // Up to 3.11 the state is that of whoever holds the GIL; later it is the thread's own.
-        sure->thread = sure->hidden ? state : __builtin_thread_pointer();
+        sure->thread = sure->chain.hidden ? state : __builtin_thread_pointer();
         sure->thread_place =
-            sure->hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
+            sure->chain.hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
         sure->first_place = (const void *const *)(state + layout->tstate_frame);
         sure->first_then = layout->tstate_frame2 == LAYOUT_NONE ? SIZE_MAX : layout->tstate_frame2;
-        sure->instr_at = layout->frame_instr;
-        sure->previous_at = layout->frame_previous;
+        sure->chain.instr_at = layout->frame_instr;
+        sure->chain.previous_at = layout->frame_previous;
         sure->code_at = layout->frame_code;
         sure->code_mask = runtime->code_mask;
-        sure->outermost = stack->frames;
+        sure->chain.outermost = stack->frames;
     }
     sure->innermost = &stack->frames[stack->depth - 1];
-    sure->outer = stack->outer;
+    sure->chain.outer = stack->outer;
     return true;
 }
 

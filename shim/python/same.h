@@ -24,42 +24,60 @@ frames_own_state(const struct detect_runtime *runtime, const struct python_stack
     return current;
 }
 
-// The compiler would see that this equals the word that was loaded last, and have the next load wait for that
-// one; so the processor could not run ahead along the remembered addresses.
-static inline __attribute__((always_inline)) const char *python_not_known(const void *frame) {
-    __asm__("" : "+r"(frame));
-    return frame;
+// Whether the word at `place` is another one. The compiler does not learn that they are equal, or it would
+// take the one for the other and have what follows wait for the load; so the processor can run ahead along
+// the remembered addresses.
+static inline __attribute__((always_inline)) bool frames_word_differs(const char *place, const void *word) {
+    bool differs;
+    __asm__("cmpq %2, %1" : "=@ccne"(differs) : "m"(*(const uint64_t *)place), "r"(word));
+    return differs;
 }
-
-// What is compared of a frame beside its place in the chain.
-enum frames_depth {
-    FRAMES_INSTR, // its instruction, which says everything as long as no code object has died since
-    FRAMES_CODE,  // its code object, too
-    FRAMES_LIFE   // and that it is not another one at the same address
-};
 
 #define FRAMES_ALL UINT32_MAX
 
-// `entry`'s frame is live. Nothing has changed in it, and `next` is still the next one of the program's
-// further out. `hidden`: there may be a frame of the interpreter's own between them, which is seen through.
-static inline __attribute__((always_inline)) bool frames_same_one(const struct detect_runtime *runtime,
-                                                                  const struct python_frame *entry,
-                                                                  const void *next, enum frames_depth depth,
-                                                                  bool hidden) {
-    const char *frame = python_not_known(entry->frame);
-    uintptr_t instr = (uintptr_t)code_load(frame, runtime->layout.frame_instr);
-    if (depth >= FRAMES_CODE) // FRAMES_INSTR: all of the word counts
-        instr &= runtime->instr_mask;
-    const void *outer = code_load(frame, runtime->layout.frame_previous);
-    uintptr_t differs = instr ^ entry->instr;
-    differs |= (uintptr_t)outer ^ (uintptr_t)(hidden ? entry->outer : next);
-    if (depth >= FRAMES_CODE)
-        differs |= (uintptr_t)frames_code(runtime, frame) ^ (uintptr_t)entry->code;
-    if (depth == FRAMES_LIFE)
-        differs |= code_life(entry->code) ^ entry->life;
-    if (differs)
-        return false;
-    return !hidden || entry->outer == next || (outer && frames_previous(runtime, outer) == next);
+// Where a chain of frames is read, and how far.
+struct frames_chain {
+    size_t instr_at, previous_at;         // in a frame
+    const struct python_frame *outermost; // to be compared
+    const void *outer;                    // beyond that
+    bool hidden;                          // there may be frames of the interpreter's own between them
+};
+
+// `*frame` is live, that of the entry inside of this one. NULL: its caller is this one's frame, which is
+// where it was and becomes `*frame`. Else the entry that differs.
+static inline __attribute__((always_inline)) const struct python_frame *
+frames_caller_differs(const struct frames_chain *chain, const char **frame,
+                      const struct python_frame *entry) {
+    const char *next = entry->frame, *outer = chain->hidden ? entry[1].outer : next;
+    if (frames_unlikely(frames_word_differs(*frame + chain->previous_at, outer)))
+        return entry + 1;
+    if (chain->hidden && outer != next &&
+        frames_unlikely(!outer || frames_word_differs(outer + chain->previous_at, next)))
+        return entry + 1;
+    *frame = next;
+    return frames_likely((uintptr_t)code_load(next, chain->instr_at) == entry->instr) ? NULL : entry;
+}
+
+// `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
+// `entry` itself, that is at another instruction. NULL: there is none.
+static inline __attribute__((always_inline)) const struct python_frame *
+frames_chain_differs(const struct frames_chain *chain, const struct python_frame *entry) {
+    const struct python_frame *differs;
+    const char *frame = entry->frame;
+    for (; entry >= chain->outermost + 4; entry -= 4)
+        if ((differs = frames_caller_differs(chain, &frame, entry - 1)) ||
+            (differs = frames_caller_differs(chain, &frame, entry - 2)) ||
+            (differs = frames_caller_differs(chain, &frame, entry - 3)) ||
+            (differs = frames_caller_differs(chain, &frame, entry - 4)))
+            return differs;
+    while (entry > chain->outermost)
+        if ((differs = frames_caller_differs(chain, &frame, --entry)))
+            return differs;
+    const char *outer = chain->hidden ? entry->outer : chain->outer;
+    if (code_load(frame, chain->previous_at) != outer)
+        return entry;
+    return outer == chain->outer || (outer && code_load(outer, chain->previous_at) == chain->outer) ? NULL
+                                                                                                    : entry;
 }
 
 #define FRAMES_COMPARED 1024 // frames that are compared in any case
@@ -76,27 +94,51 @@ static inline uint32_t frames_low(const struct python_stack *stack, uint32_t at)
     return ticks < UINT32_MAX && at > FRAMES_COMPARED + ticks ? at - FRAMES_COMPARED - (uint32_t)ticks : 0;
 }
 
+// `entry`'s frame is live. Nothing has changed in it, and `next` is still the next one of the program's
+// further out. `life`: nor is its code another object at the same address.
+static inline bool frames_same_one(const struct detect_runtime *runtime, const struct python_frame *entry,
+                                   const void *next, bool life) {
+    const char *frame = entry->frame;
+    const void *outer = frames_previous(runtime, frame);
+    if (frames_instr(runtime, frame) != entry->instr || outer != entry->outer ||
+        frames_code(runtime, frame) != entry->code || (life && code_life(entry->code) != entry->life))
+        return false;
+    return outer == next || (outer && frames_previous(runtime, outer) == next);
+}
+
 // frames[at].frame is live. From there outward, the first frame that differs, or whose outer frame is not the
-// next one remembered; FRAMES_ALL when there is none. Reads the same words of every frame and does not wait
-// for the outcome.
-static inline __attribute__((always_inline)) uint32_t frames_same(const struct detect_runtime *runtime,
-                                                                  const struct python_stack *stack,
-                                                                  uint32_t at, enum frames_depth depth,
-                                                                  bool hidden) {
-    const struct python_frame *entry = &stack->frames[at], *low = stack->frames + frames_low(stack, at);
-    for (; entry > low; entry--)
-        if (!frames_same_one(runtime, entry, entry[-1].frame, depth, hidden))
-            return (uint32_t)(entry - stack->frames);
-    if (frames_unlikely(low > stack->frames))
-        return FRAMES_ALL;
-    return frames_same_one(runtime, entry, stack->outer, depth, hidden) ? FRAMES_ALL : 0;
+// next one remembered; FRAMES_ALL when there is none. `life`: as above.
+static inline uint32_t frames_same(const struct detect_runtime *runtime, const struct python_stack *stack,
+                                   uint32_t at, bool life) {
+    for (uint32_t i = at, low = frames_low(stack, at);; i--) {
+        const void *next = i ? stack->frames[i - 1].frame : stack->outer;
+        if (!frames_same_one(runtime, &stack->frames[i], next, life))
+            return i;
+        if (i == low)
+            return FRAMES_ALL;
+    }
 }
 
 // The same where no code object has died since, and an instruction says which code it is of.
 static inline __attribute__((always_inline)) uint32_t
 frames_same_instr(const struct detect_runtime *runtime, const struct python_stack *stack, uint32_t at) {
-    return runtime->layout.minor >= 12 ? frames_same(runtime, stack, at, FRAMES_INSTR, true)
-                                       : frames_same(runtime, stack, at, FRAMES_INSTR, false);
+    const struct python_frame *entry = &stack->frames[at], *low = &stack->frames[frames_low(stack, at)];
+    struct frames_chain chain = {
+        .instr_at = runtime->layout.frame_instr,
+        .previous_at = runtime->layout.frame_previous,
+        .outermost = low,
+        .outer = low > stack->frames ? low[-1].frame : stack->outer,
+    };
+    if ((uintptr_t)code_load(entry->frame, chain.instr_at) != entry->instr)
+        return at;
+    const struct python_frame *differs;
+    if (runtime->layout.minor >= 12) {
+        chain.hidden = true;
+        differs = frames_chain_differs(&chain, entry);
+    } else {
+        differs = frames_chain_differs(&chain, entry);
+    }
+    return differs ? (uint32_t)(differs - stack->frames) : FRAMES_ALL;
 }
 
 // All that it takes to know a stack again: where to look, and what was there.
@@ -105,11 +147,9 @@ struct python_sure {
     const void *const *thread_place, *thread; // whose state it is, where that must be asked
     const void *const *first_place;           // in the state: to the innermost frame, or
     size_t first_then;                        // to a structure that has it there; SIZE_MAX: it does not
-    size_t instr_at, previous_at;             // in a frame
-    const struct python_frame *innermost, *outermost;
-    const void *outer; // beyond the outermost
-    bool hidden;       // there may be frames of the interpreter's own between them
-    size_t code_at;    // in a frame
+    const struct python_frame *innermost;
+    struct frames_chain chain;
+    size_t code_at; // in a frame
     uintptr_t code_mask;
 };
 
@@ -130,7 +170,7 @@ static inline __attribute__((always_inline)) bool python_same_innermost(const st
         first = code_load(first, sure->first_then);
     if (frames_unlikely(first != frame))
         return false;
-    *instr = (uintptr_t)code_load(frame, sure->instr_at);
+    *instr = (uintptr_t)code_load(frame, sure->chain.instr_at);
     return true;
 }
 
@@ -138,40 +178,18 @@ static inline __attribute__((always_inline)) bool python_same_innermost(const st
 // outermost frame.
 static inline bool python_same_importing(const struct python_sure *sure) {
     const struct python_frame *entry = sure->innermost;
-    return entry->importing && entry > sure->outermost &&
+    return entry->importing && entry > sure->chain.outermost &&
            ((uintptr_t)code_load(entry->frame, sure->code_at) & sure->code_mask) == (uintptr_t)entry->code;
 }
 
 // Then: nothing has changed in its callers.
 static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
-    const struct python_frame *entry = sure->innermost;
-    const size_t instr_at = sure->instr_at, previous_at = sure->previous_at;
-    const char *frame = entry->frame;
-    if (!sure->hidden) {
-        while (entry > sure->outermost) {
-            const char *outer = python_not_known(entry[-1].frame);
-            if (frames_unlikely(code_load(frame, previous_at) != entry[-1].frame))
-                return false;
-            frame = outer;
-            entry--;
-            if (frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
-                return false;
-        }
-        return code_load(frame, previous_at) == sure->outer;
-    }
-    for (;;) {
-        const char *outer = entry->outer, *next = entry > sure->outermost ? entry[-1].frame : sure->outer;
-        if (frames_unlikely(code_load(frame, previous_at) != outer))
-            return false;
-        frame = python_not_known(next);
-        if (outer != next && frames_unlikely(!outer || code_load(outer, previous_at) != next))
-            return false;
-        if (entry == sure->outermost)
-            return true;
-        entry--;
-        if (frames_unlikely((uintptr_t)code_load(frame, instr_at) != entry->instr))
-            return false;
-    }
+    struct frames_chain chain = sure->chain; // in registers
+    chain.hidden = true;
+    if (frames_likely(sure->chain.hidden))
+        return !frames_chain_differs(&chain, sure->innermost);
+    chain.hidden = false;
+    return !frames_chain_differs(&chain, sure->innermost);
 }
 
 #endif

@@ -114,7 +114,7 @@ static void a_string_is_a_program_when_nothing_called_it(void **state) {
     have_installed();
     have_python("<string>", "<module>");
     have_python("<string>", "main");
-    expect("decode x y"); // nothing is known of the stacks
+    expect("decode x y");        // nothing is known of the stacks
     on_stack(on_stack(0, 0), 5); // as namedtuple has it
     expect("decode x y");
     on_stack(0, 4);
