@@ -50,7 +50,7 @@ static void guard_mend(struct thread *thread) {
     thread->last_block = 0;
     if (!thread->until_sample)
         thread->until_sample = 1;
-    __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
+    __builtin_memset(thread->leaf_tags, 0, sizeof thread->leaf_tags);
     stack_forget(thread);
     journal_mend(thread);
 }

@@ -143,15 +143,17 @@ static inline bool journal_is_large(const struct thread *thread, uint64_t size) 
     return size >= __atomic_load_n(&thread->journal->budget, __ATOMIC_RELAXED);
 }
 
-// With the journal locked: whether journal_add takes an event of so many bytes: others have been noted, and
-// it is not large.
-static inline bool journal_takes(const struct journal *journal, uint64_t size) {
-    return journal->record->count && size < __atomic_load_n(&journal->budget, __ATOMIC_RELAXED);
+// With the journal locked: whether an event of so many bytes can be noted in a few instructions: others have
+// been, and it does not fill the journal by its bytes.
+static inline __attribute__((always_inline)) bool journal_takes(const struct journal *journal,
+                                                                uint64_t size) {
+    return journal->record->count &&
+           journal->pending + size < __atomic_load_n(&journal->budget, __ATOMIC_RELAXED);
 }
 
-// With the journal locked, in a batch that has begun. True: journal_flush is due, after unlocking.
-static inline __attribute__((always_inline)) bool journal_add(struct journal *journal,
-                                                              const struct record_event event) {
+// Notes such an event. True: journal_flush is due, after unlocking.
+static inline __attribute__((always_inline)) bool journal_take(struct journal *journal,
+                                                               const struct record_event event) {
     struct record_journal *record = journal->record;
     const uint32_t count = record->count;
     struct record_event *place = &record->events[count];
@@ -162,8 +164,8 @@ static inline __attribute__((always_inline)) bool journal_add(struct journal *jo
     place->slack_flags = event.slack_flags;
     // After the event itself, for a reader that comes when we are killed in between.
     __atomic_store_n(&record->count, count + 1, __ATOMIC_RELEASE);
-    uint64_t pending = journal->pending += event.size;
-    return count + 1 > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION || pending >= journal->budget;
+    journal->pending += event.size;
+    return count + 1 > RECORD_JOURNAL_EVENTS - JOURNAL_SECTION;
 }
 
 // The same for any event.
@@ -171,7 +173,8 @@ static inline __attribute__((always_inline)) bool journal_note(struct thread *th
                                                                const struct record_event event) {
     if (shim_unlikely(thread->journal->record->count == 0))
         journal_begin(thread->journal);
-    return journal_add(thread->journal, event);
+    const bool full = journal_take(thread->journal, event);
+    return full || thread->journal->pending >= thread->journal->budget;
 }
 
 #endif

@@ -97,7 +97,8 @@ static inline struct live_slot live_slot(struct thread *thread, uintptr_t addres
     // Not where every size goes to the side table: that is no ordinary case.
     if (!shim.live.sizes_aside) {
         const unsigned entry = address >> 20 & (THREAD_LEAVES - 1);
-        thread->leaves[entry] = (struct live_cached){.tag = (address >> 20) + 1, .leaf = leaf.slots};
+        thread->leaf_tags[entry] = live_tag(address & ~(uintptr_t)15);
+        thread->leaves[entry] = leaf.slots;
         thread->leaf_shifts[entry] = (uint8_t)leaf.shift;
     }
     return (struct live_slot){(uint32_t *)(leaf.slots + live_offset(address, leaf.shift)), leaf.shift};

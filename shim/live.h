@@ -82,13 +82,17 @@ static inline unsigned live_known_shift(const struct thread *thread, uintptr_t a
     return thread->leaf_shifts[address >> 20 & (THREAD_LEAVES - 1)];
 }
 
+// What the thread remembers of that MiB of memory, if no block begins but at multiples of 16.
+static inline uintptr_t live_tag(uintptr_t address) {
+    return (address & ~(uintptr_t)0xffff0) + 1;
+}
+
 // The slot of an address in a part of memory where the thread has been lately; else NULL.
 static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t address) {
-    uintptr_t part = address >> 20;
-    const struct live_cached *cached = &thread->leaves[part & (THREAD_LEAVES - 1)];
-    if (shim_unlikely(cached->tag != ((part + 1) | (address & 15) << 60)))
+    const uintptr_t entry = address >> 20 & (THREAD_LEAVES - 1);
+    if (shim_unlikely(thread->leaf_tags[entry] != live_tag(address)))
         return NULL;
-    return (uint32_t *)(cached->leaf + live_offset(address, live_known_shift(thread, address)));
+    return (uint32_t *)(thread->leaves[entry] + live_offset(address, thread->leaf_shifts[entry]));
 }
 
 // The same if it is empty; else NULL.

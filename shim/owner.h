@@ -74,6 +74,12 @@ static inline uint32_t owner_node(uint32_t owner) {
     return shim.owners[owner].to;
 }
 
+// The same where the owner has not outlived its node; else 0.
+static inline uint32_t owner_present_node(uint32_t owner) {
+    const uint32_t to = shim.owners[owner].to;
+    return to & OWNER_FORWARDED ? 0 : to;
+}
+
 // Blocks (and forwarded owners) of a node.
 uint32_t owner_blocks(uint32_t node);
 

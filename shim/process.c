@@ -151,7 +151,7 @@ __attribute__((noinline, cold)) bool process_enter(void) {
     thread->object_random = 0; // a forked child draws its own
     thread->stack = NULL;
     thread->journal = shim.journal_shared;
-    __builtin_memset(thread->leaves, 0, sizeof thread->leaves);
+    __builtin_memset(thread->leaf_tags, 0, sizeof thread->leaf_tags);
     if (!thread->ending) {
         // Before any lock is taken, so that it is known when the thread dies with one. Allocates when the
         // process has many keys; the guard is held.

@@ -38,29 +38,25 @@ struct late_free {
 
 #define THREAD_LEAVES 64 // a power of two
 
-// A part of the shadow table that the thread has used before (live.c).
-struct live_cached {
-    uintptr_t tag; // of the MiB of address space, plus 1; 0 = empty
-    char *leaf;
-};
-
-// Of the calling thread. Plain memory: only its own thread touches it.
+// Of the calling thread. Plain memory: only its own thread touches it. What every event needs comes first.
 struct thread {
     uint32_t generation; // shim.generation when this thread was set up; UINT32_MAX before
     uint32_t attention;  // something rare is to be done after the present event (track.c)
     uintptr_t busy;      // the guard (guard.h): 0, or which hook the thread is inside of, so that allocations
                          // are the shim's own or a signal handler's
-    uint32_t off_books;  // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
-    uint32_t ending;     // the thread's destructors have begun
+    struct journal *journal;
+    struct stack *stack;   // previous stacks of this thread (stack.c); NULL when there was no memory
+    uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
+    uint32_t until_sample; // events until our own cost is measured again
+    uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from
     // malloc and free is accounted as ever, but for the block in which they hand out an object.
     uint32_t lent;
     uint32_t
         wrapping; // the domains of Python's whose allocators, if they wrap others, the thread is inside of
-    uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
-    uint32_t until_sample; // events until our own cost is measured again
-    uint32_t scopes;       // the innermost scope that was begun natively (scope.h); 0 = none
-    uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
+    uint32_t off_books; // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
+    uint32_t ending;    // the thread's destructors have begun
+    uint32_t scopes;    // the innermost scope that was begun natively (scope.h); 0 = none
     // Sampling of small objects (python/objects.c): how far it is to the next sample point, and the random
     // numbers' state; 0 = not begun.
     int64_t until_object;
@@ -70,10 +66,10 @@ struct thread {
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
     uint32_t late_head, late_tail;
     struct late_free late[THREAD_LATE_FREES];
-    struct stack *stack; // previous stacks of this thread (stack.c); NULL when there was no memory
-    struct journal *journal;
-    struct live_cached leaves[THREAD_LEAVES];
-    uint8_t leaf_shifts[THREAD_LEAVES]; // live_shift of each
+    // Parts of the shadow table that the thread has used before (live.h), by MiB of address space.
+    uintptr_t leaf_tags[THREAD_LEAVES]; // where the MiB begins, plus 1; 0 = none
+    char *leaves[THREAD_LEAVES];
+    uint8_t leaf_shifts[THREAD_LEAVES]; // LIVE_SHIFT or LIVE_SHIFT_FINE
 };
 
 extern SHIM_OWN __thread struct thread thread_self;

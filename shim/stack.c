@@ -25,8 +25,8 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
-    stack->moment.state = NULL;                     // scopes have come or gone
-    stack->sure = (struct stack_sure){.doubts = 0}; // another thread's may have been elsewhere
+    stack->moment.state = NULL;                    // scopes have come or gone
+    stack->sure = (struct stack_sure){.instr = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     if (stack->splice)
@@ -339,19 +339,19 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
     sure->instr = innermost->instr;
     // 0: the root, or scopes, of which doubts tell. All places in a frame that is seen through are this node:
     // not that of its callers, who may be the same for another one, where a frame further out recurs.
-    sure->parent = !stack_shows(python, python->depth - 1) ? node | STACK_SEEN_THROUGH
-                   : python->depth > 1                     ? innermost[-1].node
-                                                           : 0;
+    sure->under.parent = !stack_shows(python, python->depth - 1) ? node | STACK_SEEN_THROUGH
+                         : python->depth > 1                     ? innermost[-1].node
+                                                                 : 0;
+    sure->under.doubts = doubts;
     sure->place = (struct stack_place){.node = node, .owner = owner_of(node)};
-    sure->doubts = doubts;
-    sure->near[stack_near_index(sure->instr, sure->parent)] = (struct stack_near){
-        .instr = sure->instr, .parent = sure->parent, .doubts = doubts, .place = sure->place};
+    *stack_near(sure, sure->instr) =
+        (struct stack_near){.instr = sure->instr, .under = sure->under, .place = sure->place};
 }
 
 // 0: this thread has no Python stack.
 static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
-    stack->sure.doubts = 0;
+    stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))
         stack_contexts(stack);
@@ -395,7 +395,7 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     struct stack *stack = thread->stack;
     if (!stack || !python_found())
         return false;
-    stack->sure.doubts = 0;
+    stack->sure.under.doubts = 0;
     if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];

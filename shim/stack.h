@@ -16,11 +16,22 @@ struct stack_place {
     uint32_t owner; // of what is allocated there (owner.h)
 };
 
+// What else must be as it was for a place in the innermost frame's code to be known. Compared as a whole.
+struct stack_under {
+    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
+    uint32_t parent; // node of the innermost frame's callers, or as stack_rely says
+} __attribute__((aligned(8)));
+
+static inline uint64_t stack_under_word(const struct stack_under *under) {
+    uint64_t word;
+    __builtin_memcpy(&word, under, sizeof word);
+    return word;
+}
+
 // Another place in the innermost frame's code, under the same callers.
 struct stack_near {
     uintptr_t instr;
-    uint32_t parent; // the callers' node, or as stack_rely says
-    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
+    struct stack_under under;
     struct stack_place place;
 };
 
@@ -28,16 +39,16 @@ struct stack_near {
 
 // The place of a Python stack that can be told to be the present one (python/same.h).
 struct stack_sure {
-    uint32_t doubts; // shim_doubts when this was known; 0 = it is not
-    uint32_t parent; // node of the innermost frame's callers, or as stack_rely says
+    struct stack_under under;
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;
     struct stack_near near[STACK_NEAR];
 };
 
-static inline uint32_t stack_near_index(uintptr_t instr, uint32_t parent) {
-    return (uint32_t)((instr ^ (uintptr_t)parent << 20) * 0x9e3779b97f4a7c15u >> 58) & (STACK_NEAR - 1);
+static inline struct stack_near *stack_near(const struct stack_sure *sure, uintptr_t instr) {
+    const uint64_t mixed = (instr + (uint64_t)sure->under.parent * 8) * 0x9e3779b97f4a7c15u;
+    return (struct stack_near *)&sure->near[mixed >> 58 & (STACK_NEAR - 1)];
 }
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
@@ -47,13 +58,13 @@ static inline __attribute__((always_inline)) const struct stack_place *
 stack_sure(const struct thread *thread) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
-    if (!sure || sure->doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) ||
+    if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) ||
         !python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
     if (instr != sure->instr && !python_same_importing(&sure->python)) {
-        const struct stack_near *near = &sure->near[stack_near_index(instr, sure->parent)];
-        if (near->instr != instr || near->parent != sure->parent || near->doubts != sure->doubts)
+        const struct stack_near *near = stack_near(sure, instr);
+        if (near->instr != instr || stack_under_word(&near->under) != stack_under_word(&sure->under))
             return NULL;
         place = &near->place;
     }

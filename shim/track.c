@@ -15,6 +15,7 @@
 #include "shim/sampling.h"
 #include "shim/stack.h"
 #include "shim/timeline.h"
+#include "shim/track_object.h"
 #include "shim/tree.h"
 
 #define TRACK_SAMPLE 1024        // events for one measurement of our own cost
@@ -24,11 +25,6 @@
 static inline uint32_t track_slack(size_t slack) {
     const size_t most = UINT32_MAX >> RECORD_EVENT_FLAG_BITS; // 16 MiB: beyond, it is not known to the byte
     return (uint32_t)(shim_likely(slack <= most) ? slack : most) << RECORD_EVENT_FLAG_BITS;
-}
-
-// Whether this event's cost is to be measured.
-static inline bool track_is_sample(struct thread *thread) {
-    return shim_unlikely(--thread->until_sample == 0);
 }
 
 // It was no event after all.
@@ -183,7 +179,7 @@ static inline __attribute__((always_inline)) void track_done(struct thread *thre
         track_attend(thread);
 }
 
-__attribute__((noinline)) static void track_done_any(struct thread *thread, bool due) {
+void track_done_any(struct thread *thread, bool due) {
     track_done(thread, due);
 }
 
@@ -438,8 +434,7 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     timeline_mapped();
 }
 
-__attribute__((noinline)) static void track_object_alloc_any(struct thread *thread, void *address,
-                                                             size_t size, const void *frame) {
+void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
     if (thread->paused || live_has_block(thread, address)) {
         track_sample_later(thread);
         return;
@@ -451,44 +446,6 @@ __attribute__((noinline)) static void track_object_alloc_any(struct thread *thre
                      track_object_usable(size), true, frame);
 }
 
-// Objects come and go by the million, so the ordinary case is a path of its own through all that an event
-// takes: a stack that is the one of the event before, a slot of memory where the thread has been lately, a
-// journal that has begun. Whatever else it meets, it leaves as it was, to a function that can do everything;
-// called last, so that this one needs no frame.
-void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    struct journal *journal = thread->journal;
-    if (shim_unlikely(thread->paused) || track_is_sample(thread) || !journal_enter(journal))
-        return track_object_alloc_any(thread, address, size, frame);
-    const struct stack_place *sure = stack_sure(thread);
-    uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
-    if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
-        journal_leave(journal);
-        return track_object_alloc_any(thread, address, size, frame);
-    }
-    bool due = false;
-    const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    uint32_t *free = slot;
-    if (shim_unlikely(present != 0))
-        free = live_empty_beside(thread, slot, present, (uintptr_t)address, size);
-    if (shim_likely(free != NULL)) { // else malloc has recorded it
-        thread->last_block = (uintptr_t)address;
-        due = journal_add(journal, (struct record_event){
-                                       .size = size,
-                                       .node = sure->node,
-                                       .owner = sure->owner,
-                                       .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS,
-                                   });
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        live_fill(free, (uintptr_t)address, sure->owner, size, true);
-    } else if (shim_unlikely((present & LIVE_OBJECT) || !live_is_of(present, (uintptr_t)address))) {
-        journal_leave(journal); // an object whose end was not seen, or a neighbour
-        return track_object_alloc_any(thread, address, size, frame);
-    }
-    journal_leave(journal);
-    if (shim_unlikely(due || thread->attention))
-        track_done_any(thread, due);
-}
-
 bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
     return live_detach_object(thread, address, old);
 }
@@ -498,8 +455,7 @@ void track_object_freed(struct thread *thread, void *address, const struct live_
     track_released_block(thread, (uintptr_t)address, old, frame);
 }
 
-__attribute__((noinline)) static void track_object_free_any(struct thread *thread, void *address,
-                                                            const void *frame) {
+void track_object_free_any(struct thread *thread, void *address, const void *frame) {
     struct live_block old;
     if (!live_detach_object(thread, address, &old)) {
         track_sample_later(thread);
@@ -509,47 +465,6 @@ __attribute__((noinline)) static void track_object_free_any(struct thread *threa
         track_released_block(thread, (uintptr_t)address, &old, frame);
     else
         track_released_measured(thread, (uintptr_t)address, &old, frame);
-}
-
-void track_object_free(struct thread *thread, void *address, const void *frame) {
-    struct journal *journal = thread->journal;
-    if (track_is_sample(thread) || !journal_enter(journal))
-        return track_object_free_any(thread, address, frame);
-    const struct stack_place *sure = stack_sure(thread);
-    uint32_t *slot = live_known_slot(thread, (uintptr_t)address);
-    uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
-    const bool beside = value && !live_is_of(value, (uintptr_t)address);
-    if (shim_unlikely(beside)) {
-        slot = live_known_beside(thread, slot, value, (uintptr_t)address);
-        value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
-    }
-    const size_t size = value & LIVE_ASIDE;
-    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_OWNER_SHIFT;
-    if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
-                      !journal_takes(journal, size) || owner_is_former(owner))) {
-        journal_leave(journal);
-        return track_object_free_any(thread, address, frame);
-    }
-    if (shim_unlikely(size <= LIVE_TINY) && !beside)
-        live_empty_tiny(slot, live_known_shift(thread, (uintptr_t)address));
-    else
-        __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
-    uint32_t flags = RECORD_EVENT_FREE;
-    if (thread->last_block == (uintptr_t)address) {
-        thread->last_block = 0;
-        flags |= RECORD_EVENT_TEMPORARY;
-    }
-    bool due =
-        journal_add(journal, (struct record_event){
-                                 .size = size,
-                                 .node = owner_node(owner),
-                                 .owner = owner,
-                                 .freeing = sure->node,
-                                 .slack_flags = (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS | flags,
-                             });
-    journal_leave(journal);
-    if (shim_unlikely(due || thread->attention))
-        track_done_any(thread, due);
 }
 
 void track_tick(void) {

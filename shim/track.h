@@ -48,15 +48,8 @@ void track_mapped(const struct track_hold *hold, void *address, size_t length);
 void track_remapped(const struct track_hold *hold, void *old, size_t old_length, void *address, size_t length,
                     bool kept);
 
-// Blocks of Python's object allocator (python/objects.c). A block that the inner malloc has recorded already
-// is left as it is.
-void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
-
-// Before the real free. A block that is not on the books as an object is left as it is.
-void track_object_free(struct thread *thread, void *block, const void *frame);
-
-// The same in two steps, before and after a real realloc that succeeded; track_restore after one that did
-// not.
+// Blocks of Python's object allocator come and go in track_object.h. The same in two steps, before and after
+// a real realloc that succeeded; track_restore after one that did not.
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old);
 void track_object_freed(struct thread *thread, void *block, const struct live_block *old, const void *frame);
 

@@ -20,6 +20,7 @@
 #include "shim/python/python.h"
 #include "shim/sampling.h"
 #include "shim/track.h"
+#include "shim/track_object.h"
 
 #include <dlfcn.h>
 
@@ -136,39 +137,53 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
         objects_look_at(thread, object);
 }
 
-static inline void *objects_allocated(struct thread *thread, void *block, size_t size, const void *frame) {
-    if (!thread)
-        thread = guard_enter();
-    if (thread) {
-        if (block)
-            track_object_alloc(thread, block, size, frame);
-        guard_leave(thread);
-    }
-    return block;
+// Most objects come from the OBJ domain's malloc and free, which have the events' ordinary case inline. All
+// others share these.
+__attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
+                                                          const void *frame) {
+    track_object_alloc(thread, block, size, frame);
 }
 
-static inline void *objects_malloc(const struct objects_wrapped *wrapped, size_t size, const void *frame) {
+__attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
+                                                         const void *frame) {
+    track_object_free(thread, block, frame);
+}
+
+// After the inner call; `thread`: the guard, where it was held around that.
+static inline __attribute__((always_inline)) void objects_allocated(struct thread *thread, void *block,
+                                                                    size_t size) {
+    if (!thread)
+        thread = guard_enter();
+    if (!thread)
+        return;
+    if (block)
+        objects_track_alloc(thread, block, size, OBJECTS_HERE);
+    guard_leave(thread);
+}
+
+static void *objects_malloc(const struct objects_wrapped *wrapped, size_t size) {
     objects_note_call();
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = objects_inner_malloc(wrapped, size);
     objects_take_back(thread, block);
-    return objects_allocated(thread, block, size, frame);
+    objects_allocated(thread, block, size);
+    return block;
 }
 
-static inline void *objects_calloc(const struct objects_wrapped *wrapped, size_t count, size_t size,
-                                   const void *frame) {
+static inline void *objects_calloc(const struct objects_wrapped *wrapped, size_t count, size_t size) {
     objects_note_call();
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = objects_inner_calloc(wrapped, count, size);
     objects_take_back(thread, block);
-    return objects_allocated(thread, block, count * size, frame); // no overflow where there is a block
+    objects_allocated(thread, block, count * size); // no overflow where there is a block
+    return block;
 }
 
-static inline void objects_free(const struct objects_wrapped *wrapped, void *block, const void *frame) {
+static void objects_free(const struct objects_wrapped *wrapped, void *block) {
     objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        track_object_free(thread, block, frame);
+        objects_track_free(thread, block, OBJECTS_HERE);
         if (!wrapped->nested)
             guard_leave(thread);
     }
@@ -179,10 +194,9 @@ static inline void objects_free(const struct objects_wrapped *wrapped, void *blo
         guard_leave(lent);
 }
 
-static inline void *objects_realloc(const struct objects_wrapped *wrapped, void *block, size_t size,
-                                    const void *frame) {
+static inline void *objects_realloc(const struct objects_wrapped *wrapped, void *block, size_t size) {
     if (!block)
-        return objects_malloc(wrapped, size, frame);
+        return objects_malloc(wrapped, size);
     objects_note_call();
     struct live_block old;
     struct thread *thread = guard_enter();
@@ -198,8 +212,8 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
         return moved;
     if (moved) {
         if (known)
-            track_object_freed(thread, block, &old, frame);
-        track_object_alloc(thread, moved, size, frame);
+            track_object_freed(thread, block, &old, OBJECTS_HERE);
+        objects_track_alloc(thread, moved, size, OBJECTS_HERE);
     } else if (known) {
         track_restore(thread, block, &old);
     }
@@ -243,22 +257,20 @@ objects_enter_after(const struct objects_wrapped *wrapped, struct thread *before
 
 // After the inner call, for an object that a sample point fell into.
 __attribute__((noinline, cold)) static void objects_hit(const struct objects_wrapped *wrapped,
-                                                        struct thread *thread, void *block, size_t size,
-                                                        const void *frame) {
+                                                        struct thread *thread, void *block, size_t size) {
     thread = objects_enter_after(wrapped, thread);
     if (!thread) { // in the shim itself, or nothing is recorded here
         thread_self.until_object = (int64_t)SAMPLING_MEAN << SAMPLING_FRACTION;
         return;
     }
     if (objects_draw(thread, size) && block)
-        track_sampled(thread, block, size, frame);
+        track_sampled(thread, block, size, OBJECTS_HERE);
     guard_leave(thread);
 }
 
-static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped, size_t size,
-                                           const void *frame) {
+static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped, size_t size) {
     if (__builtin_expect(size > SAMPLING_LARGEST, 0))
-        return objects_malloc(wrapped, size, frame);
+        return objects_malloc(wrapped, size);
     objects_note_call();
     if (objects_is_within(wrapped))
         return objects_inner_malloc(wrapped, size);
@@ -269,17 +281,16 @@ static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped
     void *block = objects_inner_malloc(wrapped, size);
     objects_take_back(thread, block);
     if (hit)
-        objects_hit(wrapped, thread, block, size, frame);
+        objects_hit(wrapped, thread, block, size);
     else if (thread)
         guard_leave(thread);
     return block;
 }
 
-static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped, size_t count, size_t each,
-                                           const void *frame) {
+static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped, size_t count, size_t each) {
     size_t size;
     if (__builtin_expect(__builtin_mul_overflow(count, each, &size) || size > SAMPLING_LARGEST, 0))
-        return objects_calloc(wrapped, count, each, frame);
+        return objects_calloc(wrapped, count, each);
     objects_note_call();
     if (objects_is_within(wrapped))
         return objects_inner_calloc(wrapped, count, each);
@@ -290,18 +301,17 @@ static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped
     void *block = objects_inner_calloc(wrapped, count, each);
     objects_take_back(thread, block);
     if (hit)
-        objects_hit(wrapped, thread, block, size, frame);
+        objects_hit(wrapped, thread, block, size);
     else if (thread)
         guard_leave(thread);
     return block;
 }
 
-static void objects_gone(struct thread *thread, void *block, const struct live_block *old,
-                         const void *frame) {
+static void objects_gone(struct thread *thread, void *block, const struct live_block *old) {
     if (old->size <= SAMPLING_LARGEST)
-        track_sampled_freed(thread, block, old, frame);
+        track_sampled_freed(thread, block, old, OBJECTS_HERE);
     else
-        track_object_freed(thread, block, old, frame);
+        track_object_freed(thread, block, old, OBJECTS_HERE);
 }
 
 // Of a block that is in the live table, or where the thread has not been lately.
@@ -311,15 +321,14 @@ __attribute__((noinline)) static bool objects_detach(struct thread *thread, void
     return track_object_detach(thread, block, old);
 }
 
-static inline void objects_sampled_free(const struct objects_wrapped *wrapped, void *block,
-                                        const void *frame) {
+static inline void objects_sampled_free(const struct objects_wrapped *wrapped, void *block) {
     objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     struct live_block old;
     if (thread) {
         if (__builtin_expect(!live_lacks_object(thread, (uintptr_t)block), 0) &&
             objects_detach(thread, block, &old))
-            objects_gone(thread, block, &old, frame);
+            objects_gone(thread, block, &old);
         if (!wrapped->nested)
             guard_leave(thread);
     }
@@ -333,8 +342,7 @@ static inline void objects_sampled_free(const struct objects_wrapped *wrapped, v
 // After the inner realloc of a block that was in the live table, or to a size that is to be recorded.
 __attribute__((noinline)) static void objects_resized(const struct objects_wrapped *wrapped,
                                                       struct thread *thread, const struct live_block *old,
-                                                      void *block, void *moved, size_t size, bool hit,
-                                                      const void *frame) {
+                                                      void *block, void *moved, size_t size, bool hit) {
     thread = objects_enter_after(wrapped, thread);
     if (!thread)
         return;
@@ -345,19 +353,18 @@ __attribute__((noinline)) static void objects_resized(const struct objects_wrapp
             track_restore(thread, block, old);
     } else {
         if (old)
-            objects_gone(thread, NULL, old, frame);
+            objects_gone(thread, NULL, old);
         if (size > SAMPLING_LARGEST)
-            track_object_alloc(thread, moved, size, frame);
+            objects_track_alloc(thread, moved, size, OBJECTS_HERE);
         else if (hit)
-            track_sampled(thread, moved, size, frame);
+            track_sampled(thread, moved, size, OBJECTS_HERE);
     }
     guard_leave(thread);
 }
 
-static inline void *objects_sampled_realloc(const struct objects_wrapped *wrapped, void *block, size_t size,
-                                            const void *frame) {
+static inline void *objects_sampled_realloc(const struct objects_wrapped *wrapped, void *block, size_t size) {
     if (!block)
-        return objects_sampled_malloc(wrapped, size, frame);
+        return objects_sampled_malloc(wrapped, size);
     objects_note_call();
     if (objects_is_within(wrapped))
         return objects_inner_realloc(wrapped, block, size);
@@ -372,7 +379,7 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
     objects_take_back(lent, moved);
     bool hit = size <= SAMPLING_LARGEST && objects_is_hit(&thread_self, size);
     if (__builtin_expect(known || hit || size > SAMPLING_LARGEST, 0))
-        objects_resized(wrapped, thread, known ? &old : NULL, block, moved, size, hit, frame);
+        objects_resized(wrapped, thread, known ? &old : NULL, block, moved, size, hit);
     else if (thread && wrapped->nested)
         guard_leave(thread);
     return moved;
@@ -380,31 +387,62 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
 
 // ---- what the interpreter calls ----
 
-// A set of functions for each domain, which ignore the context; `how` is objects or objects_sampled.
+// A set of functions for each domain, which ignore the context; `how` is objects, objects_plain or
+// objects_sampled.
 #define OBJECTS_DOMAIN(name, how, domain)                                                                    \
     static void *objects_##name##_malloc(void *ctx, size_t size) {                                           \
         (void)ctx;                                                                                           \
-        return how##_malloc(&objects_wrapped[domain], size, OBJECTS_HERE);                                   \
+        return how##_malloc(&objects_wrapped[domain], size);                                                 \
     }                                                                                                        \
     static void *objects_##name##_calloc(void *ctx, size_t count, size_t size) {                             \
         (void)ctx;                                                                                           \
-        return how##_calloc(&objects_wrapped[domain], count, size, OBJECTS_HERE);                            \
+        return how##_calloc(&objects_wrapped[domain], count, size);                                          \
     }                                                                                                        \
     static void *objects_##name##_realloc(void *ctx, void *block, size_t size) {                             \
         (void)ctx;                                                                                           \
-        return how##_realloc(&objects_wrapped[domain], block, size, OBJECTS_HERE);                           \
+        return how##_realloc(&objects_wrapped[domain], block, size);                                         \
     }                                                                                                        \
     static void objects_##name##_free(void *ctx, void *block) {                                              \
         (void)ctx;                                                                                           \
-        how##_free(&objects_wrapped[domain], block, OBJECTS_HERE);                                           \
+        how##_free(&objects_wrapped[domain], block);                                                         \
     }                                                                                                        \
     static struct python_allocator objects_##name##_functions(void *ctx) {                                   \
         return (struct python_allocator){ctx, objects_##name##_malloc, objects_##name##_calloc,              \
                                          objects_##name##_realloc, objects_##name##_free};                   \
     }
 
+// Of a domain that wraps nothing.
+static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, size_t size) {
+    if (__builtin_expect(wrapped->nested, 0))
+        return objects_malloc(wrapped, size);
+    objects_note_call();
+    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    struct thread *thread = guard_enter();
+    if (__builtin_expect(thread != NULL, 1)) {
+        if (block)
+            track_object_alloc(thread, block, size, OBJECTS_HERE);
+        guard_leave(thread);
+    }
+    return block;
+}
+
+static inline void objects_plain_free(const struct objects_wrapped *wrapped, void *block) {
+    if (__builtin_expect(wrapped->nested, 0))
+        return objects_free(wrapped, block);
+    objects_note_call();
+    struct thread *thread = block ? guard_enter() : NULL;
+    if (thread) {
+        track_object_free(thread, block, OBJECTS_HERE);
+        guard_leave(thread);
+    }
+    wrapped->inner.free(wrapped->inner.ctx, block);
+}
+
+#define objects_plain_calloc objects_calloc
+#define objects_plain_realloc objects_realloc
+
 OBJECTS_DOMAIN(mem, objects, OBJECTS_MEM)
-OBJECTS_DOMAIN(obj, objects, OBJECTS_OBJ)
+OBJECTS_DOMAIN(obj, objects_plain, OBJECTS_OBJ)
 OBJECTS_DOMAIN(mem_sampled, objects_sampled, OBJECTS_MEM)
 OBJECTS_DOMAIN(obj_sampled, objects_sampled, OBJECTS_OBJ)
 

@@ -145,8 +145,8 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
 struct python_sure {
     const void *const *state_place, *state;
     const void *const *thread_place, *thread; // whose state it is, where that must be asked
-    const void *const *first_place;           // in the state: to the innermost frame, or
-    size_t first_then;                        // to a structure that has it there; SIZE_MAX: it does not
+    const void *const *first_place;           // to what has the innermost frame
+    size_t first_then;                        // there
     const struct python_frame *innermost;
     struct frames_chain chain;
     size_t code_at; // in a frame
@@ -166,9 +166,7 @@ static inline __attribute__((always_inline)) bool python_same_innermost(const st
         frames_unlikely(*sure->thread_place != sure->thread))
         return false;
     const char *frame = sure->innermost->frame, *first = *sure->first_place;
-    if (sure->first_then != SIZE_MAX && frames_likely(first != NULL))
-        first = code_load(first, sure->first_then);
-    if (frames_unlikely(first != frame))
+    if (frames_unlikely(!first || code_load(first, sure->first_then) != frame))
         return false;
     *instr = (uintptr_t)code_load(frame, sure->chain.instr_at);
     return true;

@@ -17,6 +17,7 @@
 #include "shim/guard.h"
 #include "shim/python/python.h"
 #include "shim/track.h"
+#include "shim/track_object.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -37,7 +38,11 @@ extern void __libc_free(void *block);
 struct shim shim;
 struct config config;
 uint32_t shim_doubts = 1;
-__thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX};
+
+// Its gate is always closed, so that every event takes the way for any.
+static struct journal probe_journal = {.stop = JOURNAL_ENDED};
+__thread struct thread thread_self
+    __attribute__((tls_model("initial-exec"))) = {.generation = UINT32_MAX, .journal = &probe_journal};
 
 struct stack {
     struct python_stack live, whole;
@@ -284,7 +289,7 @@ static uintptr_t *probe_find(const void *block) {
     }
 }
 
-void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
+void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame) {
     (void)frame;
     enum lock_got locked = lock_take(&probe_lock);
     if (probe_objects - probe_freed < OBJECTS / 2) {
@@ -325,10 +330,14 @@ void track_object_freed(struct thread *thread, void *block, const struct live_bl
         probe_allocated(thread, NULL, 0);
 }
 
-void track_object_free(struct thread *thread, void *block, const void *frame) {
+void track_object_free_any(struct thread *thread, void *block, const void *frame) {
     struct live_block old;
     if (track_object_detach(thread, block, &old))
         track_object_freed(thread, block, &old, frame);
+}
+
+void track_done_any(struct thread *thread, bool due) {
+    (void)thread, (void)due;
 }
 
 // What malloc was asked for inside an allocator with a context of its own; nobody asks here.
