@@ -354,8 +354,7 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
         sure->thread_place =
             sure->chain.hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
         const bool direct = layout->tstate_frame2 == LAYOUT_NONE;
-        sure->first_place =
-            direct ? sure->state_place : (const void *const *)(state + layout->tstate_frame);
+        sure->first_place = direct ? sure->state_place : (const void *const *)(state + layout->tstate_frame);
         sure->first_then = direct ? layout->tstate_frame : layout->tstate_frame2;
         sure->chain.instr_at = layout->frame_instr;
         sure->chain.previous_at = layout->frame_previous;
