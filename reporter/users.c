@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reporter/metrics.h"
 #include "reporter/text.h"
+
+#define USERS_LITTLE 10         // one in so many of the peak's bytes
+#define USERS_MATTERS (4 << 20) // bytes: below, the interpreter's own start is much of it
 
 static bool contains_any(const char *text, const char *const *parts, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -20,8 +24,9 @@ static bool is_installed_python(const char *file) {
     static const char *const parts[] = {"/site-packages/",
                                         "/dist-packages/",
                                         "/lib/python2.",
-                                        "/lib/python3",
-                                        "/lib64/python3",
+                                        "/lib/python3.",
+                                        "/lib/python3/",
+                                        "/lib64/python",
                                         "<frozen ",
                                         "<__array_function__",
                                         "/python/peakline/",
@@ -36,8 +41,8 @@ static bool is_system_source(const char *file) {
     return contains_any(file, parts, sizeof parts / sizeof *parts);
 }
 
-// Without a file, or from "<stdin>", "<string>", "<ipython-input-1>": the user's if there is nothing better.
-// Libraries and the C library's startup code make such functions, too.
+// Without a file, or from "<stdin>", "<string>", "<ipython-input-1>". Libraries and the C library's startup
+// code make such functions, too.
 static bool is_without_file(const struct model_function *function) {
     return !function->file || function->file[0] == '<';
 }
@@ -50,8 +55,8 @@ static bool is_in_bin(const struct model_function *function) {
            memcmp(name - 5, "/bin/", 5) == 0;
 }
 
-// Such a file is a launcher when it has nothing to do but to call.
-static bool is_launcher(const struct model_process *process, const struct model_function *function) {
+// Such a file may be a launcher, which has nothing to do but to call, when it has no functions.
+static bool may_be_launcher(const struct model_process *process, const struct model_function *function) {
     if (!function->file || !is_in_bin(function))
         return false;
     for (uint32_t i = 0; i < process->function_count; i++)
@@ -66,7 +71,8 @@ static bool is_nameless(const struct model_function *function) {
 
 // What people type in is called by a shell's or a test runner's code.
 static bool is_typed(const char *file) {
-    static const char *const begins[] = {"<ipython-input", "<console>", "<stdin>", "<doctest "};
+    static const char *const begins[] = {"<ipython-input", "<python-input", "<pyshell#",   "<console>",
+                                         "<stdin>",        "<doctest ",     "<timeit-src>"};
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
         if (strncmp(file, begins[i], strlen(begins[i])) == 0)
             return true;
@@ -78,7 +84,7 @@ static bool is_candidate(const struct model_process *process, const struct model
     if (function->language == RECORD_SCOPE)
         return false;
     if (function->language == RECORD_PYTHON)
-        return function->file && !is_installed_python(function->file) && !is_launcher(process, function);
+        return function->file && !is_installed_python(function->file);
     if (function->file && is_system_source(function->file))
         return false;
     // The program itself, with or without debug information; but not the interpreter of a Python program.
@@ -127,21 +133,78 @@ static void drop_generated(const struct model_process *process, bool *user) {
     free(outermost);
 }
 
-bool *users_find(const struct model_process *process, struct source_cache *sources) {
-    const uint32_t count = process->function_count;
-    bool *user = memory_alloc(count, sizeof *user), in_files = false, any = false;
-    for (uint32_t i = 0; i < count; i++) {
-        user[i] = is_candidate(process, &process->functions[i], sources);
+static void drop_native_without_file(const struct model_process *process, bool *user) {
+    bool in_files = false;
+    for (uint32_t i = 0; i < process->function_count; i++)
+        in_files |= user[i] && !is_without_file(&process->functions[i]);
+    for (uint32_t i = 0; in_files && i < process->function_count; i++)
+        if (process->functions[i].language == RECORD_NATIVE && is_without_file(&process->functions[i]))
+            user[i] = false;
+}
+
+// What each function of a set held at the peak, with what it called outside of the set; and all together.
+static int64_t *find_held(const struct model_process *process, const bool *set, int64_t *sum) {
+    int64_t *lines = metrics_share_peak(process, set);
+    int64_t *held = memory_alloc(process->function_count, sizeof *held);
+    *sum = 0;
+    for (uint32_t i = 0; i < process->line_count; i++) {
+        held[process->lines[i].function] = model_add(held[process->lines[i].function], lines[i]);
+        *sum = model_add(*sum, lines[i]);
+    }
+    free(lines);
+    return held;
+}
+
+// Takes launchers out, and `python -c` where it has only called what is in files, as multiprocessing does it.
+// `held`: with all of Python's in the set, or with the user's own.
+static void drop_callers(const struct model_process *process, bool *user, const int64_t *held_of_all,
+                         const int64_t *held_of_user, int64_t sum_of_user) {
+    bool in_files = false;
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        if (user[i] && may_be_launcher(process, &process->functions[i]) &&
+            held_of_all[i] <= process->image->header.heap_peak / USERS_LITTLE)
+            user[i] = false;
         in_files |= user[i] && !is_without_file(&process->functions[i]);
     }
-    if (!in_files)
-        drop_generated(process, user);
-    for (uint32_t i = 0; i < count; i++) {
-        if (in_files && is_without_file(&process->functions[i]))
+    for (uint32_t i = 0; in_files && i < process->function_count; i++)
+        if (is_nameless(&process->functions[i]) && held_of_user[i] <= sum_of_user / USERS_LITTLE)
             user[i] = false;
+}
+
+// Whether Python functions are to be shown whoever has made them: there are none of the user's, or these have
+// to do with little of what there is.
+static bool is_too_little(const struct model_process *process, const bool *user, int64_t sum_of_all) {
+    bool any = false;
+    int64_t sum, peak = process->image->header.heap_peak;
+    for (uint32_t i = 0; i < process->function_count; i++)
         any |= user[i];
+    free(find_held(process, user, &sum));
+    return !any || (peak >= USERS_MATTERS && sum < peak / USERS_LITTLE && sum_of_all >= peak / 2);
+}
+
+bool *users_find(const struct model_process *process, struct source_cache *sources, bool *all) {
+    const uint32_t count = process->function_count;
+    bool *user = memory_alloc(count, sizeof *user), *python = memory_alloc(count, sizeof *python);
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++)
+        user[i] = is_candidate(process, &process->functions[i], sources);
+    drop_native_without_file(process, user);
+    drop_generated(process, user);
+    for (uint32_t i = 0; i < count; i++) {
+        python[i] = process->functions[i].language == RECORD_PYTHON &&
+                    (user[i] || !is_without_file(&process->functions[i]));
+        any |= python[i];
     }
-    for (uint32_t i = 0; !any && i < count; i++)
-        user[i] = process->functions[i].language == RECORD_PYTHON && !is_without_file(&process->functions[i]);
-    return user;
+    *all = false;
+    if (any) {
+        int64_t sum_of_all, sum_of_user;
+        int64_t *held_of_all = find_held(process, python, &sum_of_all);
+        int64_t *held_of_user = find_held(process, user, &sum_of_user);
+        drop_callers(process, user, held_of_all, held_of_user, sum_of_user);
+        free(held_of_all);
+        free(held_of_user);
+        *all = is_too_little(process, user, sum_of_all);
+    }
+    free(*all ? user : python);
+    return *all ? python : user;
 }

@@ -27,7 +27,7 @@
 #define FOLD_LEAST (256 << 10) // and, as long as there is a choice, none with a higher peak than this,
 #define FOLD_MATTERS 1024      // or than that part of the process's peak
 #define FOLD_TURNOVER 16       // a line that allocated or freed so many times the limit is none to forget
-#define FOLD_OWN 4             // the program's own lines are spared while they are one in so many
+#define FOLD_OWN 4             // the program's own lines are spared up to one in so many
 
 // `from`'s numbers go to its folded sibling.
 static void fold_merge(struct record_node *into, const struct record_node *from) {
@@ -60,7 +60,7 @@ struct fold {
     bool lines;                           // lines are to become fewer
     uint32_t nodes_enough, frames_enough; // free records to stop at
     bool skipped;                         // lines that are not remembered: owners can be shortened
-    bool spare_own;                       // the program's own lines stay
+    uint32_t own_most;                    // so many of the program's own lines stay
 };
 
 // Fewer records are left for new nodes (frames) than one in `part` of all.
@@ -118,11 +118,17 @@ static struct fold_line fold_line(const struct record_frame *frame, const struct
     return line;
 }
 
+// Whether the program chose the function to be seen, or it is its own, and there are few such lines.
+static bool fold_spares(const struct fold *fold, const struct record_frame *frame) {
+    return shim_function(frame->function)->chosen ||
+           (shim.functions_own[frame->function] && shim.frames_own <= fold->own_most);
+}
+
 static bool fold_is_small(const struct fold *fold, const struct fold_round *round, uint32_t number,
                           const struct fold_line *line) {
     const struct record_frame *frame = shim_frame(number);
     int64_t limit = round->limit;
-    if (fold->spare_own && !round->lossy && frame_is_own(frame))
+    if (!round->lossy && fold_spares(fold, frame))
         return false;
     if (round->old_only && shim.frames_born[number] >= shim.frames_epoch)
         return false;
@@ -354,8 +360,8 @@ void fold_tree(void) {
     if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
         fold.lines = fold_is_short(RECORD_FRAMES, 4);
-        fold.spare_own = shim.frames_own <
-                         (shim.header->tables[RECORD_FRAMES].count + budget_spare(RECORD_FRAMES)) / FOLD_OWN;
+        fold.own_most =
+            (uint32_t)(shim.header->tables[RECORD_FRAMES].count + budget_spare(RECORD_FRAMES)) / FOLD_OWN;
         if (fold_rounds(&fold)) {
             if (fold.skipped)
                 owner_shorten();

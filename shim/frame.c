@@ -28,10 +28,6 @@ void frame_own(uint32_t function) {
     shim.functions_own[function] = 1;
 }
 
-bool frame_is_own(const struct record_frame *frame) {
-    return shim.functions_own[frame->function] || shim_function(frame->function)->chosen;
-}
-
 static struct frame_key frame_key(const struct record_frame *frame) {
     return (struct frame_key){
         .function = frame->function,

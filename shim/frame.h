@@ -27,9 +27,6 @@ bool frame_open(void);
 // This function is the program's own: its lines are to be forgotten last. Before it has any.
 void frame_own(uint32_t function);
 
-// Whether it is, or the program wants to see it.
-bool frame_is_own(const struct record_frame *frame);
-
 // The frame's number, made when it is new. 0: the recording is full.
 uint32_t frame_number(const struct frame_key *key);
 

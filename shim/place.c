@@ -126,10 +126,11 @@ static uint32_t place_function(const struct place_function_key *key) {
     return number;
 }
 
-// Neither the standard library's, nor an installed package's, nor the interpreter's.
+// Neither the standard library's, nor an installed package's, nor the interpreter's (as reporter/users.c
+// has it).
 static bool place_is_own(struct place_text file) {
-    static const char *const installed[] = {"/site-packages/", "/dist-packages/", "/lib/python",
-                                            "/lib64/python"};
+    static const char *const installed[] = {"/site-packages/", "/dist-packages/", "/lib/python2.",
+                                            "/lib/python3.",   "/lib/python3/",   "/lib64/python"};
     if (!file.length || file.bytes[0] == '<')
         return false;
     for (size_t i = 0; i < sizeof installed / sizeof *installed; i++)

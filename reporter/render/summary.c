@@ -11,12 +11,30 @@
 #include "reporter/text.h"
 #include "reporter/users.h"
 
-// The line of the user's code that held most at the peak, with what it called outside that code; UINT32_MAX
-// if none.
-static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
-    struct source_cache *sources = source_cache_new();
-    bool *user = users_find(process, sources);
-    int64_t *shares = metrics_share_peak(process, user);
+// In code that calls itself all the way: the innermost line that held half of the peak, with all that it
+// called; UINT32_MAX if none.
+static uint32_t find_inner_line(const struct model_process *process, const bool *chosen, int64_t *held) {
+    struct metrics *metrics = metrics_compute(process);
+    uint32_t top = UINT32_MAX;
+    for (uint32_t i = 0; i < process->line_count; i++) {
+        const struct metrics_measure *line = &metrics->lines[i].total;
+        if (!chosen[process->lines[i].function] || line->at_peak < process->image->header.heap_peak / 2)
+            continue;
+        // Who is called has allocated less, as a rule.
+        if (top == UINT32_MAX || line->at_peak < *held ||
+            (line->at_peak == *held && line->allocated_bytes < metrics->lines[top].total.allocated_bytes)) {
+            *held = line->at_peak;
+            top = i;
+        }
+    }
+    metrics_free(metrics);
+    return top;
+}
+
+// The line of the chosen functions that held most at the peak, with what it called outside of them;
+// UINT32_MAX if none.
+static uint32_t find_outer_line(const struct model_process *process, const bool *chosen, int64_t *held) {
+    int64_t *shares = metrics_share_peak(process, chosen);
     uint32_t top = UINT32_MAX;
     *held = 0;
     for (uint32_t i = 0; i < process->line_count; i++) {
@@ -26,6 +44,17 @@ static uint32_t find_top_line(const struct model_process *process, int64_t *held
         }
     }
     free(shares);
+    return top;
+}
+
+// The line that the user wants to hear of first; UINT32_MAX if none.
+static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
+    struct source_cache *sources = source_cache_new();
+    bool all, *user = users_find(process, sources, &all);
+    *held = 0;
+    uint32_t top = all ? find_inner_line(process, user, held) : UINT32_MAX;
+    if (top == UINT32_MAX)
+        top = find_outer_line(process, user, held);
     free(user);
     source_cache_free(sources);
     return top;

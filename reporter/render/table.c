@@ -252,7 +252,7 @@ static void print_natives(const struct table *t, struct listing *listing) {
     if (!(process->image->header.flags & RECORD_FLAG_NATIVE_IN_PYTHON))
         return;
     size_t count;
-    bool *user = users_find(process, listing->sources);
+    bool all, *user = users_find(process, listing->sources, &all);
     struct natives_row *rows = natives_find(process, listing->metrics, user, LISTED_NATIVES, &count);
     listing_print_natives(listing, rows, count, t->out);
     free(rows);
@@ -268,7 +268,7 @@ static void print_functions(const struct table *t, const struct model_process *p
     size_t count;
     uint32_t *functions = select_functions(process, metrics, &all, &count);
     if (!asked) {
-        bool *user = users_find(process, sources);
+        bool widened, *user = users_find(process, sources, &widened);
         count = keep_users(process, user, functions, count);
         free(user);
     }

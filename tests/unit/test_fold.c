@@ -458,6 +458,24 @@ static void lines_that_matter_stay(void **state) {
     assert_int_equal(shim_function(10)->forgotten, 0);
 }
 
+// Of too many own lines, as many stay as are spared.
+static void some_own_lines_stay(void **state) {
+    (void)state;
+    shim_double_reset(4096);
+    shim.tables[RECORD_NODES].budget = 200;
+    shim.tables[RECORD_FRAMES].budget = 100;
+    lines = 1000;
+    assert_true(tree_open());
+    frame_own(1);
+    for (uint32_t i = 1; i <= 1000; i++) {
+        node_of((uint32_t[]){i}, 1);
+        for (uint32_t other = 1; other < 4; other++)
+            node_of((uint32_t[]){1000 * other + i}, 1);
+        assert_true(shim.frames_own >= (i < 25 ? i : 25));
+    }
+    assert_true(shim_function(1)->forgotten > 900);
+}
+
 // Where all of it matters, the tables grow.
 static void what_matters_gets_room(void **state) {
     (void)state;
@@ -484,6 +502,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_remembered_is_bounded),
         cmocka_unit_test(the_same_in_two_languages),
         cmocka_unit_test(lines_that_matter_stay),
+        cmocka_unit_test(some_own_lines_stay),
         cmocka_unit_test(what_matters_gets_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

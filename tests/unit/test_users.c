@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // needs: reporter/users.c reporter/source.c reporter/source_extent.c reporter/memory.c reporter/text.c
+// needs: reporter/metrics.c reporter/accounts.c reporter/errors.c reporter/model.c reporter/ending.c
+// needs: reporter/reader.c reporter/reader_check.c reporter/reader_replay.c reporter/reader_recording.c
 //
 // Which functions are the user's own.
 
@@ -62,9 +64,15 @@ static uint32_t on_stack(uint32_t parent, uint32_t function) {
     return number;
 }
 
+// So many KiB when the process's heap was at its peak.
+static void holds(uint32_t node, int64_t kib) {
+    nodes[node].saved = kib << 10;
+    image.header.heap_peak += kib << 10;
+}
+
 static void expect(const char *wanted) {
     struct source_cache *sources = source_cache_new();
-    bool *user = users_find(&process, sources);
+    bool all, *user = users_find(&process, sources, &all);
     char names[512] = "";
     for (size_t i = 0; i < process.function_count; i++) {
         if (user[i]) {
@@ -132,12 +140,42 @@ static void all_is_shown_of_an_installed_program(void **state) {
     expect("decode x y");
 }
 
-static void nameless_code_may_have_other_names(void **state) {
+static void what_is_typed_in_has_many_names(void **state) {
+    (void)state;
+    static const char *const names[] = {"<ipython-input-1>", "<python-input-0>", "<timeit-src>",
+                                        "<doctest x[0]>"};
+    have_installed();
+    for (uint32_t i = 0; i < 4; i++) {
+        have_python(names[i], "typed");
+        on_stack(on_stack(0, 1), 4 + i);
+    }
+    expect("typed typed typed typed");
+}
+
+static void where_the_users_code_did_little_all_is_shown(void **state) {
     (void)state;
     have_installed();
-    have_python("<ipython-input-1>", "<module>");
-    on_stack(on_stack(0, 1), 4);
-    expect("<module>");
+    process.python_version = "3.11.2";
+    have_python("/home/me/small.py", "small");
+    have_python("<string>", "<module>"); // called by a library
+    holds(on_stack(on_stack(0, 0), 4), 100);
+    holds(on_stack(0, 1), 3000);
+    expect("small"); // the interpreter's start may be as much
+    holds(on_stack(0, 1), 3000);
+    expect("decode x y small");
+    holds(on_stack(0, 4), 600);
+    expect("small");
+}
+
+static void a_program_that_is_a_string_does_not_hide_behind_files(void **state) {
+    (void)state;
+    have_python("/home/me/helper.py", "helper");
+    have_python("<string>", "<module>");
+    uint32_t module = on_stack(0, 1);
+    holds(on_stack(module, 0), 5000);
+    expect("helper"); // as multiprocessing starts a process
+    holds(module, 5000);
+    expect("helper <module>");
 }
 
 static void what_only_starts_an_installed_program_is_not_the_users(void **state) {
@@ -146,7 +184,11 @@ static void what_only_starts_an_installed_program_is_not_the_users(void **state)
     have_python("/srv/venv/bin/tool", "<module>");
     expect("decode x y <module>");
     have_python("/home/me/tests.py", "test");
+    uint32_t launched = on_stack(0, 4);
+    holds(on_stack(launched, 5), 5000);
     expect("test");
+    holds(launched, 5000); // by itself
+    expect("<module> test");
 }
 
 static void a_program_in_bin_is_the_users(void **state) {
@@ -165,7 +207,9 @@ int main(void) {
         cmocka_unit_test_setup(without_debug_information, set_up),
         cmocka_unit_test_setup(a_string_is_a_program_when_nothing_called_it, set_up),
         cmocka_unit_test_setup(all_is_shown_of_an_installed_program, set_up),
-        cmocka_unit_test_setup(nameless_code_may_have_other_names, set_up),
+        cmocka_unit_test_setup(what_is_typed_in_has_many_names, set_up),
+        cmocka_unit_test_setup(where_the_users_code_did_little_all_is_shown, set_up),
+        cmocka_unit_test_setup(a_program_that_is_a_string_does_not_hide_behind_files, set_up),
         cmocka_unit_test_setup(what_only_starts_an_installed_program_is_not_the_users, set_up),
         cmocka_unit_test_setup(a_program_in_bin_is_the_users, set_up),
     };
