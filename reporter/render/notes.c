@@ -54,7 +54,7 @@ const char *notes_room(const struct record_header *header) {
     return header->flags & RECORD_FLAG_SCARCE ? "address space is limited (RLIMIT_AS), and it may take but "
                                                 "little of that; raise the limit with "
                                                 "`ulimit -v`"
-                                              : "`run --max-size` gives it more than the usual 16M";
+                                              : "`run --max-size` gives it more (16M without)";
 }
 
 // Whatever came later is missing, so this comes first.

@@ -432,7 +432,7 @@ static void own_cost_is_told(void **state) {
                 "3.00 MiB\n");
     expect_text(
         run.text,
-        "  Note: The recording had no room for more: `run --max-size` gives it more than the usual 16M.\n");
+        "  Note: The recording had no room for more: `run --max-size` gives it more (16M without).\n");
     free(run.text);
     b->header.hook_ns = 2000000000; // of a second
     builder_write(b, run.directory);
