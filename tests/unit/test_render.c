@@ -518,8 +518,7 @@ static void forgotten_lines_can_be_had(void **state) {
         run.text,
         "  Note: 2 500 lines with peaks up to 5.00 KiB are shown only as part of their functions, for "
         "want of room; they allocated 70.0 KiB.\n"
-        "  Note: The recording had no room for more: `run --max-size` gives it more than the usual "
-        "16M.\n");
+        "  Note: The recording had no room for more: `run --max-size` gives it more (16M without).\n");
     end_run(&run);
 }
 
