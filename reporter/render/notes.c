@@ -76,10 +76,12 @@ static void add_given_up(struct notes *notes, const struct record_header *h) {
     if (reason == RECORD_NOT_GIVEN_UP)
         return;
     const bool known = reason < sizeof why / sizeof *why;
-    add(notes, memory_print("Recording ended after %.3f s, though the process went on: %s. What was "
-                            "allocated and freed later is missing; %s.",
-                            (double)h->given_up_ns / 1e9, known ? why[reason] : "the reason is not known",
-                            known ? advice[reason] : "run it again"));
+    add(notes,
+        memory_print("Recording ended after %.3f s, though the process went on: %s. What was "
+                     "allocated and freed later is missing, and the last events of one place, up to %d, may "
+                     "have been counted in part; %s.",
+                     (double)h->given_up_ns / 1e9, known ? why[reason] : "the reason is not known",
+                     RECORD_JOURNAL_EVENTS, known ? advice[reason] : "run it again"));
 }
 
 static void add_losses(struct notes *notes, const struct model_process *process) {

@@ -233,7 +233,9 @@ def check_invariants(process):
                 assert 0 <= m["live_at_exit_bytes"] <= peak + slack, (where, name, m)
                 # May lack what it did before it was forgotten, or what contexts did that found no room.
                 again = (totals["forgotten_lines"] or process["losses"]["table_full"]) and not m["peak_exact"]
-                assert peak <= allocated + slack or again, (where, name, m)
+                # Recording that ended in the midst of a run of events leaves it half applied (record_format.h).
+                cut_off = process["given_up"] or process["end"] == "signalled"
+                assert peak <= allocated + slack or again or cut_off, (where, name, m)
                 assert peak <= totals["peak_bytes"] + slack or not m["peak_exact"], (where, name, m, totals)
                 assert m["temporary_allocations"] <= m["allocations"], (where, name, m)
                 if m["freed_bytes"] is not None and m["net_bytes"] is not None:
