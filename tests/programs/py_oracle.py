@@ -22,6 +22,11 @@ class Slotted:
         self.b = (a, a)
 
 
+def empty_free_list():
+    """Takes all lists that the interpreter has in store (80 at the most), which differ from run to run."""
+    return [[] for _ in range(200)]
+
+
 def work(held):
     held.append([i * 1000003 for i in range(2000)])  # numbers
     held.append({"key %d" % i: i for i in range(3000)})  # strings
@@ -35,6 +40,7 @@ def work(held):
     text = ",".join(str(i) for i in range(4000))
     held.append(text.split(","))
     held.append(json.loads("[" + text + "]"))
+    held.append(empty_free_list())
     growing = []
     for i in range(3000):
         growing.append([i])
