@@ -20,6 +20,7 @@ static bool contains_any(const char *text, const char *const *parts, size_t coun
     return false;
 }
 
+// The shim spares lines by the same names (shim/place.c).
 static bool is_installed_python(const char *file) {
     static const char *const parts[] = {"/site-packages/",
                                         "/dist-packages/",
@@ -66,7 +67,7 @@ static bool may_be_launcher(const struct model_process *process, const struct mo
 }
 
 static bool is_nameless(const struct model_function *function) {
-    return function->language == RECORD_PYTHON && function->file && function->file[0] == '<';
+    return function->language == RECORD_PYTHON && function->file && is_without_file(function);
 }
 
 // What people type in is called by a shell's or a test runner's code.
@@ -114,21 +115,22 @@ static bool *find_outermost(const struct model_process *process) {
     return outermost;
 }
 
+static bool has_outermost(const struct model_process *process, const bool *outermost, const char *file) {
+    for (uint32_t i = 0; i < process->function_count; i++)
+        if (outermost[i] && process->functions[i].file == file)
+            return true;
+    return false;
+}
+
 // Takes those out that libraries have made from text: the files' names are of no use to tell. A program is
 // not called (`python -c`), or has been typed in.
 static void drop_generated(const struct model_process *process, bool *user) {
     bool *outermost = find_outermost(process);
-    const char *programs[8]; // names of files
-    size_t count = 0;
-    for (uint32_t i = 0; i < process->function_count && count < sizeof programs / sizeof *programs; i++)
-        if (outermost[i] && is_nameless(&process->functions[i]))
-            programs[count++] = process->functions[i].file;
     for (uint32_t i = 0; i < process->function_count; i++) {
         const struct model_function *function = &process->functions[i];
-        bool keep = !is_nameless(function) || is_typed(function->file);
-        for (size_t p = 0; p < count; p++)
-            keep |= programs[p] == function->file;
-        user[i] = user[i] && keep;
+        if (user[i] && is_nameless(function) && !is_typed(function->file) &&
+            !has_outermost(process, outermost, function->file))
+            user[i] = false;
     }
     free(outermost);
 }

@@ -16,6 +16,7 @@
 static uint32_t find_inner_line(const struct model_process *process, const bool *chosen, int64_t *held) {
     struct metrics *metrics = metrics_compute(process);
     uint32_t top = UINT32_MAX;
+    *held = 0;
     for (uint32_t i = 0; i < process->line_count; i++) {
         const struct metrics_measure *line = &metrics->lines[i].total;
         if (!chosen[process->lines[i].function] || line->at_peak < process->image->header.heap_peak / 2)
@@ -51,7 +52,6 @@ static uint32_t find_outer_line(const struct model_process *process, const bool 
 static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
     struct source_cache *sources = source_cache_new();
     bool all, *user = users_find(process, sources, &all);
-    *held = 0;
     uint32_t top = all ? find_inner_line(process, user, held) : UINT32_MAX;
     if (top == UINT32_MAX)
         top = find_outer_line(process, user, held);

@@ -247,16 +247,14 @@ static size_t keep_chosen(const struct listing *listing, uint32_t **functions, s
 }
 
 // In mixed stacks: which native functions took the memory.
-static void print_natives(const struct table *t, struct listing *listing) {
+static void print_natives(const struct table *t, struct listing *listing, const bool *user) {
     const struct model_process *process = listing->process;
     if (!(process->image->header.flags & RECORD_FLAG_NATIVE_IN_PYTHON))
         return;
     size_t count;
-    bool all, *user = users_find(process, listing->sources, &all);
     struct natives_row *rows = natives_find(process, listing->metrics, user, LISTED_NATIVES, &count);
     listing_print_natives(listing, rows, count, t->out);
     free(rows);
-    free(user);
 }
 
 static void print_functions(const struct table *t, const struct model_process *process,
@@ -267,11 +265,9 @@ static void print_functions(const struct table *t, const struct model_process *p
     all.top = 0;
     size_t count;
     uint32_t *functions = select_functions(process, metrics, &all, &count);
-    if (!asked) {
-        bool widened, *user = users_find(process, sources, &widened);
+    bool widened, *user = asked ? NULL : users_find(process, sources, &widened);
+    if (user)
         count = keep_users(process, user, functions, count);
-        free(user);
-    }
     struct listing listing = {
         .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
     listing_sort_lines(&listing);
@@ -286,8 +282,8 @@ static void print_functions(const struct table *t, const struct model_process *p
         shown = asked ? count : fit_page(&listing, functions, count);
     for (size_t i = 0; i < shown; i++)
         listing_print(&listing, functions[i], t->out);
-    if (!asked)
-        print_natives(t, &listing);
+    if (user)
+        print_natives(t, &listing, user);
     if (!count)
         fputs(asked ? "No function that allocated or freed memory matches.\n\n" : "Nothing was recorded.\n\n",
               t->out);
@@ -298,6 +294,7 @@ static void print_functions(const struct table *t, const struct model_process *p
                 count - shown, count - shown == 1 ? "" : "s", count);
     listing_free(&listing);
     free(functions);
+    free(user);
 }
 
 // Nothing but the tables of functions that the program chose.

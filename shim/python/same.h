@@ -46,38 +46,45 @@ struct frames_chain {
 // `*frame` is live, that of the entry inside of this one. NULL: its caller is this one's frame, which is
 // where it was and becomes `*frame`. Else the entry that differs.
 static inline __attribute__((always_inline)) const struct python_frame *
-frames_caller_differs(const struct frames_chain *chain, const char **frame,
-                      const struct python_frame *entry) {
-    const char *next = entry->frame, *outer = chain->hidden ? entry[1].outer : next;
+frames_caller_differs(const struct frames_chain *chain, const char **frame, const struct python_frame *entry,
+                      bool hidden) {
+    const char *next = entry->frame, *outer = hidden ? entry[1].outer : next;
     if (frames_unlikely(frames_word_differs(*frame + chain->previous_at, outer)))
         return entry + 1;
-    if (chain->hidden && outer != next &&
+    if (hidden && outer != next &&
         frames_unlikely(!outer || frames_word_differs(outer + chain->previous_at, next)))
         return entry + 1;
     *frame = next;
     return frames_likely((uintptr_t)code_load(next, chain->instr_at) == entry->instr) ? NULL : entry;
 }
 
+// `hidden`: as in the chain; constant, so each case gets code of its own.
+static inline __attribute__((always_inline)) const struct python_frame *
+frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hidden) {
+    const struct python_frame *differs;
+    const char *frame = entry->frame;
+    for (; entry >= chain.outermost + 4; entry -= 4)
+        if ((differs = frames_caller_differs(&chain, &frame, entry - 1, hidden)) ||
+            (differs = frames_caller_differs(&chain, &frame, entry - 2, hidden)) ||
+            (differs = frames_caller_differs(&chain, &frame, entry - 3, hidden)) ||
+            (differs = frames_caller_differs(&chain, &frame, entry - 4, hidden)))
+            return differs;
+    while (entry > chain.outermost)
+        if ((differs = frames_caller_differs(&chain, &frame, --entry, hidden)))
+            return differs;
+    const char *outer = hidden ? entry->outer : chain.outer;
+    if (code_load(frame, chain.previous_at) != outer)
+        return entry;
+    return outer == chain.outer || (outer && code_load(outer, chain.previous_at) == chain.outer) ? NULL
+                                                                                                 : entry;
+}
+
 // `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
 // `entry` itself, that is at another instruction. NULL: there is none.
 static inline __attribute__((always_inline)) const struct python_frame *
 frames_chain_differs(const struct frames_chain *chain, const struct python_frame *entry) {
-    const struct python_frame *differs;
-    const char *frame = entry->frame;
-    for (; entry >= chain->outermost + 4; entry -= 4)
-        if ((differs = frames_caller_differs(chain, &frame, entry - 1)) ||
-            (differs = frames_caller_differs(chain, &frame, entry - 2)) ||
-            (differs = frames_caller_differs(chain, &frame, entry - 3)) ||
-            (differs = frames_caller_differs(chain, &frame, entry - 4)))
-            return differs;
-    while (entry > chain->outermost)
-        if ((differs = frames_caller_differs(chain, &frame, --entry)))
-            return differs;
-    const char *outer = chain->hidden ? entry->outer : chain->outer;
-    if (code_load(frame, chain->previous_at) != outer)
-        return entry;
-    return outer == chain->outer || (outer && code_load(outer, chain->previous_at) == chain->outer) ? NULL
-                                                                                                    : entry;
+    return frames_likely(chain->hidden) ? frames_walk(*chain, entry, true)
+                                        : frames_walk(*chain, entry, false);
 }
 
 #define FRAMES_COMPARED 1024 // frames that are compared in any case
@@ -123,21 +130,16 @@ static inline uint32_t frames_same(const struct detect_runtime *runtime, const s
 static inline __attribute__((always_inline)) uint32_t
 frames_same_instr(const struct detect_runtime *runtime, const struct python_stack *stack, uint32_t at) {
     const struct python_frame *entry = &stack->frames[at], *low = &stack->frames[frames_low(stack, at)];
-    struct frames_chain chain = {
+    const struct frames_chain chain = {
         .instr_at = runtime->layout.frame_instr,
         .previous_at = runtime->layout.frame_previous,
         .outermost = low,
         .outer = low > stack->frames ? low[-1].frame : stack->outer,
+        .hidden = runtime->layout.minor >= 12,
     };
     if ((uintptr_t)code_load(entry->frame, chain.instr_at) != entry->instr)
         return at;
-    const struct python_frame *differs;
-    if (runtime->layout.minor >= 12) {
-        chain.hidden = true;
-        differs = frames_chain_differs(&chain, entry);
-    } else {
-        differs = frames_chain_differs(&chain, entry);
-    }
+    const struct python_frame *differs = frames_chain_differs(&chain, entry);
     return differs ? (uint32_t)(differs - stack->frames) : FRAMES_ALL;
 }
 
@@ -182,12 +184,7 @@ static inline bool python_same_importing(const struct python_sure *sure) {
 
 // Then: nothing has changed in its callers.
 static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
-    struct frames_chain chain = sure->chain; // in registers
-    chain.hidden = true;
-    if (frames_likely(sure->chain.hidden))
-        return !frames_chain_differs(&chain, sure->innermost);
-    chain.hidden = false;
-    return !frames_chain_differs(&chain, sure->innermost);
+    return !frames_chain_differs(&sure->chain, sure->innermost);
 }
 
 #endif

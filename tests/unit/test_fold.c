@@ -416,15 +416,20 @@ static void the_same_in_two_languages(void **state) {
     mixed = false;
 }
 
+// Tables with small budgets in much room; so many lines in each function.
+static void open_tables(size_t nodes, size_t frames, uint32_t lines_each) {
+    shim_double_reset(4096);
+    shim.tables[RECORD_NODES].budget = nodes;
+    shim.tables[RECORD_FRAMES].budget = frames;
+    lines = lines_each;
+    assert_true(tree_open());
+}
+
 // A crowd of lines that come once, each in a function with others; among them a few that matter, and some of
 // functions that are the program's own, or that it chose.
 static void lines_that_matter_stay(void **state) {
     (void)state;
-    shim_double_reset(4096);
-    shim.tables[RECORD_NODES].budget = 200;
-    shim.tables[RECORD_FRAMES].budget = 100;
-    lines = 1000;
-    assert_true(tree_open());
+    open_tables(200, 100, 1000);
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     uint32_t matter[8] = {0};
     frame_own(9);
@@ -461,11 +466,7 @@ static void lines_that_matter_stay(void **state) {
 // Of too many own lines, as many stay as are spared.
 static void some_own_lines_stay(void **state) {
     (void)state;
-    shim_double_reset(4096);
-    shim.tables[RECORD_NODES].budget = 200;
-    shim.tables[RECORD_FRAMES].budget = 100;
-    lines = 1000;
-    assert_true(tree_open());
+    open_tables(200, 100, 1000);
     frame_own(1);
     for (uint32_t i = 1; i <= 1000; i++) {
         node_of((uint32_t[]){i}, 1);
@@ -479,11 +480,7 @@ static void some_own_lines_stay(void **state) {
 // Where all of it matters, the tables grow.
 static void what_matters_gets_room(void **state) {
     (void)state;
-    shim_double_reset(4096);
-    shim.tables[RECORD_NODES].budget = 100;
-    shim.tables[RECORD_FRAMES].budget = 100;
-    lines = 500;
-    assert_true(tree_open());
+    open_tables(100, 100, 500);
     const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
     for (uint32_t i = 1; i <= 2000; i++) {
         uint32_t node = node_of((uint32_t[]){i}, 1);
