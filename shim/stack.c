@@ -141,8 +141,8 @@ static inline bool stack_python_room(struct stack *stack) {
 }
 
 // As python_capture; -1 also without memory.
-static inline int stack_python_capture(struct stack *stack) {
-    return stack_python_room(stack) ? python_capture(stack->python) : -1;
+static inline int stack_python_capture(struct stack *stack, bool anchored) {
+    return stack_python_room(stack) ? python_capture(stack->python, anchored) : -1;
 }
 
 // In other contexts the same frames can be in other scopes.
@@ -349,13 +349,14 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
 }
 
 // 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread, const void *frame) {
+static inline uint32_t stack_python(struct thread *thread, const void *frame, bool anchored) {
     struct stack *stack = thread->stack;
     stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))
         stack_contexts(stack);
-    int unchanged = stack_python_capture(stack);
+    anchored = anchored && !shim.look_twice;
+    int unchanged = stack_python_capture(stack, anchored);
     if (shim_unlikely(unchanged < 0))
         return 0;
     if (shim_unlikely(stack->python->cut))
@@ -366,7 +367,8 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
-    if (!shim.look_twice && !config.native && python_rely(&stack->sure.python, stack->python))
+    if (!shim.look_twice && !config.native &&
+        python_rely(&stack->sure.python, stack->python, anchored, thread->last_block))
         stack_rely(stack, node, doubts);
     return node;
 }
@@ -377,13 +379,13 @@ static inline bool stack_is_current(const struct stack *stack) {
 }
 
 // 0: the tree was folded in between.
-static uint32_t stack_present(struct thread *thread, const void *frame) {
+static uint32_t stack_present(struct thread *thread, const void *frame, bool anchored) {
     struct stack *stack = thread->stack;
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() &&
         !(shim_unlikely(shim.look_twice & SHIM_GREENLETS) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(thread, frame);
+        uint32_t node = stack_python(thread, frame, anchored);
         if (node)
             return node;
     }
@@ -396,14 +398,22 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     if (!stack || !python_found())
         return false;
     stack->sure.under.doubts = 0;
-    if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
+    if (stack_python_capture(stack, false) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];
     *context = python_context(stack->python);
     return true;
 }
 
-uint32_t stack_find(struct thread *thread, const void *frame) {
+void stack_overlooked(struct thread *thread) {
+    struct stack *stack = thread->stack;
+    if (stack && stack->python) {
+        stack->sure.under.doubts = 0;
+        python_overlooked(stack->python);
+    }
+}
+
+uint32_t stack_find(struct thread *thread, const void *frame, bool anchored) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -416,7 +426,7 @@ uint32_t stack_find(struct thread *thread, const void *frame) {
     }
     uint32_t node;
     do {
-        node = stack_present(thread, frame);
+        node = stack_present(thread, frame, anchored);
     } while (shim_unlikely(!node));
     return node;
 }

@@ -53,9 +53,9 @@ static inline struct stack_near *stack_near(const struct stack_sure *sure, uintp
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
-// few instructions of one frame.
-static inline __attribute__((always_inline)) const struct stack_place *
-stack_sure(const struct thread *thread) {
+// few instructions of one frame. `anchored`: as python_capture.
+static inline __attribute__((always_inline)) const struct stack_place *stack_sure(const struct thread *thread,
+                                                                                  bool anchored) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) ||
@@ -68,13 +68,16 @@ stack_sure(const struct thread *thread) {
             return NULL;
         place = &near->place;
     }
-    return python_same_callers(&sure->python) ? place : NULL;
+    return python_same_callers(&sure->python, anchored) ? place : NULL;
 }
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are
 // frames that the thread has not met before. Never 0: TREE_ROOT when nothing is known. Valid until the
-// journal is unlocked.
-uint32_t stack_find(struct thread *thread, const void *frame);
+// journal is unlocked. `anchored`: as python_capture.
+uint32_t stack_find(struct thread *thread, const void *frame, bool anchored);
+
+// An object of Python's OBJ domain was allocated, and stack_find not asked for it.
+void stack_overlooked(struct thread *thread);
 
 // What was known of the thread's stack is no longer true: scopes were opened or closed.
 void stack_forget(struct thread *thread);

@@ -8,6 +8,15 @@
 // of that is checked up to the outermost frame. Two comparisons a frame, whose loads do not wait for each
 // other: the processor runs ahead along the remembered addresses.
 //
+// Nor need they be compared further than to an *anchor*: a frame that no other one can take the place of
+// without an event that we see. The interpreter runs the code of a module (of whatever is given to exec) by
+// making a function object for it, first, in the caller's frame: PyEval_EvalCode,
+// _PyFunction_FromConstructor; from 3.11 on. So when a module's frame is at the same address as in the last
+// capture, and each allocation of the interpreter's OBJ domain led to a capture, it is the same frame, and
+// its callers are still waiting for it. An import within imports has a chain of dozens of frames, of which
+// the innermost few are compared thus. Only the events of that domain rely on it: other ones might come while
+// somebody else's allocator is there.
+//
 // Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
 // is followed only after it was read from the live chain in this very capture, or found equal to one that
 // was. The chain of the calling thread is changed by no other thread, whether this one holds the GIL or not,
@@ -128,11 +137,20 @@ static inline uint32_t frames_same_from(const struct detect_runtime *runtime,
     return frames_same_instr(runtime, stack, at);
 }
 
+// Only the outermost `kept` frames are still there.
+static inline void frames_drop_anchors(struct python_stack *stack, uint32_t kept) {
+    if (stack->examined > kept)
+        stack->examined = kept;
+    while (stack->anchors_count && stack->anchors[stack->anchors_count - 1] >= kept)
+        stack->anchors_count--;
+}
+
 // frames[at].frame is live. Compares it and all further out; a frame in which something else runs is
 // refreshed in place. True: the chains are the same from there to the end.
 static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack,
                                   uint32_t at, bool died, struct frames_join *join) {
     join->unchanged = at + 1;
+    uint32_t end = frames_end(stack, at);
     for (uint32_t i = at;; i--) {
         i = frames_same_from(runtime, stack, i, died);
         if (i == FRAMES_ALL)
@@ -146,8 +164,13 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
                 join->next = frames_visible(runtime, frame);
                 return false;
             }
+            const void *code = entry->code;
             frames_fill(runtime, entry, frame);
             join->unchanged = i;
+            if (entry->code != code) { // another frame
+                frames_drop_anchors(stack, i);
+                end = frames_end(stack, i);
+            }
         }
         entry->outer = outer;
         const void *expected = i ? stack->frames[i - 1].frame : stack->outer;
@@ -156,9 +179,44 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             join->next = outer;
             return false;
         }
-        if (i == 0)
+        if (i == end)
             return true;
     }
+}
+
+#define FRAMES_FUNCTION_OR_GENERATOR                                                                         \
+    0x2a3 // CO_OPTIMIZED, CO_NEWLOCALS, and what makes generators of any kind
+
+#define FRAMES_GC_HEAD 16 // bytes in front of an object that the garbage collector knows
+
+// Whether the frame is of code that was given to PyEval_EvalCode. That its function is the newest object, and
+// has no other reference than from there and from the frame, tells it from one that a program has made of
+// such code and calls again and again.
+static inline bool frames_is_anchor(const struct detect_runtime *runtime, const struct python_frame *entry,
+                                    uintptr_t newest) {
+    const struct python_layout *layout = &runtime->layout;
+    uint32_t flags, references;
+    if (layout->frame_entry != LAYOUT_NONE ? !*((const char *)entry->frame + layout->frame_entry)
+                                           : !entry->outer || !frames_unowned(runtime, entry->outer))
+        return false; // called by Python
+    __builtin_memcpy(&flags, (const char *)entry->code + layout->code_flags, sizeof flags);
+    if (flags & FRAMES_FUNCTION_OR_GENERATOR)
+        return false;
+    const uintptr_t function =
+        (uintptr_t)code_load(entry->frame, layout->frame_function) & runtime->code_mask;
+    if (function - FRAMES_GC_HEAD != newest)
+        return false;
+    __builtin_memcpy(&references, (const void *)function, sizeof references);
+    return references == 2;
+}
+
+// Finds the anchors among the frames that are new since the last time.
+static void frames_examine(const struct detect_runtime *runtime, struct python_stack *stack,
+                           uintptr_t newest) {
+    for (uint32_t i = stack->examined; i < stack->depth; i++)
+        if (stack->anchors_count < PYTHON_ANCHORS && frames_is_anchor(runtime, &stack->frames[i], newest))
+            stack->anchors[stack->anchors_count++] = (uint16_t)i;
+    stack->examined = stack->depth;
 }
 
 // As python_capture, when the innermost frame is what it was but for its instruction, and all others have not
@@ -242,6 +300,7 @@ static inline int frames_update(const struct detect_runtime *runtime, struct pyt
             break;
     }
     stack->epoch = epoch;
+    frames_drop_anchors(stack, kept);
     if (!kept) {
         stack->outer = outer;
         stack->outer_node = 0;
@@ -249,6 +308,7 @@ static inline int frames_update(const struct detect_runtime *runtime, struct pyt
     } else if (frames_unlikely(kept + fresh > PYTHON_DEPTH)) {
         uint32_t gone = frames_slide(stack, kept, fresh, unchanged);
         kept -= gone;
+        python_overlooked(stack); // they are elsewhere now
         unchanged = unchanged > gone ? unchanged - gone : 0;
     }
     for (uint32_t i = 0; i < fresh; i++) {
@@ -324,8 +384,13 @@ static inline int frames_stamp(struct python_stack *stack, int unchanged) {
     return unchanged;
 }
 
-int python_capture(struct python_stack *stack) {
+int python_capture(struct python_stack *stack, bool anchored) {
     const struct detect_runtime *runtime = stack->runtime;
+    if (frames_unlikely(stack->wraps != objects_wraps)) {
+        stack->wraps = objects_wraps;
+        python_overlooked(stack);
+    }
+    stack->anchored = anchored;
     // Nothing to attend to, and a previous stack, whose code objects all live.
     if (frames_likely(frames_is_plain(stack) && stack->depth &&
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
@@ -334,14 +399,20 @@ int python_capture(struct python_stack *stack) {
         if (frames_likely(unchanged >= 0))
             return frames_stamp(stack, unchanged);
     }
-    return frames_stamp(stack, frames_capture(stack));
+    int unchanged = frames_capture(stack);
+    if (frames_unlikely(unchanged < 0))
+        python_overlooked(stack);
+    return frames_stamp(stack, unchanged);
 }
 
-bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
+bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest) {
     if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED)
         return false;
     const struct detect_runtime *runtime = stack->runtime;
     const struct python_layout *layout = &runtime->layout;
+    stack->anchors_wanted |= anchored && layout->frame_function != LAYOUT_NONE && !layout->free_threaded;
+    if (stack->anchors_wanted)
+        frames_examine(runtime, stack, newest);
     if (sure->state_place != stack->state_place || sure->state != stack->state) {
         if (!frames_own_state(runtime, stack))
             return false;
@@ -360,10 +431,13 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
         sure->chain.previous_at = layout->frame_previous;
         sure->code_at = layout->frame_code;
         sure->code_mask = runtime->code_mask;
-        sure->chain.outermost = stack->frames;
+        sure->outermost = stack->frames;
     }
     sure->innermost = &stack->frames[stack->depth - 1];
-    sure->chain.outer = stack->outer;
+    sure->outer = sure->chain.outer = stack->outer;
+    sure->chain.outermost = &stack->frames[frames_anchor(stack, stack->depth - 1)];
+    if (sure->chain.outermost > stack->frames)
+        sure->chain.outer = sure->chain.outermost[-1].frame;
     return true;
 }
 
@@ -373,4 +447,6 @@ void python_forget(struct python_stack *stack) {
     stack->outer_node = 0;
     stack->cut = false;
     stack->runtime = NULL; // another thread's may be elsewhere
+    stack->anchors_wanted = false;
+    python_overlooked(stack);
 }

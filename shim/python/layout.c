@@ -95,6 +95,8 @@ bool layout_refine(struct python_layout *layout, const void *offsets) {
         uint64_t value = layout_word(offsets, fields[i].index);
         if (value >= 4096)
             return false;
+        if (*fields[i].field != value)
+            layout->frame_function = LAYOUT_NONE; // of which the interpreter says nothing
         *fields[i].field = (uint16_t)value;
     }
     // The words that are loaded whole must be whole words.

@@ -27,14 +27,16 @@ struct python_layout {
     uint16_t tstate_id; // no other one of the interpreter's has it, then or later
     uint16_t frame_previous;
     uint16_t frame_code;
-    uint16_t frame_instr; // 3.8 to 3.10: an int
-    uint16_t frame_owner; // a char
-    uint16_t frame_entry; // a char: whether the evaluation loop was entered for this frame
-    uint16_t frame_tlbc;  // an int32: which thread's copy of the bytecode runs
+    uint16_t frame_instr;    // 3.8 to 3.10: an int
+    uint16_t frame_owner;    // a char
+    uint16_t frame_entry;    // a char: whether the evaluation loop was entered for this frame
+    uint16_t frame_tlbc;     // an int32: which thread's copy of the bytecode runs
+    uint16_t frame_function; // the function object that it was made for
     uint16_t code_filename;
     uint16_t code_name;
     uint16_t code_qualname;
     uint16_t code_firstlineno; // an int
+    uint16_t code_flags;       // likewise
     uint16_t code_linetable;
     uint16_t code_bytecode; // 3.8 to 3.10: a bytes object; later the instructions themselves
     uint16_t code_tlbc;

@@ -49,6 +49,8 @@ static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
 static uint32_t objects_patience;
 
+uint32_t objects_wraps;
+
 static inline void objects_note_call(void) {
     if (__builtin_expect(!objects_called, 0))
         objects_called = true;
@@ -141,12 +143,12 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
 // others share these.
 __attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
                                                           const void *frame) {
-    track_object_alloc(thread, block, size, frame);
+    track_object_alloc(thread, block, size, frame, false);
 }
 
 __attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
                                                          const void *frame) {
-    track_object_free(thread, block, frame);
+    track_object_free(thread, block, frame, false);
 }
 
 // After the inner call; `thread`: the guard, where it was held around that.
@@ -420,7 +422,7 @@ static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, 
     struct thread *thread = guard_enter();
     if (__builtin_expect(thread != NULL, 1)) {
         if (block)
-            track_object_alloc(thread, block, size, OBJECTS_HERE);
+            track_object_alloc(thread, block, size, OBJECTS_HERE, true);
         guard_leave(thread);
     }
     return block;
@@ -432,7 +434,7 @@ static inline void objects_plain_free(const struct objects_wrapped *wrapped, voi
     objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        track_object_free(thread, block, OBJECTS_HERE);
+        track_object_free(thread, block, OBJECTS_HERE, true);
         guard_leave(thread);
     }
     wrapped->inner.free(wrapped->inner.ctx, block);
@@ -513,6 +515,7 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
 static void objects_wrap(const struct detect_runtime *runtime) {
     const bool again = objects_owner == runtime;
     objects_owner = runtime;
+    __atomic_fetch_add(&objects_wraps, 1, __ATOMIC_RELAXED);
     if (runtime->layout.free_threaded)
         live_refine(); // each thread has a heap of its own
     objects_wrap_domain(runtime, OBJECTS_MEM, again);

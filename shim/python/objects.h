@@ -13,6 +13,9 @@
 
 #include "shim/python/detect.h"
 
+// Counts how often Python's allocators were wrapped: before, objects may have come unseen.
+extern SHIM_OWN uint32_t objects_wraps;
+
 // A runtime was found; `quiet`: it has not begun, and only this thread is there.
 void objects_prepare(struct detect_runtime *runtime, bool quiet);
 

@@ -23,6 +23,7 @@
 
 #define PYTHON_DEPTH 16384 // frames kept of a stack, and the most that one capture walks
 #define PYTHON_INDEX 512   // power of two
+#define PYTHON_ANCHORS 64
 
 // One Python function that is being executed.
 struct python_frame {
@@ -52,6 +53,13 @@ struct python_stack {
     const void *state;                    // the thread's, when it was looked up last
     const void *const *state_place;       // where the interpreter keeps it; NULL: not known
     const struct detect_runtime *runtime; // whose frames these are; NULL: none yet
+    // Frames that no other one can have taken the place of since the last capture: see frames.c. Which ones,
+    // from the outermost inward, among the first `examined`.
+    uint16_t anchors[PYTHON_ANCHORS];
+    uint32_t anchors_count, examined;
+    uint32_t wraps; // objects_wraps when they were found
+    bool anchored;  // the present capture may rely on them
+    bool anchors_wanted;
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
     struct python_frame frames[PYTHON_DEPTH];
@@ -92,14 +100,21 @@ const void *python_landmark(void);
 // Brings `stack` up to date. -1: the thread has no Python stack now; `stack` is as it was. Else how many of
 // the outermost frames are what they were in the previous capture, `node` included; the others are new and
 // have node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or
-// outer_node.
-int python_capture(struct python_stack *stack);
+// outer_node. `anchored`: for an event of the interpreter's OBJ allocator domain, all of whose allocations in
+// this thread were captured so far, but for those of which python_overlooked was told; it costs less.
+int python_capture(struct python_stack *stack, bool anchored);
+
+// An object of the OBJ domain was allocated, and the thread's stack not looked at.
+static inline void python_overlooked(struct python_stack *stack) {
+    stack->anchors_count = stack->examined = 0;
+}
 
 struct python_sure;
 
 // Fills in what same.h compares the next stacks of this thread with: the one just captured.
-// False: it takes more to know this one.
-bool python_rely(struct python_sure *sure, const struct python_stack *stack);
+// False: it takes more to know this one. `anchored`: as in the capture. `newest`: the
+// block that the thread allocated last, before the present event; 0 = not known.
+bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest);
 
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);

@@ -87,18 +87,34 @@ frames_chain_differs(const struct frames_chain *chain, const struct python_frame
                                         : frames_walk(*chain, entry, false);
 }
 
+// The innermost anchor (frames.c) among the frames up to `at`; else the outermost frame.
+static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t at) {
+    for (uint32_t i = stack->anchors_count; i--;)
+        if (stack->anchors[i] <= at)
+            return stack->anchors[i];
+    return 0;
+}
+
+// The same for the present capture, which may not rely on them.
+static inline uint32_t frames_end(const struct python_stack *stack, uint32_t at) {
+    return stack->anchored ? frames_anchor(stack, at) : 0;
+}
+
 #define FRAMES_COMPARED 1024 // frames that are compared in any case
 
 // How far outward frames must be compared. A frame that has been exchanged since the last capture has ended,
 // and so have all that were inside it; each of those that is there again has been called again. For each the
 // interpreter runs dozens of instructions, far more than a processor does in one tick of its time-stamp
 // counter. So nothing has changed outside of as many unchanged frames as there were ticks. Should the counter
-// have been set back, all are compared.
+// have been set back, all are compared. Nor has anything outside of an anchor.
 static inline uint32_t frames_low(const struct python_stack *stack, uint32_t at) {
-    if (frames_likely(at <= FRAMES_COMPARED))
-        return 0;
+    const uint32_t anchor = frames_end(stack, at);
+    if (frames_likely(at - anchor <= FRAMES_COMPARED))
+        return anchor;
     uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
-    return ticks < UINT32_MAX && at > FRAMES_COMPARED + ticks ? at - FRAMES_COMPARED - (uint32_t)ticks : 0;
+    return ticks < UINT32_MAX && at - anchor > FRAMES_COMPARED + ticks
+               ? at - FRAMES_COMPARED - (uint32_t)ticks
+               : anchor;
 }
 
 // `entry`'s frame is live. Nothing has changed in it, and `next` is still the next one of the program's
@@ -149,7 +165,8 @@ struct python_sure {
     const void *const *thread_place, *thread; // whose state it is, where that must be asked
     const void *const *first_place;           // to what has the innermost frame
     size_t first_then;                        // there
-    const struct python_frame *innermost;
+    const struct python_frame *innermost, *outermost;
+    const void *outer; // beyond the outermost
     struct frames_chain chain;
     size_t code_at; // in a frame
     uintptr_t code_mask;
@@ -178,13 +195,19 @@ static inline __attribute__((always_inline)) bool python_same_innermost(const st
 // outermost frame.
 static inline bool python_same_importing(const struct python_sure *sure) {
     const struct python_frame *entry = sure->innermost;
-    return entry->importing && entry > sure->chain.outermost &&
+    return entry->importing && entry > sure->outermost &&
            ((uintptr_t)code_load(entry->frame, sure->code_at) & sure->code_mask) == (uintptr_t)entry->code;
 }
 
-// Then: nothing has changed in its callers.
-static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
-    return !frames_chain_differs(&sure->chain, sure->innermost);
+// Then: nothing has changed in its callers. `anchored`: as python_capture.
+static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure,
+                                                                      bool anchored) {
+    struct frames_chain chain = sure->chain;
+    if (!anchored) {
+        chain.outermost = sure->outermost;
+        chain.outer = sure->outer;
+    }
+    return !frames_chain_differs(&chain, sure->innermost);
 }
 
 #endif

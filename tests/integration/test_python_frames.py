@@ -69,7 +69,7 @@ class Probed:
 def run(name, script, *arguments, **environment):
     if name == "none":
         raise Skip("no interpreter found")
-    probed = Probed([pythons()[name], program(script), *arguments], LD_PRELOAD=probe(), **environment)
+    probed = Probed([pythons()[name], program(script), *map(str, arguments)], LD_PRELOAD=probe(), **environment)
     assert probed.end["version"] == re.match(r"[\d.]*\d", name).group(), probed.end
     assert probed.note == "-", probed.note
     return probed
@@ -117,6 +117,19 @@ def test_every_capture(name):
     assert probed.end["freed"] > probed.end["objects"] * 0.8, probed.end
     # Incremental: far fewer frames are new than a stack is deep.
     assert probed.end["new"] < probed.end["captures"], probed.end
+
+
+@python_cases()
+@limit(300)
+def test_anchors(name):
+    """Frames that are taken to stand still, because nothing can have replaced them unseen, do."""
+    probed = run(name, "python_anchors.py", 4000, 1, PROBE_VERIFY=16, PROBE_OBJECTS=1)
+    assert probed.stdout == "done\n", probed.stdout
+    assert not probed.differences and probed.end["differences"] == 0, (probed.differences, probed.end)
+    if version_of(name) >= (3, 11) and not name.endswith("t"):
+        assert probed.end["anchored"] > probed.end["captures"] * 0.3, probed.end
+    else:
+        assert probed.end["anchored"] == 0, probed.end
 
 
 @python_cases()

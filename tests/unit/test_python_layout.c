@@ -24,6 +24,7 @@ static void known_versions(void **state) {
             assert_int_equal(layout.minor, minor);
             assert_int_equal(layout.code_qualname != LAYOUT_NONE, minor >= 11);
             assert_int_equal(layout.frame_owner != LAYOUT_NONE, minor >= 12);
+            assert_int_equal(layout.frame_function != LAYOUT_NONE, minor >= 11);
             assert_int_equal(layout.tstate_frame2 != LAYOUT_NONE, minor == 11 || minor == 12);
         }
         assert_int_equal(layout_choose(&layout, minor, true), minor >= 13 && minor <= LAYOUT_LAST);
@@ -61,6 +62,11 @@ static void own_word_counts(void **state) {
     assert_int_equal(layout.code_firstlineno, 100);
     assert_int_equal(layout.frame_instr, 56);
     assert_int_equal(layout.frame_tlbc, LAYOUT_NONE); // not in this build, whatever the word says
+    assert_int_equal(layout.frame_function, LAYOUT_NONE); // may be elsewhere, too
+    describe();
+    assert_true(layout_choose(&layout, 14, false));
+    assert_true(layout_refine(&layout, offsets));
+    assert_int_equal(layout.frame_function, 16);
 }
 
 static void strange_words(void **state) {

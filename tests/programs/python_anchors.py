@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Calls by way of exec, eval, imports, functions made of a module's code, class bodies, generators: at random, from
+different lines, mostly without an allocation in between. Usage: python_anchors.py STEPS SEED"""
+import functools
+import gc
+import importlib.abc
+import importlib.util
+import operator
+import random
+import sys
+import threading
+import types
+
+STEPS, SEED = int(sys.argv[1]), int(sys.argv[2])
+sys.setrecursionlimit(20000)
+
+kept = [None] * 64
+TEXT = "abc"
+local = threading.local()
+
+
+def keep():
+    kept[local.random.randrange(64)] = [None] * local.random.randrange(9)
+
+
+def step(depth):
+    if depth > 40 or local.left <= 0:
+        return keep()
+    local.left -= 1
+    local.depth = depth + 1
+    return local.random.choice(ACTIONS)(depth + 1)
+
+
+def twice(depth):
+    step(depth)
+    step(depth)
+
+
+def same_again(depth):
+    """The very same thing from two lines, as quiet as Python can be."""
+    run = local.random.choice(QUIET)
+    run()
+    run()
+
+
+def quiet_function():
+    leaf()
+    leaf()
+
+
+def leaf():
+    TEXT * 30
+
+
+MODULE = compile("step(local.depth)", "module", "exec")
+TWO = compile("step(local.depth)\nstep(local.depth)", "two", "exec")
+LEAVES = compile("leaf()\nleaf()\nquiet_function()", "leaves", "exec")
+EXPRESSION = compile("step(local.depth)", "expression", "eval")
+NAMED = compile("class A:\n    step(local.depth)\n    step(local.depth)\n", "named", "exec")
+NOWHERE = dict(globals())
+del NOWHERE["__name__"]
+
+
+def executed(depth):
+    exec(MODULE)
+    exec(MODULE, globals(), {})
+
+
+def executed_twice(depth):
+    exec(TWO, globals())
+
+
+def evaluated(depth):
+    return eval(EXPRESSION), eval(EXPRESSION)
+
+
+def a_class(depth):
+    exec(NAMED, globals(), {})
+
+    class B:
+        step(depth)
+        step(depth)
+
+
+class Finder(importlib.abc.Loader):
+    def exec_module(self, module):
+        exec(MODULE, dict(globals(), __name__=module.__name__))
+        exec(LEAVES, dict(globals(), __name__=module.__name__))
+
+
+def imported(depth):
+    spec = importlib.util.spec_from_loader("made", Finder())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
+
+
+def generator(depth):
+    def inside():
+        step(depth)
+        yield
+        exec(MODULE)
+        yield
+        step(depth)
+
+    for _ in inside():
+        step(depth)
+
+
+def held(depth):
+    frame = sys._getframe()
+    exec(TWO, globals())
+    kept[local.random.randrange(64)] = frame
+    exec(TWO, globals())
+    kept[local.random.randrange(64)] = None
+
+
+def raises(depth):
+    try:
+        exec(RAISING, globals())
+    except KeyError:
+        exec(MODULE, globals())
+        try:
+            exec(RAISING, globals())
+        except KeyError:
+            step(depth)
+
+
+RAISING = compile("step(local.depth)\nraise KeyError", "raising", "exec")
+
+
+def collected(depth):
+    if local.random.random() < 0.02:
+        gc.collect()
+    step(depth)
+
+
+def compiled(depth):
+    exec("step(local.depth)\nstep(local.depth)", globals())
+
+
+def nothing(depth):
+    leaf()
+
+
+def from_c(depth):
+    made = types.FunctionType(MODULE, globals())
+    list(map(operator.call if hasattr(operator, "call") else lambda f: f(), [made, made]))
+    sorted([1, 2], key=lambda _: bool(step(depth)))
+
+
+# Functions of a module's code: no call of them makes an object.
+MADE = types.FunctionType(LEAVES, globals())
+ANONYMOUS = types.FunctionType(LEAVES, NOWHERE)
+
+QUIET = [quiet_function, MADE, ANONYMOUS, functools.partial(exec, LEAVES), leaf]
+QUIET += [functools.partial(types.FunctionType(LEAVES, globals())), functools.partial(types.FunctionType(LEAVES, NOWHERE)), functools.partial(MADE), functools.partial(quiet_function), functools.partial(lambda: quiet_function())]
+ACTIONS = [twice, twice, same_again, same_again, executed, executed_twice, evaluated, a_class, imported, generator, held, raises, collected, compiled, nothing, nothing, from_c]
+
+
+def main(seed):
+    local.random = random.Random(seed)
+    local.left = STEPS
+    while local.left > 0:
+        step(0)
+        same_again(0)
+
+
+threads = [threading.Thread(target=main, args=(SEED + i,)) for i in range(2)]
+for thread in threads:
+    thread.start()
+main(SEED + 7)
+for thread in threads:
+    thread.join()
+print("done")
