@@ -286,20 +286,13 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
     return leaf;
 }
 
-static inline uint32_t stack_native(struct thread *thread, const void *frame) {
+// Unwinds the native stack. Its frames have nodes then, but where TREE_ROOT is returned.
+static uint32_t stack_native_new(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
-    const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
-    const bool pays = seen_pays(&stack->seen);
-    uint32_t seen = pays ? seen_find(&stack->seen, pc, sp, fp) : 0;
-    if (seen)
-        return seen;
-    unsigned unchanged = unwind_capture_at(&stack->native, pc, sp, fp);
+    unsigned unchanged = unwind_capture(&stack->native, frame);
     struct unwind_stack *native = &stack->native;
-    if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node) {
-        if (pays)
-            seen_keep(&stack->seen, native, pc, sp, fp, stack->native_leaf.node);
+    if (unchanged == native->depth && stack->native_leaf.depth == native->depth && stack->native_leaf.node)
         return stack->native_leaf.node;
-    }
     if (shim_unlikely(native->depth == 0))
         return TREE_ROOT; // there was no memory
     struct unwind_frame *frames = native->frames;
@@ -326,9 +319,58 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     if (shim_unlikely(i < native->depth || !leaf))
         leaf = stack_native_learn(thread, unchanged);
     stack->native_leaf = (struct stack_leaf){.node = leaf, .depth = native->depth};
-    if (pays)
-        seen_keep(&stack->seen, native, pc, sp, fp, leaf);
     return leaf;
+}
+
+static inline uint32_t stack_native(struct thread *thread, const void *frame) {
+    struct stack *stack = thread->stack;
+    const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
+    const bool pays = seen_pays(&stack->seen);
+    uint32_t seen = pays ? seen_find(&stack->seen, pc, sp, fp) : 0;
+    if (seen)
+        return seen;
+    uint32_t node = stack_native_new(thread, frame);
+    if (pays && stack->native.depth)
+        seen_keep(&stack->seen, &stack->native, pc, sp, fp, node);
+    return node;
+}
+
+const struct stack_place *stack_sure_ending(const struct stack_sure *sure) {
+    const struct unwind_word *word = sure->ending;
+    if (!python_same_ending(&sure->python) || *(const uintptr_t *)word[0].address != word[0].value ||
+        *(const uintptr_t *)word[1].address != word[1].value)
+        return NULL;
+    return &sure->place;
+}
+
+// The frame of Py_FinalizeEx in the native stack that has just been captured. NULL: it is not there.
+static const struct unwind_frame *stack_finalizer(const struct unwind_stack *native) {
+    for (uint32_t i = 1; i + 1 < native->depth; i++) {
+        const int further = python_finalizer(unwind_function_start(native->frames[i].value - 1));
+        if (further >= 0)
+            return &native->frames[i + (uint32_t)further];
+    }
+    return NULL;
+}
+
+// Python's modules are gone, and the interpreter tidies up: hundreds of thousands of objects are freed, by
+// functions of its own that nobody asks about. They all count for the line of Py_FinalizeEx that is being
+// executed. 0: it is something else.
+__attribute__((noinline)) static uint32_t stack_ending(struct thread *thread, const void *frame,
+                                                       uint32_t doubts) {
+    struct stack *stack = thread->stack;
+    struct stack_sure *sure = &stack->sure;
+    if (shim.look_twice || !python_ending(&sure->python, stack->python) ||
+        stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
+        return 0;
+    const struct unwind_frame *here = stack_finalizer(&stack->native);
+    if (!here)
+        return 0;
+    sure->ending[0] = (struct unwind_word){here->slot, here->value};
+    sure->ending[1] = (struct unwind_word){here[-1].slot, here[-1].value};
+    sure->place = (struct stack_place){.node = here->node, .owner = owner_of(here->node)};
+    sure->under.doubts = doubts;
+    return here->node;
 }
 
 // The Python stack that has just been captured has this node; `doubts`: shim_doubts from before the capture.
@@ -358,7 +400,7 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame, bo
     anchored = anchored && !shim.look_twice;
     int unchanged = stack_python_capture(stack, anchored);
     if (shim_unlikely(unchanged < 0))
-        return 0;
+        return stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
     if (shim_unlikely(stack->python->cut))
         shim_lose(RECORD_LOST_DEEP);
     if (shim_unlikely(config.native) && splice_open(stack))

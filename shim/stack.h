@@ -43,6 +43,7 @@ struct stack_sure {
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;
+    struct unwind_word ending[2]; // while the interpreter ends: what else must be as it was
     struct stack_near near[STACK_NEAR];
 };
 
@@ -51,6 +52,9 @@ static inline struct stack_near *stack_near(const struct stack_sure *sure, uintp
     return (struct stack_near *)&sure->near[mixed >> 58 & (STACK_NEAR - 1)];
 }
 
+// The same for what the interpreter does while it ends.
+const struct stack_place *stack_sure_ending(const struct stack_sure *sure);
+
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
 // few instructions of one frame. `anchored`: as python_capture.
@@ -58,8 +62,11 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
                                                                                   bool anchored) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
-    if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) ||
-        !python_same_innermost(&sure->python, &instr))
+    if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
+        return NULL;
+    if (shim_unlikely(!sure->python.innermost))
+        return stack_sure_ending(sure);
+    if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
     if (instr != sure->instr && !python_same_importing(&sure->python)) {

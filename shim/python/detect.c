@@ -186,6 +186,8 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
         return unknown;
     runtime->code_type = elf_symbol(module, "PyCode_Type");
     runtime->loop = (uintptr_t)elf_symbol(module, "_PyEval_EvalFrameDefault");
+    runtime->finalizer = (uintptr_t)elf_symbol(module, "Py_FinalizeEx");
+    runtime->runner = (uintptr_t)elf_symbol(module, "Py_RunMain");
     if (!call->current_state || !call->is_finalizing || !runtime->code_type ||
         !detect_code_type(runtime, module))
         return strange;

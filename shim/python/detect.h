@@ -67,6 +67,7 @@ struct detect_runtime {
     struct python_layout layout;
     const void *code_type;
     uintptr_t loop;                   // the evaluation loop's code; 0 = not known
+    uintptr_t finalizer, runner;      // Py_FinalizeEx's, Py_RunMain's; likewise
     void (*code_dealloc)(void *code); // what the type had before we stood in front of it
     uintptr_t code_mask;              // bits of a frame's reference to its code that are the address
     uintptr_t instr_mask;             // bits of a frame's instruction word that count

@@ -370,11 +370,16 @@ const void *frames_innermost(struct python_stack *stack) {
     return state ? frames_first(runtime, state) : NULL;
 }
 
-// Nothing is to be attended to, and no more to be compared than same.h does.
-static inline bool frames_is_plain(const struct python_stack *stack) {
+// Nothing is to be attended to.
+static inline bool frames_is_known(const struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
-    return runtime && runtime == detect_get() && !runtime->may_unload && runtime->instr_is_code &&
-           !runtime->pending && stack->state_place;
+    return runtime && runtime == detect_get() && !runtime->may_unload && !runtime->pending &&
+           stack->state_place;
+}
+
+// Nor is more to be compared than same.h does.
+static inline bool frames_is_plain(const struct python_stack *stack) {
+    return frames_is_known(stack) && stack->runtime->instr_is_code;
 }
 
 // The end of a capture.
@@ -405,6 +410,50 @@ int python_capture(struct python_stack *stack, bool anchored) {
     return frames_stamp(stack, unchanged);
 }
 
+// Where the thread's state is, and the way from there to the innermost frame. False: it takes more to know.
+static bool frames_sure_state(struct python_sure *sure, const struct python_stack *stack) {
+    if (sure->state_place == stack->state_place && sure->state == stack->state)
+        return true;
+    const struct detect_runtime *runtime = stack->runtime;
+    const struct python_layout *layout = &runtime->layout;
+    if (!frames_own_state(runtime, stack))
+        return false;
+    const char *state = stack->state;
+    sure->state_place = stack->state_place;
+    sure->state = state;
+    sure->chain.hidden = layout->minor >= 12;
+    // Up to 3.11 the state is that of whoever holds the GIL; later it is the thread's own.
+    sure->thread = sure->chain.hidden ? state : __builtin_thread_pointer();
+    sure->thread_place =
+        sure->chain.hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
+    const bool direct = layout->tstate_frame2 == LAYOUT_NONE;
+    sure->first_place = direct ? sure->state_place : (const void *const *)(state + layout->tstate_frame);
+    sure->first_then = direct ? layout->tstate_frame : layout->tstate_frame2;
+    sure->chain.instr_at = layout->frame_instr;
+    sure->chain.previous_at = layout->frame_previous;
+    sure->code_at = layout->frame_code;
+    sure->code_mask = runtime->code_mask;
+    sure->outermost = stack->frames;
+    return true;
+}
+
+bool python_ending(struct python_sure *sure, const struct python_stack *stack) {
+    const struct detect_runtime *runtime = stack->runtime;
+    if (!frames_is_known(stack) || !frames_own_state(runtime, stack) || !runtime->call.is_finalizing() ||
+        !frames_sure_state(sure, stack))
+        return false;
+    sure->outer = frames_first(runtime, stack->state);
+    sure->innermost = NULL;
+    return !frames_visible(runtime, sure->outer);
+}
+
+int python_finalizer(uintptr_t start) {
+    const struct detect_runtime *runtime = detect_get();
+    if (!runtime || !start)
+        return -1;
+    return start == runtime->finalizer ? 0 : start == runtime->runner ? 1 : -1;
+}
+
 bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest) {
     if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED)
         return false;
@@ -413,26 +462,8 @@ bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anch
     stack->anchors_wanted |= anchored && layout->frame_function != LAYOUT_NONE && !layout->free_threaded;
     if (stack->anchors_wanted)
         frames_examine(runtime, stack, newest);
-    if (sure->state_place != stack->state_place || sure->state != stack->state) {
-        if (!frames_own_state(runtime, stack))
-            return false;
-        const char *state = stack->state;
-        sure->state_place = stack->state_place;
-        sure->state = state;
-        sure->chain.hidden = layout->minor >= 12;
-        // Up to 3.11 the state is that of whoever holds the GIL; later it is the thread's own.
-        sure->thread = sure->chain.hidden ? state : __builtin_thread_pointer();
-        sure->thread_place =
-            sure->chain.hidden ? &sure->state : (const void *const *)(state + layout->tstate_thread_id);
-        const bool direct = layout->tstate_frame2 == LAYOUT_NONE;
-        sure->first_place = direct ? sure->state_place : (const void *const *)(state + layout->tstate_frame);
-        sure->first_then = direct ? layout->tstate_frame : layout->tstate_frame2;
-        sure->chain.instr_at = layout->frame_instr;
-        sure->chain.previous_at = layout->frame_previous;
-        sure->code_at = layout->frame_code;
-        sure->code_mask = runtime->code_mask;
-        sure->outermost = stack->frames;
-    }
+    if (!frames_sure_state(sure, stack))
+        return false;
     sure->innermost = &stack->frames[stack->depth - 1];
     sure->outer = sure->chain.outer = stack->outer;
     sure->chain.outermost = &stack->frames[frames_anchor(stack, stack->depth - 1)];

@@ -116,6 +116,14 @@ struct python_sure;
 // block that the thread allocated last, before the present event; 0 = not known.
 bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest);
 
+// Right after python_capture has said -1: whether the calling thread is in the interpreter's Py_FinalizeEx,
+// and no Python function runs; then python_same_ending tells whether that is still so.
+bool python_ending(struct python_sure *sure, const struct python_stack *stack);
+
+// Whether the function whose code begins there is that one (0), or calls it, or from 3.13 on a part of it
+// (1); else -1.
+int python_finalizer(uintptr_t start);
+
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);
 

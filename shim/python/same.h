@@ -162,11 +162,11 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
 // All that it takes to know a stack again: where to look, and what was there.
 struct python_sure {
     const void *const *state_place, *state;
-    const void *const *thread_place, *thread; // whose state it is, where that must be asked
-    const void *const *first_place;           // to what has the innermost frame
-    size_t first_then;                        // there
-    const struct python_frame *innermost, *outermost;
-    const void *outer; // beyond the outermost
+    const void *const *thread_place, *thread;         // whose state it is, where that must be asked
+    const void *const *first_place;                   // to what has the innermost frame
+    size_t first_then;                                // there
+    const struct python_frame *innermost, *outermost; // the former: NULL while the interpreter ends
+    const void *outer;                                // beyond the outermost
     struct frames_chain chain;
     size_t code_at; // in a frame
     uintptr_t code_mask;
@@ -178,7 +178,16 @@ struct python_sure {
 // A frame that starts at the same address and is at the same instruction runs the same code, as long as no
 // code object has died. An address is followed only when the live chain has just named it.
 
-// The innermost frame is where it was; *instr: its instruction, which may be another one.
+// While the interpreter ends: still no Python function runs.
+static inline bool python_same_ending(const struct python_sure *sure) {
+    if (__atomic_load_n(sure->state_place, __ATOMIC_RELAXED) != sure->state ||
+        *sure->thread_place != sure->thread)
+        return false;
+    const char *first = *sure->first_place;
+    return first && code_load(first, sure->first_then) == sure->outer;
+}
+
+// Otherwise: the innermost frame is where it was; *instr: its instruction, which may be another one.
 static inline __attribute__((always_inline)) bool python_same_innermost(const struct python_sure *sure,
                                                                         uintptr_t *instr) {
     if (frames_unlikely(__atomic_load_n(sure->state_place, __ATOMIC_RELAXED) != sure->state) ||

@@ -341,6 +341,27 @@ def contexts_of(raw, source):
     return found
 
 
+@python_cases()
+def test_the_end_of_an_interpreter(version):
+    """What is freed when Python ends, without any function of its own running, is one place's; what such functions free is theirs."""
+    program = """if True:
+        import sys
+        class Last:
+            def __init__(self):
+                self.all = [str(i) * 7 for i in range(1000, 21000)]
+            def __del__(self):
+                self.all.clear()
+        sys.never_seen = [str(i) * 7 for i in range(1000, 21000)]
+        sys.last = Last()
+    """
+    process = record(python(version), "-c", program).process
+    native = sorted((f["self"]["frees"] for f in process["functions"] if f["language"] == "native"), reverse=True)
+    assert native[0] > 20000 and native[0] > sum(native) * 0.75, native[:5]
+    (last,) = [f for f in process["functions"] if f["function"].endswith("__del__") and f["file"] == "<string>"]
+    expect(last["total"], frees=(20000, 20100))
+    assert process.totals["lost_events"] == 0, process.totals
+
+
 @limit(120)
 @cases("0", "40000")
 def test_imports_do_not_crowd_out_an_evaluation(lines_after):
