@@ -25,6 +25,7 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
+    stack->ending.node = 0;
     stack->moment.state = NULL;                    // scopes have come or gone
     stack->sure = (struct stack_sure){.instr = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
@@ -73,6 +74,7 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
         return false;
     tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
+    stack->ending.node = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     if (stack->splice)
@@ -141,8 +143,8 @@ static inline bool stack_python_room(struct stack *stack) {
 }
 
 // As python_capture; -1 also without memory.
-static inline int stack_python_capture(struct stack *stack, bool anchored) {
-    return stack_python_room(stack) ? python_capture(stack->python, anchored) : -1;
+static inline int stack_python_capture(struct stack *stack) {
+    return stack_python_room(stack) ? python_capture(stack->python) : -1;
 }
 
 // In other contexts the same frames can be in other scopes.
@@ -335,12 +337,15 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     return node;
 }
 
+static inline bool stack_ending_holds(const struct stack_ending *ending) {
+    const struct unwind_word *words = ending->words;
+    return *(const uintptr_t *)words[0].address == words[0].value &&
+           *(const uintptr_t *)words[1].address == words[1].value;
+}
+
 const struct stack_place *stack_sure_ending(const struct stack_sure *sure) {
-    const struct unwind_word *word = sure->ending;
-    if (!python_same_ending(&sure->python) || *(const uintptr_t *)word[0].address != word[0].value ||
-        *(const uintptr_t *)word[1].address != word[1].value)
-        return NULL;
-    return &sure->place;
+    const struct stack *stack = (const struct stack *)sure;
+    return python_same_ending(&sure->python) && stack_ending_holds(&stack->ending) ? &sure->place : NULL;
 }
 
 // The frame of Py_FinalizeEx in the native stack that has just been captured. NULL: it is not there.
@@ -360,17 +365,22 @@ __attribute__((noinline)) static uint32_t stack_ending(struct thread *thread, co
                                                        uint32_t doubts) {
     struct stack *stack = thread->stack;
     struct stack_sure *sure = &stack->sure;
-    if (shim.look_twice || !python_ending(&sure->python, stack->python) ||
-        stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
+    struct stack_ending *ending = &stack->ending;
+    if (shim.look_twice || !python_ending(&sure->python, stack->python))
         return 0;
-    const struct unwind_frame *here = stack_finalizer(&stack->native);
-    if (!here)
-        return 0;
-    sure->ending[0] = (struct unwind_word){here->slot, here->value};
-    sure->ending[1] = (struct unwind_word){here[-1].slot, here[-1].value};
-    sure->place = (struct stack_place){.node = here->node, .owner = owner_of(here->node)};
+    if (!ending->node || !stack_ending_holds(ending)) {
+        if (stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
+            return 0;
+        const struct unwind_frame *here = stack_finalizer(&stack->native);
+        if (!here)
+            return 0;
+        ending->words[0] = (struct unwind_word){here->slot, here->value};
+        ending->words[1] = (struct unwind_word){here[-1].slot, here[-1].value};
+        ending->node = here->node;
+    }
+    sure->place = (struct stack_place){.node = ending->node, .owner = owner_of(ending->node)};
     sure->under.doubts = doubts;
-    return here->node;
+    return ending->node;
 }
 
 // The Python stack that has just been captured has this node; `doubts`: shim_doubts from before the capture.
@@ -391,14 +401,13 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
 }
 
 // 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread, const void *frame, bool anchored) {
+static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))
         stack_contexts(stack);
-    anchored = anchored && !shim.look_twice;
-    int unchanged = stack_python_capture(stack, anchored);
+    int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
         return stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
     if (shim_unlikely(stack->python->cut))
@@ -410,7 +419,7 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame, bo
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
     if (!shim.look_twice && !config.native &&
-        python_rely(&stack->sure.python, stack->python, anchored, thread->last_block))
+        python_rely(&stack->sure.python, stack->python, thread->last_block))
         stack_rely(stack, node, doubts);
     return node;
 }
@@ -421,13 +430,13 @@ static inline bool stack_is_current(const struct stack *stack) {
 }
 
 // 0: the tree was folded in between.
-static uint32_t stack_present(struct thread *thread, const void *frame, bool anchored) {
+static uint32_t stack_present(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() &&
         !(shim_unlikely(shim.look_twice & SHIM_GREENLETS) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(thread, frame, anchored);
+        uint32_t node = stack_python(thread, frame);
         if (node)
             return node;
     }
@@ -440,7 +449,7 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     if (!stack || !python_found())
         return false;
     stack->sure.under.doubts = 0;
-    if (stack_python_capture(stack, false) < 0 || up >= stack->python->depth)
+    if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
         return false;
     *frame = stack->python->frames[stack->python->depth - 1 - up];
     *context = python_context(stack->python);
@@ -455,7 +464,7 @@ void stack_overlooked(struct thread *thread) {
     }
 }
 
-uint32_t stack_find(struct thread *thread, const void *frame, bool anchored) {
+uint32_t stack_find(struct thread *thread, const void *frame) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -468,7 +477,7 @@ uint32_t stack_find(struct thread *thread, const void *frame, bool anchored) {
     }
     uint32_t node;
     do {
-        node = stack_present(thread, frame, anchored);
+        node = stack_present(thread, frame);
     } while (shim_unlikely(!node));
     return node;
 }

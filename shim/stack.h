@@ -43,7 +43,6 @@ struct stack_sure {
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;
-    struct unwind_word ending[2]; // while the interpreter ends: what else must be as it was
     struct stack_near near[STACK_NEAR];
 };
 
@@ -57,9 +56,9 @@ const struct stack_place *stack_sure_ending(const struct stack_sure *sure);
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
-// few instructions of one frame. `anchored`: as python_capture.
-static inline __attribute__((always_inline)) const struct stack_place *stack_sure(const struct thread *thread,
-                                                                                  bool anchored) {
+// few instructions of one frame.
+static inline __attribute__((always_inline)) const struct stack_place *
+stack_sure(const struct thread *thread) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
@@ -75,15 +74,15 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
             return NULL;
         place = &near->place;
     }
-    return python_same_callers(&sure->python, anchored) ? place : NULL;
+    return python_same_callers(&sure->python) ? place : NULL;
 }
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are
 // frames that the thread has not met before. Never 0: TREE_ROOT when nothing is known. Valid until the
-// journal is unlocked. `anchored`: as python_capture.
-uint32_t stack_find(struct thread *thread, const void *frame, bool anchored);
+// journal is unlocked.
+uint32_t stack_find(struct thread *thread, const void *frame);
 
-// An object of Python's OBJ domain was allocated, and stack_find not asked for it.
+// An object of Python's OBJ domain was allocated, and stack_find not asked about it.
 void stack_overlooked(struct thread *thread);
 
 // What was known of the thread's stack is no longer true: scopes were opened or closed.

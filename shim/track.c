@@ -87,16 +87,15 @@ static inline struct record_event track_release(const struct live_block *old, ui
     };
 }
 
-// The node of the present stack, and the owner of what is allocated there. The journal is locked. `anchored`:
-// as python_capture.
+// The node of the present stack, and the owner of what is allocated there. The journal is locked.
 static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
-                                                                  uint32_t *owner, bool anchored) {
-    const struct stack_place *sure = stack_sure(thread, anchored);
+                                                                  uint32_t *owner) {
+    const struct stack_place *sure = stack_sure(thread);
     if (sure) {
         *owner = sure->owner;
         return sure->node;
     }
-    uint32_t node = stack_find(thread, frame, anchored);
+    uint32_t node = stack_find(thread, frame);
     *owner = owner_of(node);
     return node;
 }
@@ -105,7 +104,7 @@ static inline __attribute__((always_inline)) uint32_t track_place(struct thread 
 static uint32_t track_node(struct thread *thread, const void *frame, enum lock_got *locked) {
     for (;;) {
         journal_lock(thread);
-        uint32_t owner, node = track_place(thread, frame, &owner, false), epoch = shim.tree_epoch;
+        uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
         journal_unlock(thread);
         *locked = lock_take(&shim.lock);
         if (shim_likely(epoch == shim.tree_epoch) || *locked == LOCK_REFUSED)
@@ -212,14 +211,13 @@ __attribute__((noinline)) static bool track_insert(struct thread *thread, void *
 // `slot`: the block's, where that is known and empty; or NULL.
 static inline __attribute__((always_inline)) void track_record(struct thread *thread, void *address,
                                                                uint32_t *slot, size_t size, size_t usable,
-                                                               bool object, const void *frame,
-                                                               bool anchored) {
+                                                               bool object, const void *frame) {
     if (shim_unlikely(journal_is_large(thread, size)))
         journal_flush(thread);
     journal_lock(thread);
     uint32_t owner;
-    const uint32_t node = track_place(thread, frame, &owner, anchored);
-    thread->last_block = (uintptr_t)address; // not before: python_rely wants to know the one before
+    const uint32_t node = track_place(thread, frame, &owner);
+    thread->last_block = (uintptr_t)address; // not before: stack_find wants to know the one before
     const size_t slack = usable - size;
     bool due;
     if (shim_likely(slot && live_is_ordinary(object ? size : slack))) {
@@ -243,10 +241,9 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
 
 __attribute__((noinline, cold)) static void track_record_measured(struct thread *thread, void *address,
                                                                   size_t size, size_t usable, bool object,
-                                                                  const void *frame, bool anchored) {
+                                                                  const void *frame) {
     uint64_t since = clock_monotonic();
-    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, object, frame,
-                 anchored);
+    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, object, frame);
     track_measured(thread, since);
 }
 
@@ -255,10 +252,10 @@ void track_alloc(struct thread *thread, void *address, size_t size, const void *
         return;
     size_t usable = live_usable(address, size);
     if (track_is_sample(thread))
-        track_record_measured(thread, address, size, usable, false, frame, false);
+        track_record_measured(thread, address, size, usable, false, frame);
     else
-        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, false, frame,
-                     false);
+        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, false,
+                     frame);
 }
 
 __attribute__((noinline, cold)) static void track_released_former(struct thread *thread, uint32_t owner,
@@ -272,7 +269,7 @@ __attribute__((noinline, cold)) static void track_released_former(struct thread 
 // A block that has left the live table.
 static inline __attribute__((always_inline)) void track_released(struct thread *thread, uintptr_t address,
                                                                  uint32_t owner, size_t size, size_t slack,
-                                                                 const void *frame, bool anchored) {
+                                                                 const void *frame) {
     uint32_t flags = RECORD_EVENT_FREE;
     if (thread->last_block == address) {
         thread->last_block = 0;
@@ -284,7 +281,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     // Frees count where they happen in Python, elsewhere on request.
     uint32_t freeing = 0, unused;
     if (config.frees || python_found())
-        freeing = track_place(thread, frame, &unused, anchored);
+        freeing = track_place(thread, frame, &unused);
     // Not before: to find the place may have taken a folding.
     if (shim_unlikely(owner_is_former(owner))) {
         journal_unlock(thread);
@@ -303,16 +300,15 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
 }
 
 __attribute__((noinline)) static void track_released_block(struct thread *thread, uintptr_t address,
-                                                           const struct live_block *old, const void *frame,
-                                                           bool anchored) {
-    track_released(thread, address, old->owner, old->size, old->usable - old->size, frame, anchored);
+                                                           const struct live_block *old, const void *frame) {
+    track_released(thread, address, old->owner, old->size, old->usable - old->size, frame);
 }
 
 __attribute__((noinline, cold)) static void track_released_measured(struct thread *thread, uintptr_t address,
                                                                     const struct live_block *old,
-                                                                    const void *frame, bool anchored) {
+                                                                    const void *frame) {
     uint64_t since = clock_monotonic();
-    track_released_block(thread, address, old, frame, anchored);
+    track_released_block(thread, address, old, frame);
     track_measured(thread, since);
 }
 
@@ -322,19 +318,19 @@ void track_free(struct thread *thread, void *address, const void *frame) {
     if (shim_likely(slot)) {
         const size_t usable = real_usable_size(address), slack = slot & LIVE_ASIDE;
         if (!track_is_sample(thread)) {
-            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack, frame,
-                           false);
+            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack,
+                           frame);
             return;
         }
         old.owner = slot >> LIVE_OWNER_SHIFT;
         old.usable = usable;
         old.size = usable - slack;
-        track_released_measured(thread, (uintptr_t)address, &old, frame, false);
+        track_released_measured(thread, (uintptr_t)address, &old, frame);
     } else if (live_detach(thread, address, &old)) {
         if (shim_unlikely(track_is_estimated(&old)))
             track_sampled_freed(thread, address, &old, frame);
         else
-            track_released_block(thread, (uintptr_t)address, &old, frame, false);
+            track_released_block(thread, (uintptr_t)address, &old, frame);
     } else {
         __atomic_fetch_add(&shim.header->unknown_frees, 1, __ATOMIC_RELAXED);
     }
@@ -363,7 +359,7 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
     if (shim_unlikely(track_is_estimated(old)))
         track_sampled_freed(thread, NULL, old, frame);
     else
-        track_released_block(thread, UINTPTR_MAX, old, frame, false); // what is resized is not temporary
+        track_released_block(thread, UINTPTR_MAX, old, frame); // what is resized is not temporary
     track_alloc(thread, address, size, frame);
 }
 
@@ -438,8 +434,7 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     timeline_mapped();
 }
 
-void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame,
-                            bool anchored) {
+void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
     if (thread->paused || live_has_block(thread, address)) {
         if (thread->paused || (size && size <= SAMPLING_LARGEST)) // else it was malloc's
             stack_overlooked(thread);
@@ -447,10 +442,10 @@ void track_object_alloc_any(struct thread *thread, void *address, size_t size, c
         return;
     }
     if (!thread->until_sample)
-        track_record_measured(thread, address, size, track_object_usable(size), true, frame, anchored);
+        track_record_measured(thread, address, size, track_object_usable(size), true, frame);
     else
         track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size,
-                     track_object_usable(size), true, frame, anchored);
+                     track_object_usable(size), true, frame);
 }
 
 bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
@@ -459,19 +454,19 @@ bool track_object_detach(struct thread *thread, void *address, struct live_block
 
 void track_object_freed(struct thread *thread, void *address, const struct live_block *old,
                         const void *frame) {
-    track_released_block(thread, (uintptr_t)address, old, frame, false);
+    track_released_block(thread, (uintptr_t)address, old, frame);
 }
 
-void track_object_free_any(struct thread *thread, void *address, const void *frame, bool anchored) {
+void track_object_free_any(struct thread *thread, void *address, const void *frame) {
     struct live_block old;
     if (!live_detach_object(thread, address, &old)) {
         track_sample_later(thread);
         return;
     }
     if (thread->until_sample)
-        track_released_block(thread, (uintptr_t)address, &old, frame, anchored);
+        track_released_block(thread, (uintptr_t)address, &old, frame);
     else
-        track_released_measured(thread, (uintptr_t)address, &old, frame, anchored);
+        track_released_measured(thread, (uintptr_t)address, &old, frame);
 }
 
 void track_tick(void) {

@@ -16,9 +16,8 @@
 #include "shim/stack.h"
 
 // The same as the two below in any case, once until_sample has been counted down.
-void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame,
-                            bool anchored);
-void track_object_free_any(struct thread *thread, void *block, const void *frame, bool anchored);
+void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
+void track_object_free_any(struct thread *thread, void *block, const void *frame);
 
 // Once in a while, after an event; `due`: the journal is to be flushed.
 void track_done_any(struct thread *thread, bool due);
@@ -33,21 +32,20 @@ static inline uint32_t track_object_slack(size_t size) {
     return (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS;
 }
 
-// A new block. One that the inner malloc has recorded already is left as it is. `anchored`: as
-// python_capture.
-static inline __attribute__((always_inline)) void
-track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame, bool anchored) {
+// A new block. One that the inner malloc has recorded already is left as it is.
+static inline __attribute__((always_inline)) void track_object_alloc(struct thread *thread, void *block,
+                                                                     size_t size, const void *frame) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
     if (shim_unlikely(thread->paused) || track_is_sample(thread) || !journal_enter(journal)) {
-        track_object_alloc_any(thread, block, size, frame, anchored);
+        track_object_alloc_any(thread, block, size, frame);
         return;
     }
-    const struct stack_place *sure = stack_sure(thread, anchored);
+    const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, address);
     if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
         journal_leave(journal);
-        track_object_alloc_any(thread, block, size, frame, anchored);
+        track_object_alloc_any(thread, block, size, frame);
         return;
     }
     bool due = false;
@@ -68,7 +66,7 @@ track_object_alloc(struct thread *thread, void *block, size_t size, const void *
         live_fill(free, address, sure->owner, size, true);
     } else if (shim_unlikely((present & LIVE_OBJECT) || !live_is_of(present, address))) {
         journal_leave(journal); // an object whose end was not seen, or a neighbour
-        track_object_alloc_any(thread, block, size, frame, anchored);
+        track_object_alloc_any(thread, block, size, frame);
         return;
     }
     journal_leave(journal);
@@ -78,14 +76,14 @@ track_object_alloc(struct thread *thread, void *block, size_t size, const void *
 
 // Before the real free. A block that is not on the books as an object is left as it is.
 static inline __attribute__((always_inline)) void track_object_free(struct thread *thread, void *block,
-                                                                    const void *frame, bool anchored) {
+                                                                    const void *frame) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
     if (track_is_sample(thread) || !journal_enter(journal)) {
-        track_object_free_any(thread, block, frame, anchored);
+        track_object_free_any(thread, block, frame);
         return;
     }
-    const struct stack_place *sure = stack_sure(thread, anchored);
+    const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, address);
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     const bool beside = value && !live_is_of(value, address);
@@ -99,7 +97,7 @@ static inline __attribute__((always_inline)) void track_object_free(struct threa
     if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
                       !journal_takes(journal, size) || !node)) {
         journal_leave(journal);
-        track_object_free_any(thread, block, frame, anchored);
+        track_object_free_any(thread, block, frame);
         return;
     }
     if (shim_unlikely(size <= LIVE_TINY) && !beside)

@@ -185,6 +185,7 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
     if (!layout_choose(layout, minor, free_threaded) || (offsets && !layout_refine(layout, offsets)))
         return unknown;
     runtime->code_type = elf_symbol(module, "PyCode_Type");
+    runtime->data = elf_segment(module, runtime->code_type, &runtime->data_size);
     runtime->loop = (uintptr_t)elf_symbol(module, "_PyEval_EvalFrameDefault");
     runtime->finalizer = (uintptr_t)elf_symbol(module, "Py_FinalizeEx");
     runtime->runner = (uintptr_t)elf_symbol(module, "Py_RunMain");

@@ -66,6 +66,8 @@ struct detect_runtime {
     struct getter state; // what call.current_state returns
     struct python_layout layout;
     const void *code_type;
+    const void *data; // of the interpreter's module, that it writes to
+    size_t data_size;
     uintptr_t loop;                   // the evaluation loop's code; 0 = not known
     uintptr_t finalizer, runner;      // Py_FinalizeEx's, Py_RunMain's; likewise
     void (*code_dealloc)(void *code); // what the type had before we stood in front of it

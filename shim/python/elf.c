@@ -15,6 +15,18 @@ static size_t elf_rest(const struct elf_module *module, uintptr_t start, bool wr
     return 0;
 }
 
+const void *elf_segment(const struct elf_module *module, const void *address, size_t *size) {
+    for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
+        const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];
+        const uintptr_t low = module->info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && (uintptr_t)address - low < segment->p_memsz) {
+            *size = segment->p_memsz;
+            return (const void *)low;
+        }
+    }
+    return NULL;
+}
+
 static bool elf_becomes_read_only(const struct elf_module *module, uintptr_t start, size_t size) {
     for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
         const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];

@@ -31,6 +31,9 @@ bool elf_open(struct elf_module *module, const struct dl_phdr_info *info);
 // Address of a defined function or object; NULL when there is none.
 void *elf_symbol(const struct elf_module *module, const char *name);
 
+// The segment that `address` lies in: where it begins, and its size in bytes. NULL: in none.
+const void *elf_segment(const struct elf_module *module, const void *address, size_t *size);
+
 // Whether `size` bytes at `address` belong to a segment of the module; with `writable`, to one that stays so.
 bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable);
 

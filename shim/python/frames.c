@@ -14,8 +14,8 @@
 // _PyFunction_FromConstructor; from 3.11 on. So when a module's frame is at the same address as in the last
 // capture, and each allocation of the interpreter's OBJ domain led to a capture, it is the same frame, and
 // its callers are still waiting for it. An import within imports has a chain of dozens of frames, of which
-// the innermost few are compared thus. Only the events of that domain rely on it: other ones might come while
-// somebody else's allocator is there.
+// the innermost few are compared thus. That holds as long as the interpreter's own record of its allocators
+// names our malloc for that domain: somebody else's might keep objects from us.
 //
 // Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
 // is followed only after it was read from the live chain in this very capture, or found equal to one that
@@ -150,7 +150,7 @@ static inline void frames_drop_anchors(struct python_stack *stack, uint32_t kept
 static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack,
                                   uint32_t at, bool died, struct frames_join *join) {
     join->unchanged = at + 1;
-    uint32_t end = frames_end(stack, at);
+    uint32_t end = frames_anchor(stack, at);
     for (uint32_t i = at;; i--) {
         i = frames_same_from(runtime, stack, i, died);
         if (i == FRAMES_ALL)
@@ -169,7 +169,7 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             join->unchanged = i;
             if (entry->code != code) { // another frame
                 frames_drop_anchors(stack, i);
-                end = frames_end(stack, i);
+                end = frames_anchor(stack, i);
             }
         }
         entry->outer = outer;
@@ -389,13 +389,12 @@ static inline int frames_stamp(struct python_stack *stack, int unchanged) {
     return unchanged;
 }
 
-int python_capture(struct python_stack *stack, bool anchored) {
+int python_capture(struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
-    if (frames_unlikely(stack->wraps != objects_wraps)) {
+    if (frames_unlikely(stack->wraps != objects_wraps) || !python_sees_objects()) {
         stack->wraps = objects_wraps;
         python_overlooked(stack);
     }
-    stack->anchored = anchored;
     // Nothing to attend to, and a previous stack, whose code objects all live.
     if (frames_likely(frames_is_plain(stack) && stack->depth &&
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
@@ -442,9 +441,9 @@ bool python_ending(struct python_sure *sure, const struct python_stack *stack) {
     if (!frames_is_known(stack) || !frames_own_state(runtime, stack) || !runtime->call.is_finalizing() ||
         !frames_sure_state(sure, stack))
         return false;
-    sure->outer = frames_first(runtime, stack->state);
+    sure->ending = frames_first(runtime, stack->state);
     sure->innermost = NULL;
-    return !frames_visible(runtime, sure->outer);
+    return !frames_visible(runtime, sure->ending);
 }
 
 int python_finalizer(uintptr_t start) {
@@ -454,21 +453,24 @@ int python_finalizer(uintptr_t start) {
     return start == runtime->finalizer ? 0 : start == runtime->runner ? 1 : -1;
 }
 
-bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest) {
+bool python_rely(struct python_sure *sure, struct python_stack *stack, uintptr_t newest) {
     if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED)
         return false;
     const struct detect_runtime *runtime = stack->runtime;
-    const struct python_layout *layout = &runtime->layout;
-    stack->anchors_wanted |= anchored && layout->frame_function != LAYOUT_NONE && !layout->free_threaded;
-    if (stack->anchors_wanted)
+    if (runtime->layout.frame_function != LAYOUT_NONE && !runtime->layout.free_threaded &&
+        python_sees_objects())
         frames_examine(runtime, stack, newest);
     if (!frames_sure_state(sure, stack))
         return false;
     sure->innermost = &stack->frames[stack->depth - 1];
-    sure->outer = sure->chain.outer = stack->outer;
+    sure->chain.outer = stack->outer;
     sure->chain.outermost = &stack->frames[frames_anchor(stack, stack->depth - 1)];
-    if (sure->chain.outermost > stack->frames)
+    sure->malloc_place = &sure->malloc; // equal in any case
+    if (sure->chain.outermost > stack->frames) {
         sure->chain.outer = sure->chain.outermost[-1].frame;
+        sure->malloc_place = python_objects_place;
+        sure->malloc = python_objects_malloc;
+    }
     return true;
 }
 
@@ -478,6 +480,5 @@ void python_forget(struct python_stack *stack) {
     stack->outer_node = 0;
     stack->cut = false;
     stack->runtime = NULL; // another thread's may be elsewhere
-    stack->anchors_wanted = false;
     python_overlooked(stack);
 }

@@ -50,6 +50,8 @@ static bool objects_suspicious;
 static uint32_t objects_patience;
 
 uint32_t objects_wraps;
+const void *const *python_objects_place;
+const void *python_objects_malloc;
 
 static inline void objects_note_call(void) {
     if (__builtin_expect(!objects_called, 0))
@@ -143,12 +145,12 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
 // others share these.
 __attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
                                                           const void *frame) {
-    track_object_alloc(thread, block, size, frame, false);
+    track_object_alloc(thread, block, size, frame);
 }
 
 __attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
                                                          const void *frame) {
-    track_object_free(thread, block, frame, false);
+    track_object_free(thread, block, frame);
 }
 
 // After the inner call; `thread`: the guard, where it was held around that.
@@ -422,7 +424,7 @@ static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, 
     struct thread *thread = guard_enter();
     if (__builtin_expect(thread != NULL, 1)) {
         if (block)
-            track_object_alloc(thread, block, size, OBJECTS_HERE, true);
+            track_object_alloc(thread, block, size, OBJECTS_HERE);
         guard_leave(thread);
     }
     return block;
@@ -434,7 +436,7 @@ static inline void objects_plain_free(const struct objects_wrapped *wrapped, voi
     objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        track_object_free(thread, block, OBJECTS_HERE, true);
+        track_object_free(thread, block, OBJECTS_HERE);
         guard_leave(thread);
     }
     wrapped->inner.free(wrapped->inner.ctx, block);
@@ -512,6 +514,25 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
     runtime->call.set_allocator(domain, &ours);
 }
 
+// Finds the interpreter's own record of the allocator that it has just been given.
+static void objects_find_place(const struct detect_runtime *runtime) {
+    struct python_allocator ours = {.ctx = NULL};
+    runtime->call.get_allocator(OBJECTS_OBJ, &ours);
+    const char *data = runtime->data;
+    const void *place = NULL;
+    if (objects_sampled || runtime->may_unload || !objects_is_ours(OBJECTS_OBJ, &ours))
+        return;
+    for (size_t at = 0; data && at + sizeof ours <= runtime->data_size; at += sizeof(void *)) {
+        if (__builtin_memcmp(data + at, &ours, sizeof ours) != 0)
+            continue;
+        if (place)
+            return; // which one is it?
+        place = data + at + offsetof(struct python_allocator, malloc);
+    }
+    __builtin_memcpy(&python_objects_malloc, &ours.malloc, sizeof ours.malloc);
+    __atomic_store_n(&python_objects_place, place, __ATOMIC_RELEASE);
+}
+
 static void objects_wrap(const struct detect_runtime *runtime) {
     const bool again = objects_owner == runtime;
     objects_owner = runtime;
@@ -520,6 +541,7 @@ static void objects_wrap(const struct detect_runtime *runtime) {
         live_refine(); // each thread has a heap of its own
     objects_wrap_domain(runtime, OBJECTS_MEM, again);
     objects_wrap_domain(runtime, OBJECTS_OBJ, again);
+    objects_find_place(runtime);
     if (!runtime->call.get_arenas || !runtime->call.set_arenas)
         return;
     struct python_arenas arenas = {.ctx = NULL};

@@ -58,8 +58,6 @@ struct python_stack {
     uint16_t anchors[PYTHON_ANCHORS];
     uint32_t anchors_count, examined;
     uint32_t wraps; // objects_wraps when they were found
-    bool anchored;  // the present capture may rely on them
-    bool anchors_wanted;
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
     struct python_frame frames[PYTHON_DEPTH];
@@ -100,9 +98,19 @@ const void *python_landmark(void);
 // Brings `stack` up to date. -1: the thread has no Python stack now; `stack` is as it was. Else how many of
 // the outermost frames are what they were in the previous capture, `node` included; the others are new and
 // have node 0. depth >= 1 then. The node above the new frames is that of the innermost unchanged one, or
-// outer_node. `anchored`: for an event of the interpreter's OBJ allocator domain, all of whose allocations in
-// this thread were captured so far, but for those of which python_overlooked was told; it costs less.
-int python_capture(struct python_stack *stack, bool anchored);
+// outer_node. All allocations in the interpreter's OBJ domain must be captured, but for those of which
+// python_overlooked is told.
+int python_capture(struct python_stack *stack);
+
+// Where the interpreter keeps its OBJ domain's malloc, and which one is ours (objects.c). NULL: not known.
+extern SHIM_OWN const void *const *python_objects_place;
+extern SHIM_OWN const void *python_objects_malloc;
+
+// Whether all events of that domain come to us now.
+static inline bool python_sees_objects(void) {
+    const void *const *place = __atomic_load_n(&python_objects_place, __ATOMIC_ACQUIRE);
+    return place && __atomic_load_n(place, __ATOMIC_RELAXED) == python_objects_malloc;
+}
 
 // An object of the OBJ domain was allocated, and the thread's stack not looked at.
 static inline void python_overlooked(struct python_stack *stack) {
@@ -112,9 +120,9 @@ static inline void python_overlooked(struct python_stack *stack) {
 struct python_sure;
 
 // Fills in what same.h compares the next stacks of this thread with: the one just captured.
-// False: it takes more to know this one. `anchored`: as in the capture. `newest`: the
-// block that the thread allocated last, before the present event; 0 = not known.
-bool python_rely(struct python_sure *sure, struct python_stack *stack, bool anchored, uintptr_t newest);
+// False: it takes more to know this one. `newest`: the block that the thread allocated last, before the
+// present event; 0 = not known.
+bool python_rely(struct python_sure *sure, struct python_stack *stack, uintptr_t newest);
 
 // Right after python_capture has said -1: whether the calling thread is in the interpreter's Py_FinalizeEx,
 // and no Python function runs; then python_same_ending tells whether that is still so.

@@ -95,11 +95,6 @@ static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t 
     return 0;
 }
 
-// The same for the present capture, which may not rely on them.
-static inline uint32_t frames_end(const struct python_stack *stack, uint32_t at) {
-    return stack->anchored ? frames_anchor(stack, at) : 0;
-}
-
 #define FRAMES_COMPARED 1024 // frames that are compared in any case
 
 // How far outward frames must be compared. A frame that has been exchanged since the last capture has ended,
@@ -108,7 +103,7 @@ static inline uint32_t frames_end(const struct python_stack *stack, uint32_t at)
 // counter. So nothing has changed outside of as many unchanged frames as there were ticks. Should the counter
 // have been set back, all are compared. Nor has anything outside of an anchor.
 static inline uint32_t frames_low(const struct python_stack *stack, uint32_t at) {
-    const uint32_t anchor = frames_end(stack, at);
+    const uint32_t anchor = frames_anchor(stack, at);
     if (frames_likely(at - anchor <= FRAMES_COMPARED))
         return anchor;
     uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
@@ -162,11 +157,14 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
 // All that it takes to know a stack again: where to look, and what was there.
 struct python_sure {
     const void *const *state_place, *state;
-    const void *const *thread_place, *thread;         // whose state it is, where that must be asked
-    const void *const *first_place;                   // to what has the innermost frame
-    size_t first_then;                                // there
-    const struct python_frame *innermost, *outermost; // the former: NULL while the interpreter ends
-    const void *outer;                                // beyond the outermost
+    const void *const *thread_place, *thread; // whose state it is, where that must be asked
+    const void *const *first_place;           // to what has the innermost frame
+    size_t first_then;                        // there
+    const void *const *malloc_place,
+        *malloc;                          // the OBJ domain's, where the chain ends with an anchor (frames.c)
+    const struct python_frame *innermost; // NULL while the interpreter ends
+    const void *ending;                   // what is there instead of its frame, then
+    const struct python_frame *outermost;
     struct frames_chain chain;
     size_t code_at; // in a frame
     uintptr_t code_mask;
@@ -184,7 +182,7 @@ static inline bool python_same_ending(const struct python_sure *sure) {
         *sure->thread_place != sure->thread)
         return false;
     const char *first = *sure->first_place;
-    return first && code_load(first, sure->first_then) == sure->outer;
+    return first && code_load(first, sure->first_then) == sure->ending;
 }
 
 // Otherwise: the innermost frame is where it was; *instr: its instruction, which may be another one.
@@ -208,15 +206,10 @@ static inline bool python_same_importing(const struct python_sure *sure) {
            ((uintptr_t)code_load(entry->frame, sure->code_at) & sure->code_mask) == (uintptr_t)entry->code;
 }
 
-// Then: nothing has changed in its callers. `anchored`: as python_capture.
-static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure,
-                                                                      bool anchored) {
-    struct frames_chain chain = sure->chain;
-    if (!anchored) {
-        chain.outermost = sure->outermost;
-        chain.outer = sure->outer;
-    }
-    return !frames_chain_differs(&chain, sure->innermost);
+// Then: nothing has changed in its callers.
+static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
+    return __atomic_load_n(sure->malloc_place, __ATOMIC_RELAXED) == sure->malloc &&
+           !frames_chain_differs(&sure->chain, sure->innermost);
 }
 
 #endif

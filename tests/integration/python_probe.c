@@ -11,7 +11,6 @@
 //   20
 //                  differences are written as lines "differs ..."
 //   PROBE_OBJECTS  1: Python's object allocators are wrapped, and the stack of every event is captured
-//   PROBE_ANCHORS  0: no capture relies on anchors (frames.c)
 // The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N anchored=N version=V
 // note=...".
 
@@ -54,7 +53,7 @@ struct stack {
     char text[8192], other[8192];
 };
 
-static bool probe_sites, probe_wrapped, probe_anchors, probe_started;
+static bool probe_sites, probe_wrapped, probe_started;
 static unsigned probe_verify;
 static unsigned long probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut,
     probe_new, probe_anchored;
@@ -89,7 +88,6 @@ static void probe_start(void) {
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     python_init(&shim.python);
     probe_wrapped = getenv("PROBE_OBJECTS") != NULL;
-    probe_anchors = !getenv("PROBE_ANCHORS");
     if (probe_wrapped)
         python_objects_start(false, 0);
     python_poll();
@@ -158,7 +156,7 @@ static struct lock probe_lock;
 // Every word of the incremental capture against a whole walk.
 static void probe_compare(struct stack *stack) {
     python_forget(&stack->whole);
-    int none = python_capture(&stack->whole, false);
+    int none = python_capture(&stack->whole);
     if (none < 0)
         return; // the interpreter has begun to end in between
     bool same = none == 0 && stack->whole.depth == stack->live.depth;
@@ -182,29 +180,27 @@ static void probe_compare(struct stack *stack) {
 }
 
 // Whether the stack is known to be that of the last capture.
-static bool probe_same(const struct stack *stack, bool anchored) {
+static bool probe_same(const struct stack *stack) {
     uintptr_t instr;
     return stack->sure_doubts && stack->sure_doubts == __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) &&
            python_same_innermost(&stack->sure, &instr) &&
-           instr == stack->live.frames[stack->live.depth - 1].instr &&
-           python_same_callers(&stack->sure, anchored);
+           instr == stack->live.frames[stack->live.depth - 1].instr && python_same_callers(&stack->sure);
 }
 
-// Takes the stack; the nodes are hashes of the path. `anchored`: as python_capture.
-static int probe_capture(struct stack *stack, bool anchored, uintptr_t newest) {
+// Takes the stack; the nodes are hashes of the path.
+static int probe_capture(struct stack *stack, uintptr_t newest) {
     struct python_stack *live = &stack->live;
-    anchored = anchored && probe_anchors;
-    probe_anchored += anchored && live->anchors_count;
     int unchanged = (int)live->depth;
-    if (!probe_same(stack, anchored)) {
+    if (!probe_same(stack)) {
         stack->sure_doubts = 0;
         uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
-        unchanged = python_capture(live, anchored);
+        unchanged = python_capture(live);
         if (unchanged < 0)
             return unchanged;
-        if (python_rely(&stack->sure, live, anchored, newest))
+        if (python_rely(&stack->sure, live, newest))
             stack->sure_doubts = doubts;
     }
+    probe_anchored += live->anchors_count != 0;
     enum lock_got locked = lock_take(&probe_lock);
     uint32_t node = unchanged ? live->frames[unchanged - 1].node : live->outer_node;
     for (uint32_t i = (uint32_t)unchanged; i < live->depth; i++) {
@@ -245,7 +241,7 @@ static void probe_site(struct stack *stack, size_t size, bool python) {
     probe_write(line, (size_t)length);
 }
 
-static void probe_event(struct thread *thread, const void *block, size_t size, bool anchored) {
+static void probe_allocated(struct thread *thread, const void *block, size_t size) {
     const uintptr_t newest = thread->last_block;
     if (block)
         thread->last_block = (uintptr_t)block;
@@ -253,7 +249,7 @@ static void probe_event(struct thread *thread, const void *block, size_t size, b
     if (thread->stack && python_found()) {
         bool site = probe_sites && size >= 7000000 && size < 7100000;
         if (site || probe_verify || probe_wrapped) {
-            int unchanged = probe_capture(thread->stack, anchored, newest);
+            int unchanged = probe_capture(thread->stack, newest);
             if (site)
                 probe_site(thread->stack, size, unchanged >= 0);
         }
@@ -263,10 +259,6 @@ static void probe_event(struct thread *thread, const void *block, size_t size, b
             python_poll();
     }
     errno = saved;
-}
-
-static void probe_allocated(struct thread *thread, const void *block, size_t size) {
-    probe_event(thread, block, size, false);
 }
 
 EXPORT void *malloc(size_t size) {
@@ -319,8 +311,7 @@ static uintptr_t *probe_find(const void *block) {
     }
 }
 
-void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame,
-                            bool anchored) {
+void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame) {
     (void)frame;
     enum lock_got locked = lock_take(&probe_lock);
     if (probe_objects - probe_freed < OBJECTS / 2) {
@@ -330,7 +321,7 @@ void track_object_alloc_any(struct thread *thread, void *block, size_t size, con
     lock_drop(&probe_lock, locked);
     // What malloc has just been asked for was met there.
     if (probe_verify || probe_wrapped)
-        probe_event(thread, block, thread->last_block == (uintptr_t)block ? 0 : size, anchored);
+        probe_allocated(thread, block, thread->last_block == (uintptr_t)block ? 0 : size);
 }
 
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old) {
@@ -361,14 +352,10 @@ void track_object_freed(struct thread *thread, void *block, const struct live_bl
         probe_allocated(thread, NULL, 0);
 }
 
-void track_object_free_any(struct thread *thread, void *block, const void *frame, bool anchored) {
-    (void)frame;
+void track_object_free_any(struct thread *thread, void *block, const void *frame) {
     struct live_block old;
-    if (!track_object_detach(thread, block, &old))
-        return;
-    probe_freed++;
-    if (probe_verify || probe_wrapped)
-        probe_event(thread, NULL, 0, anchored);
+    if (track_object_detach(thread, block, &old))
+        track_object_freed(thread, block, &old, frame);
 }
 
 void track_done_any(struct thread *thread, bool due) {

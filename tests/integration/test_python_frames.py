@@ -134,6 +134,17 @@ def test_anchors(name):
 
 @python_cases()
 @limit(300)
+def test_anchors_and_other_allocators(name):
+    """As long as the program's own allocator keeps objects from us, nothing stands still."""
+    if name != "none" and subprocess.run([pythons()[name], "-c", "import ctypes"], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("no ctypes there")
+    probed = run(name, "python_anchors.py", 3000, 1, program("libpython_allocator.so"), PROBE_VERIFY=16, PROBE_OBJECTS=1)
+    assert probed.stdout == "done\n", probed.stdout
+    assert not probed.differences and probed.end["differences"] == 0, (probed.differences, probed.end)
+
+
+@python_cases()
+@limit(300)
 def test_far_down(name):
     """Three thousand frames, which are not all compared each time; ten thousand code objects."""
     probed = run(name, "python_work.py", "large", PROBE_VERIFY=16, PROBE_OBJECTS=1)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Calls by way of exec, eval, imports, functions made of a module's code, class bodies, generators: at random, from
-different lines, mostly without an allocation in between. Usage: python_anchors.py STEPS SEED"""
+different lines, mostly without an allocation in between. Usage: python_anchors.py STEPS SEED [LIBRARY]
+
+With the library (python_allocator.c), Python's small objects come from another allocator for some of the time."""
+import ctypes
 import functools
 import gc
 import importlib.abc
@@ -15,7 +18,7 @@ STEPS, SEED = int(sys.argv[1]), int(sys.argv[2])
 sys.setrecursionlimit(20000)
 
 kept = [None] * 64
-TEXT = "abc"
+TEXT = "abc" * (300 if sys.argv[3:] else 30)  # more than 512 bytes, in spite of the other allocator
 local = threading.local()
 
 
@@ -49,7 +52,7 @@ def quiet_function():
 
 
 def leaf():
-    TEXT * 30
+    TEXT * 2
 
 
 MODULE = compile("step(local.depth)", "module", "exec")
@@ -170,6 +173,22 @@ threads = [threading.Thread(target=main, args=(SEED + i,)) for i in range(2)]
 for thread in threads:
     thread.start()
 main(SEED + 7)
+if sys.argv[3:]:
+    get, set_ = (ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in ("PyMem_GetAllocator", "PyMem_SetAllocator"))
+    replace = ctypes.CDLL(sys.argv[3]).allocator_replace
+    # A frame that is held keeps its function object, whose end would be seen, too.
+    REPLACING = compile("leaf()\nif held.append(sys._getframe()) is None and len(held) == 1: replace(get, set_, 2)\nleaf()\nleaf()", "replacing", "exec")
+    held = []
+
+    def outside():
+        exec(REPLACING, globals())
+        exec(REPLACING, globals())
+        exec(REPLACING, globals())
+
+    outside()
+    main(SEED + 8)
+    ctypes.CDLL(sys.argv[3]).allocator_relent()
+    main(SEED + 9)
 for thread in threads:
     thread.join()
 print("done")
