@@ -25,7 +25,6 @@ static void stack_reset(struct stack *stack) {
         python_forget(stack->python);
     stack->native_leaf.node = 0;
     stack->python_leaf.node = 0;
-    stack->ending.node = 0;
     stack->moment.state = NULL;                    // scopes have come or gone
     stack->sure = (struct stack_sure){.instr = 0}; // another thread's may have been elsewhere
     steps_forget(&stack->steps);
@@ -74,7 +73,7 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
         return false;
     tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
-    stack->ending.node = 0;
+    stack->sure.ending.node = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     if (stack->splice)
@@ -337,17 +336,6 @@ static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     return node;
 }
 
-static inline bool stack_ending_holds(const struct stack_ending *ending) {
-    const struct unwind_word *words = ending->words;
-    return *(const uintptr_t *)words[0].address == words[0].value &&
-           *(const uintptr_t *)words[1].address == words[1].value;
-}
-
-const struct stack_place *stack_sure_ending(const struct stack_sure *sure) {
-    const struct stack *stack = (const struct stack *)sure;
-    return python_same_ending(&sure->python) && stack_ending_holds(&stack->ending) ? &sure->place : NULL;
-}
-
 // The frame of Py_FinalizeEx in the native stack that has just been captured. NULL: it is not there.
 static const struct unwind_frame *stack_finalizer(const struct unwind_stack *native) {
     for (uint32_t i = 1; i + 1 < native->depth; i++) {
@@ -365,7 +353,7 @@ __attribute__((noinline)) static uint32_t stack_ending(struct thread *thread, co
                                                        uint32_t doubts) {
     struct stack *stack = thread->stack;
     struct stack_sure *sure = &stack->sure;
-    struct stack_ending *ending = &stack->ending;
+    struct stack_ending *ending = &sure->ending;
     if (shim.look_twice || !python_ending(&sure->python, stack->python))
         return 0;
     if (!ending->node || !stack_ending_holds(ending)) {

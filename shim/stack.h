@@ -35,6 +35,12 @@ struct stack_near {
     struct stack_place place;
 };
 
+// A line of Py_FinalizeEx, while that is executed.
+struct stack_ending {
+    uint32_t node;               // 0 = not known
+    struct unwind_word words[2]; // what they hold tells that it is
+};
+
 #define STACK_NEAR 64 // a power of two
 
 // The place of a Python stack that can be told to be the present one (python/same.h).
@@ -43,6 +49,7 @@ struct stack_sure {
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;
+    struct stack_ending ending; // place's, if there is no innermost frame
     struct stack_near near[STACK_NEAR];
 };
 
@@ -51,8 +58,11 @@ static inline struct stack_near *stack_near(const struct stack_sure *sure, uintp
     return (struct stack_near *)&sure->near[mixed >> 58 & (STACK_NEAR - 1)];
 }
 
-// The same for what the interpreter does while it ends.
-const struct stack_place *stack_sure_ending(const struct stack_sure *sure);
+static inline bool stack_ending_holds(const struct stack_ending *ending) {
+    const struct unwind_word *words = ending->words;
+    return *(const uintptr_t *)words[0].address == words[0].value &&
+           *(const uintptr_t *)words[1].address == words[1].value;
+}
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
@@ -64,7 +74,7 @@ stack_sure(const struct thread *thread) {
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
         return NULL;
     if (shim_unlikely(!sure->python.innermost))
-        return stack_sure_ending(sure);
+        return python_same_ending(&sure->python) && stack_ending_holds(&sure->ending) ? &sure->place : NULL;
     if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;

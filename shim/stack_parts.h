@@ -22,12 +22,6 @@ struct stack_leaf {
     unsigned depth;
 };
 
-// A line of Py_FinalizeEx, while that is executed.
-struct stack_ending {
-    uint32_t node;               // 0 = not known
-    struct unwind_word words[2]; // what they hold tells that it is
-};
-
 struct splice; // splice.c
 
 struct stack {
@@ -38,7 +32,6 @@ struct stack {
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct splice *splice;       // NULL until native frames are put between Python's
     struct stack_leaf native_leaf, python_leaf;
-    struct stack_ending ending;
     uint32_t code_epoch, tree_epoch;
     struct python_moment moment; // when the marks were read
     unsigned marks_count;

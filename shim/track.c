@@ -21,16 +21,15 @@
 #define TRACK_SAMPLE 1024        // events for one measurement of our own cost
 #define TRACK_INTERRUPTED 100000 // ns
 
+// Whether this event's cost is to be measured.
+static inline bool track_is_sample(struct thread *thread) {
+    return shim_unlikely(--thread->until_sample == 0);
+}
+
 // Slack as events have it.
 static inline uint32_t track_slack(size_t slack) {
     const size_t most = UINT32_MAX >> RECORD_EVENT_FLAG_BITS; // 16 MiB: beyond, it is not known to the byte
     return (uint32_t)(shim_likely(slack <= most) ? slack : most) << RECORD_EVENT_FLAG_BITS;
-}
-
-// It was no event after all.
-static void track_sample_later(struct thread *thread) {
-    if (!thread->until_sample)
-        thread->until_sample = 1;
 }
 
 static void track_measured(struct thread *thread, uint64_t since) {
@@ -438,10 +437,9 @@ void track_object_alloc_any(struct thread *thread, void *address, size_t size, c
     if (thread->paused || live_has_block(thread, address)) {
         if (thread->paused || (size && size <= SAMPLING_LARGEST)) // else it was malloc's
             stack_overlooked(thread);
-        track_sample_later(thread);
         return;
     }
-    if (!thread->until_sample)
+    if (track_is_sample(thread))
         track_record_measured(thread, address, size, track_object_usable(size), true, frame);
     else
         track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size,
@@ -459,14 +457,12 @@ void track_object_freed(struct thread *thread, void *address, const struct live_
 
 void track_object_free_any(struct thread *thread, void *address, const void *frame) {
     struct live_block old;
-    if (!live_detach_object(thread, address, &old)) {
-        track_sample_later(thread);
+    if (!live_detach_object(thread, address, &old))
         return;
-    }
-    if (thread->until_sample)
-        track_released_block(thread, (uintptr_t)address, &old, frame);
-    else
+    if (track_is_sample(thread))
         track_released_measured(thread, (uintptr_t)address, &old, frame);
+    else
+        track_released_block(thread, (uintptr_t)address, &old, frame);
 }
 
 void track_tick(void) {

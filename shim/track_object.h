@@ -3,9 +3,9 @@
 // Blocks of Python's object allocator (python/objects.c), with the guard held.
 //
 // Objects come and go by the million, so the ordinary case is a path of its own through all that an event
-// takes, inline in the hook: a stack that is the one of the event before, a slot of memory where the thread
-// has been lately, a journal that has begun. Whatever else it meets, it leaves as it was, to a function that
-// can do everything.
+// takes, inline in the hook and without a call: a stack that is the one of the event before, a slot of memory
+// where the thread has been lately, a journal that has begun. Whatever else it meets, it leaves as it was, to
+// a function that can do everything.
 
 #ifndef PEAKLINE_TRACK_OBJECT_H
 #define PEAKLINE_TRACK_OBJECT_H
@@ -15,74 +15,78 @@
 #include "shim/owner.h"
 #include "shim/stack.h"
 
-// The same as the two below in any case, once until_sample has been counted down.
+enum track_quick {
+    TRACK_NOT,    // it is no ordinary case: nothing has been done
+    TRACK_DONE,   // the event is noted
+    TRACK_ATTEND, // likewise, and track_done_any is to be called,
+    TRACK_FLUSH   // with `due`
+};
+
+// A new block. One that the inner malloc has recorded already is left as it is.
+static inline enum track_quick track_object_alloc_quick(struct thread *thread, void *block, size_t size);
+
+// Before the real free. A block that is not on the books as an object is left as it is.
+static inline enum track_quick track_object_free_quick(struct thread *thread, void *block);
+
+// The same in any case, after those two have said TRACK_NOT.
 void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
 void track_object_free_any(struct thread *thread, void *block, const void *frame);
 
 // Once in a while, after an event; `due`: the journal is to be flushed.
 void track_done_any(struct thread *thread, bool due);
 
-// Whether this event's cost is to be measured.
-static inline bool track_is_sample(struct thread *thread) {
-    return shim_unlikely(--thread->until_sample == 0);
-}
-
 // Events have an object's slack as pymalloc's size classes make it.
 static inline uint32_t track_object_slack(size_t size) {
     return (uint32_t)(-size & 15) << RECORD_EVENT_FLAG_BITS;
 }
 
-// A new block. One that the inner malloc has recorded already is left as it is.
-static inline __attribute__((always_inline)) void track_object_alloc(struct thread *thread, void *block,
-                                                                     size_t size, const void *frame) {
+// After the event.
+static inline enum track_quick track_object_noted(struct thread *thread, bool due) {
+    thread->until_sample--;
+    return shim_unlikely(due) ? TRACK_FLUSH : shim_unlikely(thread->attention) ? TRACK_ATTEND : TRACK_DONE;
+}
+
+static inline __attribute__((always_inline)) enum track_quick
+track_object_alloc_quick(struct thread *thread, void *block, size_t size) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
-    if (shim_unlikely(thread->paused) || track_is_sample(thread) || !journal_enter(journal)) {
-        track_object_alloc_any(thread, block, size, frame);
-        return;
-    }
+    if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
+        return TRACK_NOT;
     const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, address);
     if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
         journal_leave(journal);
-        track_object_alloc_any(thread, block, size, frame);
-        return;
+        return TRACK_NOT;
     }
-    bool due = false;
     const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
     uint32_t *free = slot;
     if (shim_unlikely(present != 0))
         free = live_empty_beside(thread, slot, present, address, size);
-    if (shim_likely(free != NULL)) { // else malloc has recorded it
-        thread->last_block = address;
-        due = journal_take(journal, (struct record_event){
-                                        .size = size,
-                                        .node = sure->node,
-                                        .owner = sure->owner,
-                                        .slack_flags = track_object_slack(size),
-                                    });
-        // As in track_record.
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        live_fill(free, address, sure->owner, size, true);
-    } else if (shim_unlikely((present & LIVE_OBJECT) || !live_is_of(present, address))) {
-        journal_leave(journal); // an object whose end was not seen, or a neighbour
-        track_object_alloc_any(thread, block, size, frame);
-        return;
+    if (shim_unlikely(!free)) {
+        journal_leave(journal);
+        // An object whose end was not seen, or a neighbour; else malloc has recorded it.
+        return (present & LIVE_OBJECT) || !live_is_of(present, address) ? TRACK_NOT : TRACK_DONE;
     }
+    thread->last_block = address;
+    const bool due = journal_take(journal, (struct record_event){
+                                               .size = size,
+                                               .node = sure->node,
+                                               .owner = sure->owner,
+                                               .slack_flags = track_object_slack(size),
+                                           });
+    // As in track_record.
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    live_fill(free, address, sure->owner, size, true);
     journal_leave(journal);
-    if (shim_unlikely(due || thread->attention))
-        track_done_any(thread, due);
+    return track_object_noted(thread, due);
 }
 
-// Before the real free. A block that is not on the books as an object is left as it is.
-static inline __attribute__((always_inline)) void track_object_free(struct thread *thread, void *block,
-                                                                    const void *frame) {
+static inline __attribute__((always_inline)) enum track_quick track_object_free_quick(struct thread *thread,
+                                                                                      void *block) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
-    if (track_is_sample(thread) || !journal_enter(journal)) {
-        track_object_free_any(thread, block, frame);
-        return;
-    }
+    if (shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
+        return TRACK_NOT;
     const struct stack_place *sure = stack_sure(thread);
     uint32_t *slot = live_known_slot(thread, address);
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
@@ -97,8 +101,7 @@ static inline __attribute__((always_inline)) void track_object_free(struct threa
     if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
                       !journal_takes(journal, size) || !node)) {
         journal_leave(journal);
-        track_object_free_any(thread, block, frame);
-        return;
+        return TRACK_NOT;
     }
     if (shim_unlikely(size <= LIVE_TINY) && !beside)
         live_empty_tiny(slot, live_known_shift(thread, address));
@@ -117,8 +120,7 @@ static inline __attribute__((always_inline)) void track_object_free(struct threa
                                                .slack_flags = track_object_slack(size) | flags,
                                            });
     journal_leave(journal);
-    if (shim_unlikely(due || thread->attention))
-        track_done_any(thread, due);
+    return track_object_noted(thread, due);
 }
 
 #endif

@@ -44,6 +44,7 @@ static bool objects_wanted, objects_sampled;
 static uint64_t objects_seed;                      // of the random numbers; 0 = another one each time
 static const struct detect_runtime *objects_owner; // whose allocators are wrapped
 static bool objects_called;                        // since it was last cleared
+static bool objects_plain;       // it is true, and the OBJ domain's inner allocator wraps nothing
 static bool objects_replaced;    // somebody else's allocators were found in front of ours, or instead
 static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
@@ -56,6 +57,8 @@ const void *python_objects_malloc;
 static inline void objects_note_call(void) {
     if (__builtin_expect(!objects_called, 0))
         objects_called = true;
+    if (__builtin_expect(!objects_plain && !objects_wrapped[OBJECTS_OBJ].nested, 0))
+        objects_plain = true;
 }
 
 #define OBJECTS_OUTSIDE UINT32_MAX
@@ -145,12 +148,24 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
 // others share these.
 __attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
                                                           const void *frame) {
-    track_object_alloc(thread, block, size, frame);
+    const enum track_quick quick = track_object_alloc_quick(thread, block, size);
+    if (shim_likely(quick == TRACK_DONE))
+        return;
+    if (quick == TRACK_NOT)
+        track_object_alloc_any(thread, block, size, frame);
+    else
+        track_done_any(thread, quick == TRACK_FLUSH);
 }
 
 __attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
                                                          const void *frame) {
-    track_object_free(thread, block, frame);
+    const enum track_quick quick = track_object_free_quick(thread, block);
+    if (shim_likely(quick == TRACK_DONE))
+        return;
+    if (quick == TRACK_NOT)
+        track_object_free_any(thread, block, frame);
+    else
+        track_done_any(thread, quick == TRACK_FLUSH);
 }
 
 // After the inner call; `thread`: the guard, where it was held around that.
@@ -415,30 +430,81 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
                                          objects_##name##_realloc, objects_##name##_free};                   \
     }
 
-// Of a domain that wraps nothing.
-static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, size_t size) {
-    if (__builtin_expect(wrapped->nested, 0))
-        return objects_malloc(wrapped, size);
-    objects_note_call();
-    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
-    struct thread *thread = guard_enter();
-    if (__builtin_expect(thread != NULL, 1)) {
-        if (block)
-            track_object_alloc(thread, block, size, OBJECTS_HERE);
+// Of a domain that wraps nothing. All that is not ordinary is left to functions that are jumped to at the
+// end, so that these need neither save registers nor keep anything.
+
+// The event has not been noted.
+__attribute__((noinline)) static void *objects_plain_allocated(void *block, size_t size) {
+    struct thread *thread = block ? guard_enter() : NULL;
+    if (thread) {
+        track_object_alloc_any(thread, block, size, OBJECTS_HERE);
         guard_leave(thread);
     }
     return block;
 }
 
-static inline void objects_plain_free(const struct objects_wrapped *wrapped, void *block) {
-    if (__builtin_expect(wrapped->nested, 0))
-        return objects_free(wrapped, block);
-    objects_note_call();
+// It has, and the guard is held.
+__attribute__((noinline)) static void *objects_plain_done(struct thread *thread, void *block, bool due) {
+    track_done_any(thread, due);
+    guard_leave(thread);
+    return block;
+}
+
+static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, size_t size) {
+    if (__builtin_expect(!objects_plain, 0))
+        return objects_malloc(wrapped, size);
+    void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
+    struct thread *thread = &thread_self;
+    if (__builtin_expect(!guard_enter_quick(thread), 0))
+        return objects_plain_allocated(block, size);
+    const enum track_quick quick = track_object_alloc_quick(thread, block, size);
+    if (__builtin_expect(quick == TRACK_NOT, 0)) {
+        guard_leave(thread);
+        return objects_plain_allocated(block, size);
+    }
+    if (__builtin_expect(quick != TRACK_DONE, 0))
+        return objects_plain_done(thread, block, quick == TRACK_FLUSH);
+    guard_leave(thread);
+    return block;
+}
+
+// As above.
+__attribute__((noinline)) static void objects_plain_freed(const struct objects_wrapped *wrapped,
+                                                          void *block) {
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        track_object_free(thread, block, OBJECTS_HERE);
+        track_object_free_any(thread, block, OBJECTS_HERE);
         guard_leave(thread);
     }
+    wrapped->inner.free(wrapped->inner.ctx, block);
+}
+
+__attribute__((noinline)) static void objects_plain_free_done(const struct objects_wrapped *wrapped,
+                                                              struct thread *thread, void *block, bool due) {
+    wrapped->inner.free(wrapped->inner.ctx, objects_plain_done(thread, block, due));
+}
+
+static inline void objects_plain_free(const struct objects_wrapped *wrapped, void *block) {
+    if (__builtin_expect(!objects_plain, 0)) {
+        objects_free(wrapped, block);
+        return;
+    }
+    struct thread *thread = &thread_self;
+    if (__builtin_expect(!guard_enter_quick(thread), 0)) {
+        objects_plain_freed(wrapped, block);
+        return;
+    }
+    const enum track_quick quick = track_object_free_quick(thread, block);
+    if (__builtin_expect(quick == TRACK_NOT, 0)) {
+        guard_leave(thread);
+        objects_plain_freed(wrapped, block);
+        return;
+    }
+    if (__builtin_expect(quick != TRACK_DONE, 0)) {
+        objects_plain_free_done(wrapped, thread, block, quick == TRACK_FLUSH);
+        return;
+    }
+    guard_leave(thread);
     wrapped->inner.free(wrapped->inner.ctx, block);
 }
 
@@ -509,6 +575,7 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
         wrapped->before = again && wraps ? wrapped->inner : (struct python_allocator){.ctx = NULL};
         wrapped->inner = allocator;
         wrapped->nested = wraps || runtime->layout.free_threaded;
+        objects_plain = false;
     }
     struct python_allocator ours = objects_ours(domain, allocator.ctx);
     runtime->call.set_allocator(domain, &ours);
@@ -580,7 +647,7 @@ void objects_attend(struct detect_runtime *runtime) {
         // Replaced, or wrapped by somebody else? A running interpreter allocates objects all the time.
         if (!objects_suspicious) {
             objects_suspicious = true;
-            objects_called = false;
+            objects_called = objects_plain = false;
             objects_patience = OBJECTS_PATIENCE;
         }
         if (!objects_called && --objects_patience)
