@@ -152,7 +152,7 @@ static void order_nodes(struct model_process *process) {
         const struct record_node *node = &image->nodes[i];
         if (node->flags & RECORD_NODE_FREE)
             continue;
-        process->context_count += node->frame != 0;
+        process->context_count += node->frame && (node->allocations || node->frees || node->mapped_peak > 0);
         next_sibling[i] = first_child[node->parent];
         first_child[node->parent] = i;
     }

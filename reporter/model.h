@@ -51,7 +51,7 @@ struct model_process {
 
     // Between model_load and model_unload:
     uint32_t *order; // the nodes in use, the root aside: each after its parent, subtrees together
-    uint32_t order_count, context_count; // contexts: without the nodes that stand for folded ones
+    uint32_t order_count, context_count; // contexts: in which something happened, but for folded ones
     struct model_function *functions;
     struct model_line *lines;
     uint32_t function_count, line_count;

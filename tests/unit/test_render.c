@@ -117,7 +117,7 @@ static void the_table_shows_functions_line_by_line(void **state) {
                   "  Peak             72.0 KiB  at 0.25 s of 1.00 s\n"
                   "  Usable           72.0 KiB  at the peak, with what the allocator rounded up\n"
                   "  At the end       5.00 KiB  still allocated\n"
-                  "  Allocations             3  in 5 contexts; 2 frees\n"
+                  "  Allocations             3  in 3 contexts; 2 frees\n"
                   "\n"
                   "eval.py: <module>                                           peak 72.0 KiB in 1 context\n"
                   "Line #   Mem usage   Increment        Peak   Allocations  Line Contents\n"
