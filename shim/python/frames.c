@@ -468,10 +468,10 @@ bool python_rely(struct python_sure *sure, struct python_stack *stack, uintptr_t
     sure->malloc_place = &sure->malloc; // equal in any case
     if (sure->chain.outermost > stack->frames) {
         sure->chain.outer = sure->chain.outermost[-1].frame;
-        sure->malloc_place = python_objects_place;
+        sure->malloc_place = __atomic_load_n(&python_objects_place, __ATOMIC_ACQUIRE);
         sure->malloc = python_objects_malloc;
     }
-    return true;
+    return sure->malloc_place != NULL;
 }
 
 void python_forget(struct python_stack *stack) {

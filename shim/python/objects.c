@@ -584,19 +584,24 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
 // Finds the interpreter's own record of the allocator that it has just been given.
 static void objects_find_place(const struct detect_runtime *runtime) {
     struct python_allocator ours = {.ctx = NULL};
+    const void *place = NULL, *wanted;
+    __atomic_store_n(&python_objects_place, NULL, __ATOMIC_RELEASE);
     runtime->call.get_allocator(OBJECTS_OBJ, &ours);
-    const char *data = runtime->data;
-    const void *place = NULL;
     if (objects_sampled || runtime->may_unload || !objects_is_ours(OBJECTS_OBJ, &ours))
         return;
-    for (size_t at = 0; data && at + sizeof ours <= runtime->data_size; at += sizeof(void *)) {
-        if (__builtin_memcmp(data + at, &ours, sizeof ours) != 0)
+    __builtin_memcpy(&wanted, &ours.malloc, sizeof wanted);
+    const char *word = (const char *)(((uintptr_t)runtime->data + 7) & ~(uintptr_t)7),
+               *end = (const char *)runtime->data + runtime->data_size;
+    for (; (size_t)(end - word) >= sizeof ours; word += sizeof(void *)) {
+        const void *const *candidate =
+            (const void *const *)(word + offsetof(struct python_allocator, malloc));
+        if (*candidate != wanted || __builtin_memcmp(word, &ours, sizeof ours) != 0)
             continue;
         if (place)
             return; // which one is it?
-        place = data + at + offsetof(struct python_allocator, malloc);
+        place = candidate;
     }
-    __builtin_memcpy(&python_objects_malloc, &ours.malloc, sizeof ours.malloc);
+    python_objects_malloc = wanted;
     __atomic_store_n(&python_objects_place, place, __ATOMIC_RELEASE);
 }
 
