@@ -61,7 +61,7 @@ static void own_word_counts(void **state) {
     assert_int_equal(layout.tstate_frame, 88);
     assert_int_equal(layout.code_firstlineno, 100);
     assert_int_equal(layout.frame_instr, 56);
-    assert_int_equal(layout.frame_tlbc, LAYOUT_NONE); // not in this build, whatever the word says
+    assert_int_equal(layout.frame_tlbc, LAYOUT_NONE);     // not in this build, whatever the word says
     assert_int_equal(layout.frame_function, LAYOUT_NONE); // may be elsewhere, too
     describe();
     assert_true(layout_choose(&layout, 14, false));
