@@ -4,6 +4,7 @@
 // stepped through.
 
 #include "shim/stack.h"
+#include "shim/anchor.h"
 #include "shim/arena.h"
 #include "shim/config.h"
 #include "shim/journal.h"
@@ -347,8 +348,8 @@ static const struct unwind_frame *stack_finalizer(const struct unwind_stack *nat
 }
 
 // Python's modules are gone, and the interpreter tidies up: hundreds of thousands of objects are freed, by
-// functions of its own that nobody asks about. They all count for the line of Py_FinalizeEx that is being
-// executed. 0: it is something else.
+// functions of its own that nobody asks about. These objects all count for the line of Py_FinalizeEx that is
+// being executed. 0: it is something else.
 __attribute__((noinline)) static uint32_t stack_ending(struct thread *thread, const void *frame,
                                                        uint32_t doubts) {
     struct stack *stack = thread->stack;
@@ -389,7 +390,7 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
 }
 
 // 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread, const void *frame) {
+static inline uint32_t stack_python(struct thread *thread, const void *frame, bool object) {
     struct stack *stack = thread->stack;
     stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
@@ -397,7 +398,7 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
         stack_contexts(stack);
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
-        return stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
+        return object && stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
     if (shim_unlikely(stack->python->cut))
         shim_lose(RECORD_LOST_DEEP);
     if (shim_unlikely(config.native) && splice_open(stack))
@@ -406,8 +407,10 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     uint32_t node = leaf->node;
     if (!node || leaf->depth != stack->python->depth || (unsigned)unchanged != leaf->depth)
         node = stack_python_new(thread, (unsigned)unchanged);
-    if (!shim.look_twice && !config.native &&
-        python_rely(&stack->sure.python, stack->python, thread->last_block))
+    if (shim.look_twice || config.native)
+        return node;
+    anchor_look(stack->python, &stack->look, frame, thread->last_block);
+    if (python_rely(&stack->sure.python, stack->python))
         stack_rely(stack, node, doubts);
     return node;
 }
@@ -418,13 +421,13 @@ static inline bool stack_is_current(const struct stack *stack) {
 }
 
 // 0: the tree was folded in between.
-static uint32_t stack_present(struct thread *thread, const void *frame) {
+static uint32_t stack_present(struct thread *thread, const void *frame, bool object) {
     struct stack *stack = thread->stack;
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() &&
         !(shim_unlikely(shim.look_twice & SHIM_GREENLETS) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(thread, frame);
+        uint32_t node = stack_python(thread, frame, object);
         if (node)
             return node;
     }
@@ -452,7 +455,7 @@ void stack_overlooked(struct thread *thread) {
     }
 }
 
-uint32_t stack_find(struct thread *thread, const void *frame) {
+uint32_t stack_find(struct thread *thread, const void *frame, bool object) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -465,7 +468,7 @@ uint32_t stack_find(struct thread *thread, const void *frame) {
     }
     uint32_t node;
     do {
-        node = stack_present(thread, frame);
+        node = stack_present(thread, frame, object);
     } while (shim_unlikely(!node));
     return node;
 }

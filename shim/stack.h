@@ -66,15 +66,16 @@ static inline bool stack_ending_holds(const struct stack_ending *ending) {
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
-// few instructions of one frame.
-static inline __attribute__((always_inline)) const struct stack_place *
-stack_sure(const struct thread *thread) {
+// few instructions of one frame. `object`: the block is one of Python's own allocators'.
+static inline __attribute__((always_inline)) const struct stack_place *stack_sure(const struct thread *thread,
+                                                                                  bool object) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
         return NULL;
     if (shim_unlikely(!sure->python.innermost))
-        return python_same_ending(&sure->python) && stack_ending_holds(&sure->ending) ? &sure->place : NULL;
+        return object && python_same_ending(&sure->python) && stack_ending_holds(&sure->ending) ? &sure->place
+                                                                                                : NULL;
     if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
@@ -89,8 +90,8 @@ stack_sure(const struct thread *thread) {
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are
 // frames that the thread has not met before. Never 0: TREE_ROOT when nothing is known. Valid until the
-// journal is unlocked.
-uint32_t stack_find(struct thread *thread, const void *frame);
+// journal is unlocked. `object`: as above.
+uint32_t stack_find(struct thread *thread, const void *frame, bool object);
 
 // An object of Python's OBJ domain was allocated, and stack_find not asked about it.
 void stack_overlooked(struct thread *thread);

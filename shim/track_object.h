@@ -52,7 +52,7 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size) {
     struct journal *journal = thread->journal;
     if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread);
+    const struct stack_place *sure = stack_sure(thread, true);
     uint32_t *slot = live_known_slot(thread, address);
     if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
         journal_leave(journal);
@@ -87,7 +87,7 @@ static inline __attribute__((always_inline)) enum track_quick track_object_free_
     struct journal *journal = thread->journal;
     if (shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread);
+    const struct stack_place *sure = stack_sure(thread, true);
     uint32_t *slot = live_known_slot(thread, address);
     uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
     const bool beside = value && !live_is_of(value, address);

@@ -187,6 +187,7 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
     runtime->code_type = elf_symbol(module, "PyCode_Type");
     runtime->data = elf_segment(module, runtime->code_type, &runtime->data_size);
     runtime->loop = (uintptr_t)elf_symbol(module, "_PyEval_EvalFrameDefault");
+    runtime->eval_code = (uintptr_t)elf_symbol(module, "PyEval_EvalCode");
     runtime->finalizer = (uintptr_t)elf_symbol(module, "Py_FinalizeEx");
     runtime->runner = (uintptr_t)elf_symbol(module, "Py_RunMain");
     if (!call->current_state || !call->is_finalizing || !runtime->code_type ||

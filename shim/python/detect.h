@@ -69,6 +69,7 @@ struct detect_runtime {
     const void *data; // of the interpreter's module, that it writes to
     size_t data_size;
     uintptr_t loop;                   // the evaluation loop's code; 0 = not known
+    uintptr_t eval_code;              // PyEval_EvalCode's; likewise
     uintptr_t finalizer, runner;      // Py_FinalizeEx's, Py_RunMain's; likewise
     void (*code_dealloc)(void *code); // what the type had before we stood in front of it
     uintptr_t code_mask;              // bits of a frame's reference to its code that are the address

@@ -141,8 +141,25 @@ static inline uint32_t frames_same_from(const struct detect_runtime *runtime,
 static inline void frames_drop_anchors(struct python_stack *stack, uint32_t kept) {
     if (stack->examined > kept)
         stack->examined = kept;
-    while (stack->anchors_count && stack->anchors[stack->anchors_count - 1] >= kept)
+    while (stack->anchors_count && stack->anchors[stack->anchors_count - 1].at >= kept)
         stack->anchors_count--;
+}
+
+// The innermost anchor up to `at` has been compared. Whether it is the frame of the same function object
+// still: its own may have outlived it, and another one been called from elsewhere. If not, there are no
+// anchors.
+static inline bool frames_anchor_holds(const struct detect_runtime *runtime, struct python_stack *stack,
+                                       uint32_t at) {
+    for (uint32_t i = stack->anchors_count; i--;) {
+        const struct python_anchor *anchor = &stack->anchors[i];
+        if (anchor->at > at)
+            continue;
+        if (code_load(stack->frames[anchor->at].frame, runtime->layout.frame_function) == anchor->function)
+            return true;
+        python_overlooked(stack);
+        return false;
+    }
+    return true;
 }
 
 // frames[at].frame is live. Compares it and all further out; a frame in which something else runs is
@@ -152,9 +169,15 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
     join->unchanged = at + 1;
     uint32_t end = frames_anchor(stack, at);
     for (uint32_t i = at;; i--) {
-        i = frames_same_from(runtime, stack, i, died);
-        if (i == FRAMES_ALL)
-            return true;
+        const uint32_t differs = frames_same_from(runtime, stack, i, died);
+        if (differs == FRAMES_ALL) {
+            if (frames_likely(frames_anchor_holds(runtime, stack, at)))
+                return true;
+            end = 0;
+            i++; // once more
+            continue;
+        }
+        i = differs;
         struct python_frame *entry = &stack->frames[i];
         const void *frame = entry->frame, *outer = frames_previous(runtime, frame);
         if (frames_instr(runtime, frame) != entry->instr || frames_code(runtime, frame) != entry->code ||
@@ -179,8 +202,9 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             join->next = outer;
             return false;
         }
-        if (i == end)
+        if (i == 0 || (i == end && frames_anchor_holds(runtime, stack, at)))
             return true;
+        end = frames_anchor(stack, i);
     }
 }
 
@@ -189,16 +213,19 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
 
 #define FRAMES_GC_HEAD 16 // bytes in front of an object that the garbage collector knows
 
-// Whether the frame is of code that was given to PyEval_EvalCode. That its function is the newest object, and
-// has no other reference than from there and from the frame, tells it from one that a program has made of
-// such code and calls again and again.
-static inline bool frames_is_anchor(const struct detect_runtime *runtime, const struct python_frame *entry,
-                                    uintptr_t newest) {
+// Whether the evaluation loop was entered for this frame.
+static inline bool frames_enters(const struct detect_runtime *runtime, const struct python_frame *entry) {
+    const struct python_layout *layout = &runtime->layout;
+    return layout->frame_entry != LAYOUT_NONE ? *((const char *)entry->frame + layout->frame_entry) != 0
+                                              : entry->outer && frames_unowned(runtime, entry->outer);
+}
+
+// Whether a frame that the loop was entered for may be of code that was given to PyEval_EvalCode: the newest
+// object is its function, which nobody knows but that and the frame.
+static inline bool frames_may_be_anchor(const struct detect_runtime *runtime,
+                                        const struct python_frame *entry, uintptr_t newest) {
     const struct python_layout *layout = &runtime->layout;
     uint32_t flags, references;
-    if (layout->frame_entry != LAYOUT_NONE ? !*((const char *)entry->frame + layout->frame_entry)
-                                           : !entry->outer || !frames_unowned(runtime, entry->outer))
-        return false; // called by Python
     __builtin_memcpy(&flags, (const char *)entry->code + layout->code_flags, sizeof flags);
     if (flags & FRAMES_FUNCTION_OR_GENERATOR)
         return false;
@@ -208,15 +235,6 @@ static inline bool frames_is_anchor(const struct detect_runtime *runtime, const 
         return false;
     __builtin_memcpy(&references, (const void *)function, sizeof references);
     return references == 2;
-}
-
-// Finds the anchors among the frames that are new since the last time.
-static void frames_examine(const struct detect_runtime *runtime, struct python_stack *stack,
-                           uintptr_t newest) {
-    for (uint32_t i = stack->examined; i < stack->depth; i++)
-        if (stack->anchors_count < PYTHON_ANCHORS && frames_is_anchor(runtime, &stack->frames[i], newest))
-            stack->anchors[stack->anchors_count++] = (uint16_t)i;
-    stack->examined = stack->depth;
 }
 
 // As python_capture, when the innermost frame is what it was but for its instruction, and all others have not
@@ -232,7 +250,8 @@ static inline int frames_again(const struct detect_runtime *runtime, struct pyth
     if (instr != before && frames_code(runtime, frame) != entry->code)
         return -1;
     entry->instr = instr;
-    if (frames_unlikely(frames_same_instr(runtime, stack, last) != FRAMES_ALL)) {
+    if (frames_unlikely(frames_same_instr(runtime, stack, last) != FRAMES_ALL) ||
+        !frames_anchor_holds(runtime, stack, last)) {
         entry->instr = before;
         return -1;
     }
@@ -382,6 +401,41 @@ static inline bool frames_is_plain(const struct python_stack *stack) {
     return frames_is_known(stack) && stack->runtime->instr_is_code;
 }
 
+uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest) {
+    const struct detect_runtime *runtime = stack->runtime;
+    const uint32_t examined = stack->examined;
+    stack->examined = stack->depth;
+    if (!frames_is_plain(stack) || runtime->layout.frame_function == LAYOUT_NONE ||
+        runtime->layout.free_threaded || !runtime->eval_code || stack->anchors_count == PYTHON_ANCHORS ||
+        !python_sees_objects())
+        return 0;
+    for (uint32_t i = stack->depth; i-- > examined;) {
+        const struct python_frame *entry = &stack->frames[i];
+        if (!frames_enters(runtime, entry))
+            continue;
+        if (!frames_may_be_anchor(runtime, entry, newest))
+            return 0;
+        stack->candidate = i;
+        return (uintptr_t)(runtime->layout.frame_entry == LAYOUT_NONE
+                               ? entry->outer
+                               : code_load(stack->state, runtime->layout.tstate_frame));
+    }
+    return 0;
+}
+
+uintptr_t python_eval_code(void) {
+    const struct detect_runtime *runtime = detect_get();
+    return runtime ? runtime->eval_code : 0;
+}
+
+void python_anchor_found(struct python_stack *stack) {
+    const void *frame = stack->frames[stack->candidate].frame;
+    stack->anchors[stack->anchors_count++] = (struct python_anchor){
+        .function = code_load(frame, stack->runtime->layout.frame_function),
+        .at = stack->candidate,
+    };
+}
+
 // The end of a capture.
 static inline int frames_stamp(struct python_stack *stack, int unchanged) {
     if (frames_unlikely(stack->depth > FRAMES_COMPARED))
@@ -453,21 +507,22 @@ int python_finalizer(uintptr_t start) {
     return start == runtime->finalizer ? 0 : start == runtime->runner ? 1 : -1;
 }
 
-bool python_rely(struct python_sure *sure, struct python_stack *stack, uintptr_t newest) {
-    if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED)
-        return false;
-    const struct detect_runtime *runtime = stack->runtime;
-    if (runtime->layout.frame_function != LAYOUT_NONE && !runtime->layout.free_threaded &&
-        python_sees_objects())
-        frames_examine(runtime, stack, newest);
-    if (!frames_sure_state(sure, stack))
+bool python_rely(struct python_sure *sure, struct python_stack *stack) {
+    if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED || !frames_sure_state(sure, stack))
         return false;
     sure->innermost = &stack->frames[stack->depth - 1];
     sure->chain.outer = stack->outer;
-    sure->chain.outermost = &stack->frames[frames_anchor(stack, stack->depth - 1)];
-    sure->malloc_place = &sure->malloc; // equal in any case
-    if (sure->chain.outermost > stack->frames) {
+    sure->chain.outermost = stack->frames;
+    // Equal in any case.
+    sure->malloc_place = &sure->malloc;
+    sure->function_place = &sure->function;
+    const struct python_anchor *anchor = &stack->anchors[stack->anchors_count - 1];
+    if (stack->anchors_count && anchor->at) {
+        sure->chain.outermost = &stack->frames[anchor->at];
         sure->chain.outer = sure->chain.outermost[-1].frame;
+        sure->function_place = (const void *const *)((const char *)sure->chain.outermost->frame +
+                                                     stack->runtime->layout.frame_function);
+        sure->function = anchor->function;
         sure->malloc_place = __atomic_load_n(&python_objects_place, __ATOMIC_ACQUIRE);
         sure->malloc = python_objects_malloc;
     }

@@ -55,8 +55,11 @@ struct python_stack {
     const struct detect_runtime *runtime; // whose frames these are; NULL: none yet
     // Frames that no other one can have taken the place of since the last capture: see frames.c. Which ones,
     // from the outermost inward, among the first `examined`.
-    uint16_t anchors[PYTHON_ANCHORS];
-    uint32_t anchors_count, examined;
+    struct python_anchor {
+        const void *function; // what its interpreter frame says that it was made for
+        uint32_t at;          // in `frames`
+    } anchors[PYTHON_ANCHORS];
+    uint32_t anchors_count, examined, candidate;
     uint32_t wraps; // objects_wraps when they were found
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
@@ -120,9 +123,20 @@ static inline void python_overlooked(struct python_stack *stack) {
 struct python_sure;
 
 // Fills in what same.h compares the next stacks of this thread with: the one just captured.
-// False: it takes more to know this one. `newest`: the block that the thread allocated last, before the
-// present event; 0 = not known.
-bool python_rely(struct python_sure *sure, struct python_stack *stack, uintptr_t newest);
+// False: it takes more to know this one.
+bool python_rely(struct python_sure *sure, struct python_stack *stack);
+
+// Whether the function whose frame the evaluation loop was entered for last looks like an anchor (frames.c),
+// right after a capture. `newest`: the block that the thread allocated last, before the present event.
+// Returns an address in the C frame of that loop; 0: it does not, or is known. It is one if PyEval_EvalCode,
+// or a function that this has called, is the loop's caller.
+uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest);
+
+// The code of PyEval_EvalCode; 0 = not known.
+uintptr_t python_eval_code(void);
+
+// It is one.
+void python_anchor_found(struct python_stack *stack);
 
 // Right after python_capture has said -1: whether the calling thread is in the interpreter's Py_FinalizeEx,
 // and no Python function runs; then python_same_ending tells whether that is still so.

@@ -90,8 +90,8 @@ frames_chain_differs(const struct frames_chain *chain, const struct python_frame
 // The innermost anchor (frames.c) among the frames up to `at`; else the outermost frame.
 static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t at) {
     for (uint32_t i = stack->anchors_count; i--;)
-        if (stack->anchors[i] <= at)
-            return stack->anchors[i];
+        if (stack->anchors[i].at <= at)
+            return stack->anchors[i].at;
     return 0;
 }
 
@@ -157,9 +157,10 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
 // All that it takes to know a stack again: where to look, and what was there.
 struct python_sure {
     const void *const *state_place, *state;
-    const void *const *thread_place, *thread; // whose state it is, where that must be asked
-    const void *const *first_place;           // to what has the innermost frame
-    size_t first_then;                        // there
+    const void *const *thread_place, *thread;     // whose state it is, where that must be asked
+    const void *const *first_place;               // to what has the innermost frame
+    size_t first_then;                            // there
+    const void *const *function_place, *function; // of the outermost compared frame, if that is an anchor
     const void *const *malloc_place,
         *malloc;                          // the OBJ domain's, where the chain ends with an anchor (frames.c)
     const struct python_frame *innermost; // NULL while the interpreter ends
@@ -209,7 +210,7 @@ static inline bool python_same_importing(const struct python_sure *sure) {
 // Then: nothing has changed in its callers.
 static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
     return __atomic_load_n(sure->malloc_place, __ATOMIC_RELAXED) == sure->malloc &&
-           !frames_chain_differs(&sure->chain, sure->innermost);
+           !frames_chain_differs(&sure->chain, sure->innermost) && *sure->function_place == sure->function;
 }
 
 #endif

@@ -14,6 +14,7 @@
 // The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N anchored=N version=V
 // note=...".
 
+#include "shim/anchor.h"
 #include "shim/config.h"
 #include "shim/guard.h"
 #include "shim/python/python.h"
@@ -49,6 +50,7 @@ __thread struct thread thread_self
 struct stack {
     struct python_stack live, whole;
     struct python_sure sure;
+    struct unwind_stack native;
     uint32_t sure_doubts; // shim_doubts when it was known; 0 = it is not
     char text[8192], other[8192];
 };
@@ -75,6 +77,7 @@ static void probe_forked(void) {
     memset(&shim, 0, sizeof shim);
     shim.generation = 2;
     python_init(&shim.python);
+    unwind_init(&shim.unwind);
 }
 
 static void probe_start(void) {
@@ -87,6 +90,7 @@ static void probe_start(void) {
     probe_blocks = mmap(NULL, OBJECTS * sizeof *probe_blocks, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     python_init(&shim.python);
+    unwind_init(&shim.unwind);
     probe_wrapped = getenv("PROBE_OBJECTS") != NULL;
     if (probe_wrapped)
         python_objects_start(false, 0);
@@ -188,7 +192,7 @@ static bool probe_same(const struct stack *stack) {
 }
 
 // Takes the stack; the nodes are hashes of the path.
-static int probe_capture(struct stack *stack, uintptr_t newest) {
+__attribute__((noinline)) static int probe_capture(struct stack *stack, uintptr_t newest) {
     struct python_stack *live = &stack->live;
     int unchanged = (int)live->depth;
     if (!probe_same(stack)) {
@@ -197,7 +201,8 @@ static int probe_capture(struct stack *stack, uintptr_t newest) {
         unchanged = python_capture(live);
         if (unchanged < 0)
             return unchanged;
-        if (python_rely(&stack->sure, live, newest))
+        anchor_look(live, &stack->native, __builtin_frame_address(0), newest);
+        if (python_rely(&stack->sure, live))
             stack->sure_doubts = doubts;
     }
     probe_anchored += live->anchors_count != 0;

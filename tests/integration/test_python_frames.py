@@ -18,7 +18,7 @@ def probe():
     """The preloaded library, built when it is older than its sources."""
     sources = [os.path.join(ROOT, "tests", "integration", "python_probe.c")]
     sources += [os.path.join(ROOT, "shim", name) for name in ("arena.c", "lock.c", "sampling.c")]
-    sources += sorted(glob.glob(os.path.join(ROOT, "shim", "python", "*.c")))
+    sources += sorted(glob.glob(os.path.join(ROOT, "shim", "python", "*.c")) + glob.glob(os.path.join(ROOT, "shim", "unwind*.c")))
     newest = max(os.path.getmtime(path) for path in sources + glob.glob(os.path.join(ROOT, "shim", "*.h")) + glob.glob(os.path.join(ROOT, "shim", "python", "*.h")))
     os.makedirs(os.path.dirname(PROBE), exist_ok=True)
     with open(PROBE + ".lock", "w") as lock:

@@ -3,6 +3,8 @@
 different lines, mostly without an allocation in between. Usage: python_anchors.py STEPS SEED [LIBRARY]
 
 With the library (python_allocator.c), Python's small objects come from another allocator for some of the time."""
+import collections
+import contextvars
 import ctypes
 import functools
 import gc
@@ -152,6 +154,50 @@ def from_c(depth):
     sorted([1, 2], key=lambda _: bool(step(depth)))
 
 
+# Functions of a module's code that have just been made, and that nobody knows but who calls them, from C.
+def set_state(depth):
+    STATE.__setstate__((types.FunctionType(LEAVES, globals()), (), {}, None))
+    STATE()
+    STATE()
+
+
+def in_a_context(depth):
+    run = contextvars.copy_context().run
+    made = types.FunctionType(LEAVES, globals())
+    run(made)
+    run(made)
+
+
+def with_other_code(depth):
+    def made():
+        pass
+
+    run = contextvars.copy_context().run
+    made.__code__ = LEAVES
+    run(made)
+    run(made)
+
+
+def default(depth):
+    missing = collections.defaultdict(types.FunctionType(LEAVES, globals()))
+    missing[1]
+    missing[2]
+
+
+def held_and_called(depth):
+    """The function of a frame that is held does not end with it; then comes another one of the same code."""
+    me = sys._getframe()
+    exec(HOLDING, globals())
+    CALL_HOLDING()
+    holding.clear()
+    del me
+
+
+STATE = functools.partial(len)
+holding = []
+HOLDING = compile("holding.append(sys._getframe())\nleaf()\nleaf()", "holding", "exec")
+CALL_HOLDING = functools.partial(types.FunctionType(HOLDING, globals()))
+
 # Functions of a module's code: no call of them makes an object.
 MADE = types.FunctionType(LEAVES, globals())
 ANONYMOUS = types.FunctionType(LEAVES, NOWHERE)
@@ -159,6 +205,7 @@ ANONYMOUS = types.FunctionType(LEAVES, NOWHERE)
 QUIET = [quiet_function, MADE, ANONYMOUS, functools.partial(exec, LEAVES), leaf]
 QUIET += [functools.partial(types.FunctionType(LEAVES, globals())), functools.partial(types.FunctionType(LEAVES, NOWHERE)), functools.partial(MADE), functools.partial(quiet_function), functools.partial(lambda: quiet_function())]
 ACTIONS = [twice, twice, same_again, same_again, executed, executed_twice, evaluated, a_class, imported, generator, held, raises, collected, compiled, nothing, nothing, from_c]
+ACTIONS += [set_state, in_a_context, with_other_code, default, held_and_called]
 
 
 def main(seed):
