@@ -14,8 +14,10 @@
 // _PyFunction_FromConstructor; from 3.11 on. So when a module's frame is at the same address as in the last
 // capture, and each allocation of the interpreter's OBJ domain led to a capture, it is the same frame, and
 // its callers are still waiting for it. An import within imports has a chain of dozens of frames, of which
-// the innermost few are compared thus. That holds as long as the interpreter's own record of its allocators
-// names our malloc for that domain: somebody else's might keep objects from us.
+// the innermost few are compared thus. That it was PyEval_EvalCode, the native stack says (anchor.h): a
+// function object that a program has made of a module's code can be called twice. That holds as long as the
+// interpreter's own record of its allocators names our malloc for that domain: somebody else's might keep
+// objects from us.
 //
 // Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
 // is followed only after it was read from the live chain in this very capture, or found equal to one that
@@ -516,8 +518,9 @@ bool python_rely(struct python_sure *sure, struct python_stack *stack) {
     // Equal in any case.
     sure->malloc_place = &sure->malloc;
     sure->function_place = &sure->function;
-    const struct python_anchor *anchor = &stack->anchors[stack->anchors_count - 1];
-    if (stack->anchors_count && anchor->at) {
+    const struct python_anchor *anchor =
+        stack->anchors_count ? &stack->anchors[stack->anchors_count - 1] : NULL;
+    if (anchor && anchor->at) {
         sure->chain.outermost = &stack->frames[anchor->at];
         sure->chain.outer = sure->chain.outermost[-1].frame;
         sure->function_place = (const void *const *)((const char *)sure->chain.outermost->frame +
