@@ -42,13 +42,17 @@ static inline __attribute__((always_inline)) uintptr_t guard_word(const void *fr
     return (uintptr_t)frame | (uintptr_t)back << GUARD_FRAME_BITS;
 }
 
-// In the frame of the function that will leave it, or of one that is inlined there.
+// In the frame of the function that will leave it, or of one that is inlined there; so are the next two.
+static inline __attribute__((always_inline)) void guard_hold(struct thread *thread) {
+    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
+    __asm__ volatile("" ::: "memory");
+}
+
 static inline __attribute__((always_inline)) struct thread *guard_enter(void) {
     struct thread *thread = &thread_self;
     if (shim_unlikely(thread->busy) && !guard_take_over())
         return NULL;
-    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
-    __asm__ volatile("" ::: "memory");
+    guard_hold(thread);
     if (shim_unlikely(thread->generation != shim.generation) && !process_enter()) {
         thread->busy = 0;
         return NULL;
@@ -60,8 +64,7 @@ static inline __attribute__((always_inline)) struct thread *guard_enter(void) {
 static inline __attribute__((always_inline)) bool guard_enter_quick(struct thread *thread) {
     if (shim_unlikely(thread->busy != 0))
         return false;
-    thread->busy = guard_word(__builtin_frame_address(0), __builtin_return_address(0));
-    __asm__ volatile("" ::: "memory");
+    guard_hold(thread);
     if (shim_likely(thread->generation == shim.generation))
         return true;
     thread->busy = 0;

@@ -4,27 +4,34 @@
 
 #include "shim/python/elf.h"
 
-// How many bytes from `start` on belong to the segment that it is in; 0: it is in none.
-static size_t elf_rest(const struct elf_module *module, uintptr_t start, bool writable) {
+static uintptr_t elf_low(const struct elf_module *module, const Elf64_Phdr *segment) {
+    return module->info->dlpi_addr + segment->p_vaddr;
+}
+
+// The segment that the address is in; NULL: in none.
+static const Elf64_Phdr *elf_find(const struct elf_module *module, uintptr_t address) {
     for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
         const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];
-        uintptr_t low = module->info->dlpi_addr + segment->p_vaddr, high = low + segment->p_memsz;
-        if (segment->p_type == PT_LOAD && start >= low && start < high)
-            return !writable || (segment->p_flags & PF_W) ? high - start : 0;
+        if (segment->p_type == PT_LOAD && address - elf_low(module, segment) < segment->p_memsz)
+            return segment;
     }
-    return 0;
+    return NULL;
+}
+
+// How many bytes from `start` on belong to the segment that it is in; 0: it is in none.
+static size_t elf_rest(const struct elf_module *module, uintptr_t start, bool writable) {
+    const Elf64_Phdr *segment = elf_find(module, start);
+    if (!segment || (writable && !(segment->p_flags & PF_W)))
+        return 0;
+    return elf_low(module, segment) + segment->p_memsz - start;
 }
 
 const void *elf_segment(const struct elf_module *module, const void *address, size_t *size) {
-    for (unsigned i = 0; i < module->info->dlpi_phnum; i++) {
-        const Elf64_Phdr *segment = &module->info->dlpi_phdr[i];
-        const uintptr_t low = module->info->dlpi_addr + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && (uintptr_t)address - low < segment->p_memsz) {
-            *size = segment->p_memsz;
-            return (const void *)low;
-        }
-    }
-    return NULL;
+    const Elf64_Phdr *segment = elf_find(module, (uintptr_t)address);
+    if (!segment)
+        return NULL;
+    *size = segment->p_memsz;
+    return (const void *)elf_low(module, segment);
 }
 
 static bool elf_becomes_read_only(const struct elf_module *module, uintptr_t start, size_t size) {

@@ -14,10 +14,10 @@
 // _PyFunction_FromConstructor; from 3.11 on. So when a module's frame is at the same address as in the last
 // capture, and each allocation of the interpreter's OBJ domain led to a capture, it is the same frame, and
 // its callers are still waiting for it. An import within imports has a chain of dozens of frames, of which
-// the innermost few are compared thus. That it was PyEval_EvalCode, the native stack says (anchor.h): a
-// function object that a program has made of a module's code can be called twice. That holds as long as the
-// interpreter's own record of its allocators names our malloc for that domain: somebody else's might keep
-// objects from us.
+// the innermost few are compared thus. That holds as long as the interpreter's own record of its allocators
+// names our malloc for that domain: somebody else's might keep objects from us. That it was PyEval_EvalCode,
+// the native stack says (anchor.h): a function object that a program has made of a module's code can be
+// called twice.
 //
 // Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
 // is followed only after it was read from the live chain in this very capture, or found equal to one that
@@ -169,16 +169,11 @@ static inline bool frames_anchor_holds(const struct detect_runtime *runtime, str
 static inline bool frames_compare(const struct detect_runtime *runtime, struct python_stack *stack,
                                   uint32_t at, bool died, struct frames_join *join) {
     join->unchanged = at + 1;
-    uint32_t end = frames_anchor(stack, at);
     for (uint32_t i = at;; i--) {
-        const uint32_t differs = frames_same_from(runtime, stack, i, died);
-        if (differs == FRAMES_ALL) {
-            if (frames_likely(frames_anchor_holds(runtime, stack, at)))
+        uint32_t differs;
+        while ((differs = frames_same_from(runtime, stack, i, died)) == FRAMES_ALL)
+            if (frames_likely(frames_anchor_holds(runtime, stack, i)))
                 return true;
-            end = 0;
-            i++; // once more
-            continue;
-        }
         i = differs;
         struct python_frame *entry = &stack->frames[i];
         const void *frame = entry->frame, *outer = frames_previous(runtime, frame);
@@ -192,10 +187,8 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             const void *code = entry->code;
             frames_fill(runtime, entry, frame);
             join->unchanged = i;
-            if (entry->code != code) { // another frame
+            if (entry->code != code) // another frame
                 frames_drop_anchors(stack, i);
-                end = frames_anchor(stack, i);
-            }
         }
         entry->outer = outer;
         const void *expected = i ? stack->frames[i - 1].frame : stack->outer;
@@ -204,9 +197,8 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
             join->next = outer;
             return false;
         }
-        if (i == 0 || (i == end && frames_anchor_holds(runtime, stack, at)))
+        if (i == 0 || (i == frames_anchor(stack, i) && frames_anchor_holds(runtime, stack, i)))
             return true;
-        end = frames_anchor(stack, i);
     }
 }
 
@@ -406,6 +398,8 @@ static inline bool frames_is_plain(const struct python_stack *stack) {
 uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest) {
     const struct detect_runtime *runtime = stack->runtime;
     const uint32_t examined = stack->examined;
+    if (examined == stack->depth)
+        return 0;
     stack->examined = stack->depth;
     if (!frames_is_plain(stack) || runtime->layout.frame_function == LAYOUT_NONE ||
         runtime->layout.free_threaded || !runtime->eval_code || stack->anchors_count == PYTHON_ANCHORS ||
@@ -509,7 +503,7 @@ int python_finalizer(uintptr_t start) {
     return start == runtime->finalizer ? 0 : start == runtime->runner ? 1 : -1;
 }
 
-bool python_rely(struct python_sure *sure, struct python_stack *stack) {
+bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
     if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED || !frames_sure_state(sure, stack))
         return false;
     sure->innermost = &stack->frames[stack->depth - 1];

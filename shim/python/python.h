@@ -23,7 +23,7 @@
 
 #define PYTHON_DEPTH 16384 // frames kept of a stack, and the most that one capture walks
 #define PYTHON_INDEX 512   // power of two
-#define PYTHON_ANCHORS 64
+#define PYTHON_ANCHORS 64  // imports within imports; further in, the innermost of these ends a comparison
 
 // One Python function that is being executed.
 struct python_frame {
@@ -59,8 +59,9 @@ struct python_stack {
         const void *function; // what its interpreter frame says that it was made for
         uint32_t at;          // in `frames`
     } anchors[PYTHON_ANCHORS];
-    uint32_t anchors_count, examined, candidate;
-    uint32_t wraps; // objects_wraps when they were found
+    uint32_t anchors_count, examined;
+    uint32_t candidate; // which frame python_anchor_looked_for means
+    uint32_t wraps;     // objects_wraps when they were found
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
     struct python_frame frames[PYTHON_DEPTH];
@@ -124,7 +125,7 @@ struct python_sure;
 
 // Fills in what same.h compares the next stacks of this thread with: the one just captured.
 // False: it takes more to know this one.
-bool python_rely(struct python_sure *sure, struct python_stack *stack);
+bool python_rely(struct python_sure *sure, const struct python_stack *stack);
 
 // Whether the function whose frame the evaluation loop was entered for last looks like an anchor (frames.c),
 // right after a capture. `newest`: the block that the thread allocated last, before the present event.

@@ -224,8 +224,8 @@ if sys.argv[3:]:
     get, set_ = (ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in ("PyMem_GetAllocator", "PyMem_SetAllocator"))
     replace = ctypes.CDLL(sys.argv[3]).allocator_replace
     # A frame that is held keeps its function object, whose end would be seen, too.
-    REPLACING = compile("leaf()\nif held.append(sys._getframe()) is None and len(held) == 1: replace(get, set_, 2)\nleaf()\nleaf()", "replacing", "exec")
-    held = []
+    REPLACING = compile("leaf()\nif stopped.append(sys._getframe()) is None and len(stopped) == 1: replace(get, set_, 2)\nleaf()\nleaf()", "replacing", "exec")
+    stopped = []
 
     def outside():
         exec(REPLACING, globals())
