@@ -58,6 +58,17 @@ frames_caller_differs(const struct frames_chain *chain, const char **frame, cons
     return frames_likely((uintptr_t)code_load(next, chain->instr_at) == entry->instr) ? NULL : entry;
 }
 
+// Whether `next` is `outer`, or further out with nothing but frames of the interpreter's own between: one, at
+// an entry into the loop; from 3.15 on, another one is outside of all. No function's is the outermost one:
+// the loop has been entered for it.
+static inline __attribute__((always_inline)) bool frames_leads_to(size_t previous_at, const char *outer,
+                                                                  const void *next) {
+    if (outer == next)
+        return true;
+    const char *beyond = outer ? code_load(outer, previous_at) : NULL;
+    return outer && (beyond == next || (!next && !code_load(beyond, previous_at)));
+}
+
 // `hidden`: as in the chain; constant, so each case gets code of its own.
 static inline __attribute__((always_inline)) const struct python_frame *
 frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hidden) {
@@ -73,10 +84,9 @@ frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hi
         if ((differs = frames_caller_differs(&chain, &frame, --entry, hidden)))
             return differs;
     const char *outer = hidden ? entry->outer : chain.outer;
-    if (code_load(frame, chain.previous_at) != outer)
+    if (frames_unlikely(code_load(frame, chain.previous_at) != outer))
         return entry;
-    return outer == chain.outer || (outer && code_load(outer, chain.previous_at) == chain.outer) ? NULL
-                                                                                                 : entry;
+    return frames_likely(frames_leads_to(chain.previous_at, outer, chain.outer)) ? NULL : entry;
 }
 
 // `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
@@ -121,7 +131,7 @@ static inline bool frames_same_one(const struct detect_runtime *runtime, const s
     if (frames_instr(runtime, frame) != entry->instr || outer != entry->outer ||
         frames_code(runtime, frame) != entry->code || (life && code_life(entry->code) != entry->life))
         return false;
-    return outer == next || (outer && frames_previous(runtime, outer) == next);
+    return frames_leads_to(runtime->layout.frame_previous, outer, next);
 }
 
 // frames[at].frame is live. From there outward, the first frame that differs, or whose outer frame is not the

@@ -11,8 +11,8 @@
 //   20
 //                  differences are written as lines "differs ..."
 //   PROBE_OBJECTS  1: Python's object allocators are wrapped, and the stack of every event is captured
-// The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N anchored=N version=V
-// note=...".
+// The last line: "end captures=N differences=N objects=N freed=N deepest=N cut=N new=N anchored=N walked=N
+// version=V note=..."; walked: captures for which not only the innermost frame's instruction had changed.
 
 #include "shim/anchor.h"
 #include "shim/config.h"
@@ -58,7 +58,7 @@ struct stack {
 static bool probe_sites, probe_wrapped, probe_started;
 static unsigned probe_verify;
 static unsigned long probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut,
-    probe_new, probe_anchored;
+    probe_new, probe_anchored, probe_walked;
 static uintptr_t *probe_blocks;
 static int probe_output = -1;
 
@@ -198,7 +198,9 @@ __attribute__((noinline)) static int probe_capture(struct stack *stack, uintptr_
     if (!probe_same(stack)) {
         stack->sure_doubts = 0;
         uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
+        const uint32_t walks = live->captures;
         unchanged = python_capture(live);
+        probe_walked += live->captures != walks;
         if (unchanged < 0)
             return unchanged;
         anchor_look(live, &stack->native, __builtin_frame_address(0), newest);
@@ -396,12 +398,13 @@ void track_restore(struct thread *thread, void *block, const struct live_block *
 __attribute__((destructor)) static void probe_end(void) {
     char line[1024];
     struct thread *thread = guard_enter();
-    int length = snprintf(
-        line, sizeof line,
-        "end captures=%lu differences=%lu objects=%lu freed=%lu deepest=%lu cut=%lu new=%lu "
-        "anchored=%lu version=%s note=%s\n",
-        probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut, probe_new,
-        probe_anchored, python_version() ? python_version() : "-", python_note() ? python_note() : "-");
+    int length =
+        snprintf(line, sizeof line,
+                 "end captures=%lu differences=%lu objects=%lu freed=%lu deepest=%lu cut=%lu new=%lu "
+                 "anchored=%lu walked=%lu version=%s note=%s\n",
+                 probe_captures, probe_differences, probe_objects, probe_freed, probe_deepest, probe_cut,
+                 probe_new, probe_anchored, probe_walked, python_version() ? python_version() : "-",
+                 python_note() ? python_note() : "-");
     if (probe_output >= 0)
         probe_write(line, (size_t)length);
     if (thread)

@@ -120,6 +120,15 @@ def test_every_capture(name):
 
 
 @python_cases()
+def test_alike(name):
+    """A stack of which nothing but the innermost instruction has changed is known without a walk, which would only cost time."""
+    probed = run(name, "python_alike.py", PROBE_OBJECTS=1)
+    assert probed.end["captures"] > 600000, probed.end
+    if version_of(name) >= (3, 11) and not name.endswith("t"):
+        assert probed.end["walked"] < probed.end["captures"] * 0.1, probed.end
+
+
+@python_cases()
 @limit(300)
 def test_anchors(name):
     """Frames that are taken to stand still, because nothing can have replaced them unseen, do."""
