@@ -14,8 +14,10 @@ For each program, the plain run and the run under each tool take turns. Prints o
 
 Under it, what a second busy thread adds to the cost of an allocation.
 
-Installed packages give heaptrack and valgrind's dhat, for native programs; memray and Fil, for Python programs, are put into a virtual
-environment under build/ when the network allows it.
+Python programs run on CPython 3.11 and the newest interpreter that is found, each with the newest numpy, pandas and scikit-learn, and
+with memray and Fil where there are any for it. These are put into environments under build/ when the network allows it; otherwise, and
+with --no-install, this system's interpreter runs with what it has. Installed packages give heaptrack and valgrind's dhat, for native
+programs.
 """
 import argparse
 import datetime
@@ -29,7 +31,9 @@ import subprocess
 import sys
 import tempfile
 
-from bench_programs import NATIVE, PROGRAMS, PYTHON, Program, build
+from bench_paths import NATIVE
+from bench_programs import NATIVE_PROGRAMS, Program, build, python_programs
+from bench_pythons import found as interpreters
 from bench_tools import peakline_report, tools
 
 SMALL = 0.1
@@ -155,7 +159,7 @@ class Bench:
         for _ in range(self.turns):
             for threads in added:
                 command = [os.path.join(NATIVE, "scaling"), str(threads), str(rounds)]
-                program = Program("scaling", "native", lambda scale, command=command: command)
+                program = Program("scaling", lambda scale, command=command: command)
                 walls = [self.run(program, tool, 1)[0] for tool in (plain, peakline)]
                 added[threads].append((walls[1] - walls[0]) / (rounds * 100000) * 1e9)
         one, two = (statistics.median(numbers) for numbers in added.values())
@@ -194,12 +198,11 @@ def machine():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    done = subprocess.run([PYTHON, "-c", "import platform; print(platform.python_version())"], stdout=subprocess.PIPE)
-    return "%s, %d cores, Linux %s, Python %s" % (model, os.cpu_count(), os.uname().release, done.stdout.decode().strip())
+    return "%s, %d cores, Linux %s" % (model, os.cpu_count(), os.uname().release)
 
 
 def wanted(name, pattern):
-    return not pattern or fnmatch.fnmatch(name, "*" + pattern + "*")
+    return not pattern or fnmatch.fnmatch(name.lower(), "*" + pattern.lower() + "*")
 
 
 def main():
@@ -208,25 +211,28 @@ def main():
     parser.add_argument("--tools", metavar="GLOB", help="only tools whose name matches, beside plain and peakline")
     parser.add_argument("--runs", type=int, default=5, help="turns; default 5")
     parser.add_argument("--quick", action="store_true", help="a quarter of the size, and one turn")
-    parser.add_argument("--no-install", action="store_true", help="do not install memray and Fil")
+    parser.add_argument("--no-install", action="store_true", help="do not make environments; use this system's interpreter")
     options = parser.parse_args()
     turns = 1 if options.quick else max(1, options.runs)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # with what it has started and made
-    build()
-    found = tools(not options.no_install)
+    pythons = interpreters(not options.no_install)
+    build(pythons[0])
+    found = tools(pythons[0])
     found = found[:2] + [tool for tool in found[2:] if not options.tools or fnmatch.fnmatch(tool.name, options.tools)]
     print("%s; %s; median of %d" % (machine(), datetime.date.today().isoformat(), turns))
+    for python in pythons:
+        print(python.versions())
     print()
     row(HEADINGS)
     print("|---|---|" + "---:|" * (len(HEADINGS) - 2), flush=True)
     scratch = tempfile.mkdtemp(prefix="peakline-bench-")
     bench = Bench(turns, 0.25 if options.quick else 1, scratch)
     try:
-        for program in PROGRAMS:
+        for program in [program for python in pythons for program in python_programs(python)] + NATIVE_PROGRAMS:
             if not wanted(program.name, options.only):
                 continue
             if program.usable():
-                bench.program(program, [tool for tool in found if program.kind in tool.kinds])
+                bench.program(program, [tool for tool in found if tool.fits(program)])
             else:
                 row([program.name, "not installed", *[""] * (len(HEADINGS) - 2)])
         if wanted("scaling", options.only):

@@ -3,17 +3,15 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
-NATIVE = os.path.join(BUILD, "tests", "bench")
+from bench_paths import HERE, NATIVE, ROOT
+
 EVALUATION = os.path.join(ROOT, "scripts", "demo_evaluate.py")
 MEASUREMENTS = os.path.join(NATIVE, "measurements.csv")
+FRAMES = os.path.join(HERE, "frames.py")
+PREDICTIONS = os.path.join(NATIVE, "predictions.csv")
 PREPROCESSED = os.path.join(NATIVE, "containers.ii")
-PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 
 SQL = """create table t(id integer primary key, name text, value real);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < %s)
@@ -25,16 +23,15 @@ DISCARD = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": 
 
 
 class Program:
-    """`command(scale)` is a command line. `needs`: programs, or, of a Python program, modules. With `load(directory, scale)` the program
-    is a server: the load is what is timed, and it makes the server end."""
+    """`command(scale)` is a command line. `needs`: programs, or, with a `python` (an Interpreter), modules. With `load(directory, scale)`
+    the program is a server: the load is what is timed, and it makes the server end."""
 
-    def __init__(self, name, kind, command, needs=(), load=None):
-        self.name, self.kind, self.command, self.needs, self.load = name, kind, command, needs, load
+    def __init__(self, name, command, needs=(), load=None, python=None):
+        self.name, self.command, self.needs, self.load, self.python = name, command, needs, load, python
+        self.kind = "python" if python else "native"
 
     def usable(self):
-        if self.kind == "python":
-            return not self.needs or subprocess.run([PYTHON, "-c", "import " + ", ".join(self.needs)], **DISCARD).returncode == 0
-        return all(shutil.which(program) for program in self.needs)
+        return self.python.has(self.needs) if self.python else all(shutil.which(program) for program in self.needs)
 
 
 def size(full, scale):
@@ -42,11 +39,26 @@ def size(full, scale):
 
 
 def native(title, name, full):
-    return Program(title, "native", lambda scale: [os.path.join(NATIVE, name), size(full, scale)])
+    return Program(title, lambda scale: [os.path.join(NATIVE, name), size(full, scale)])
 
 
-def python(title, script, full, *needs):
-    return Program(title, "python", lambda scale: [PYTHON, os.path.join(HERE, script), size(full, scale)], needs)
+def reading(python, title, script, data, *needs):
+    """A Python program with a file of data, which cannot do half of it."""
+    return Program("%s: %s" % (python.label, title), lambda scale: [python.path, script, data], needs, python=python)
+
+
+def counting(python, title, script, full, *needs):
+    """One with a number of rounds."""
+    return Program("%s: %s" % (python.label, title), lambda scale: [python.path, os.path.join(HERE, script), size(full, scale)], needs, python=python)
+
+
+def python_programs(python):
+    return [
+        reading(python, "pandas, in chunks and whole", FRAMES, PREDICTIONS, "pandas"),
+        reading(python, "the demo's evaluation", EVALUATION, MEASUREMENTS, "pandas", "sklearn"),
+        counting(python, "scikit-learn, import and models", "models.py", 3, "sklearn"),
+        counting(python, "JSON, dicts, lists", "objects.py", 62),
+    ]
 
 
 def compiler(scale):
@@ -70,25 +82,22 @@ def redis_load(directory, scale):
     return seconds if done.returncode == 0 else None
 
 
-PROGRAMS = [
-    Program("evaluation (pandas, scikit-learn)", "python", lambda scale: [PYTHON, EVALUATION, MEASUREMENTS], ("pandas", "sklearn")),
-    python("scikit-learn, import and models", "models.py", 3, "sklearn"),
-    python("json, dicts, lists", "objects.py", 62),
+NATIVE_PROGRAMS = [
     native("deep recursion", "tree_builder", 150),
     native("C++ containers and strings", "containers", 60),
     native("small blocks, 100 call sites", "expressions", 400),
     native("two threads, each other's blocks", "two_threads", 16000),
-    Program("sqlite3, two indexes", "native", lambda scale: ["sqlite3", ":memory:", SQL % size(1200000, scale)], ("sqlite3",)),
-    Program("g++ -O2 (cc1plus), one file", "native", compiler, ("g++",)),
+    Program("sqlite3, two indexes", lambda scale: ["sqlite3", ":memory:", SQL % size(1200000, scale)], ("sqlite3",)),
+    Program("g++ -O2 (cc1plus), one file", compiler, ("g++",)),
     Program(
-        "redis-server under load", "native",
+        "redis-server under load",
         lambda scale: ["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"],
         ("redis-server", "redis-benchmark", "redis-cli"), redis_load),
-    Program("perl, words of a text", "native", lambda scale: ["perl", os.path.join(HERE, "words.pl"), size(30, scale)], ("perl",)),
+    Program("perl, words of a text", lambda scale: ["perl", os.path.join(HERE, "words.pl"), size(30, scale)], ("perl",)),
 ]
 
 
-def build():
+def build(python):
     """Compiles the programs of this folder, each a file, or a folder of files; makes the data that others read."""
     os.makedirs(NATIVE, exist_ok=True)
     for name in sorted(os.listdir(HERE)):
@@ -99,5 +108,6 @@ def build():
             compile_with = ["g++", "-std=gnu++17"] if extension == ".cpp" else ["gcc", "-std=gnu11"]
             subprocess.run([*compile_with, "-O2", "-g", "-pthread", "-o", os.path.join(NATIVE, base), *sources], check=True)
     subprocess.run(["g++", "-E", "-o", PREPROCESSED, os.path.join(HERE, "containers.cpp")], check=True)
-    if PROGRAMS[0].usable():
-        subprocess.run([PYTHON, EVALUATION, "--generate", MEASUREMENTS], check=True)
+    for script, data in (EVALUATION, MEASUREMENTS), (FRAMES, PREDICTIONS):
+        if python.has(["pandas"]):
+            subprocess.run([python.path, script, "--generate", data], check=True)

@@ -2,20 +2,21 @@
 """The profilers that bench.py compares: peakline, and those that are installed."""
 import os
 import shutil
-import subprocess
 
-from bench_programs import BUILD, PYTHON
+from bench_paths import BUILD
 
 PEAKLINE = os.path.join(BUILD, "peakline")
-ENVIRONMENT = os.path.join(BUILD, "bench-venv")
 
 
 class Tool:
     """A way to run a command: start(command, directory) is the command line, report(directory) the one that reads the recording. A `slow`
-    tool is measured at a smaller size, against the plain run of that size."""
+    tool is measured at a smaller size, against the plain run of that size. `module`: what the program's interpreter must have."""
 
-    def __init__(self, name, kinds, start, report=None, slow=False):
-        self.name, self.kinds, self.start, self.report, self.slow = name, kinds, start, report, slow
+    def __init__(self, name, kinds, start, report=None, slow=False, module=None):
+        self.name, self.kinds, self.start, self.report, self.slow, self.module = name, kinds, start, report, slow, module
+
+    def fits(self, program):
+        return program.kind in self.kinds and (not self.module or program.python.has([self.module]))
 
 
 def recording(directory):
@@ -37,24 +38,17 @@ def heaptrack_report(directory):
 def memray(python, *options):
     return Tool(
         "memray, all objects" if options else "memray", ("python",),
-        lambda command, directory: [python, "-m", "memray", "run", "-q", *options, "-o", recording(directory), *command[1:]],
-        lambda directory: [python, "-m", "memray", "flamegraph", "-f", "-o", os.path.join(directory, "flame.html"), recording(directory)])
+        lambda command, directory: [command[0], "-m", "memray", "run", "-q", *options, "-o", recording(directory), *command[1:]],
+        lambda directory: [python.path, "-m", "memray", "flamegraph", "-f", "-o", os.path.join(directory, "flame.html"), recording(directory)],
+        module="memray")
 
 
-def install():
-    """memray and Fil, into an environment under build/, each if it can be had."""
-    if not os.path.exists(ENVIRONMENT):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([PYTHON, "-m", "venv", "--system-site-packages", ENVIRONMENT], **quiet)
-        for package in ("memray", "filprofiler"):
-            subprocess.run([os.path.join(ENVIRONMENT, "bin", "pip"), "install", package], timeout=600, **quiet)
+def fil(command, directory):
+    return [os.path.join(os.path.dirname(command[0]), "fil-profile"), "--no-browser", "-o", recording(directory), "run", *command[1:]]
 
 
-def tools(may_install):
-    """Those to be had, plain and peakline first."""
-    if may_install:
-        install()
-    binary = os.path.join(ENVIRONMENT, "bin")
+def tools(python):
+    """Those to be had, plain and peakline first. `python` has memray, if any has."""
     found = [
         Tool("plain", ("native", "python"), lambda command, directory: command),
         Tool("peakline", ("native", "python"), peakline(), peakline_report),
@@ -68,11 +62,4 @@ def tools(may_install):
         found.append(Tool(
             "dhat", ("native",),
             lambda command, directory: ["valgrind", "-q", "--tool=dhat", "--dhat-out-file=" + recording(directory), *command], slow=True))
-    if os.path.exists(os.path.join(binary, "memray")):
-        python = os.path.join(binary, "python")
-        found += [memray(python), memray(python, "--trace-python-allocators")]
-    if os.path.exists(os.path.join(binary, "fil-profile")):
-        found.append(Tool(
-            "Fil", ("python",),
-            lambda command, directory: [os.path.join(binary, "fil-profile"), "--no-browser", "-o", recording(directory), "run", *command[1:]]))
-    return found
+    return found + [memray(python), memray(python, "--trace-python-allocators"), Tool("Fil", ("python",), fil, module="filprofiler")]
