@@ -244,6 +244,15 @@ static void name_python(struct naming *n, const struct record_frame *frame) {
     add_level(n, named, named.file, frame->line);
 }
 
+// The threads that a line started have its place, and the name that nothing in a function can have.
+static void name_threads(struct naming *n, const struct record_frame *frame) {
+    struct model_function named = python_function(n, frame->function);
+    char *name = memory_print("%s.<threads>", named.name);
+    named.name = pool_intern_string(n->model->pool, name);
+    free(name);
+    add_level(n, named, named.file, frame->line);
+}
+
 static void name_scope(struct naming *n, const struct record_function *function) {
     const char *name = intern(n->model, n->process->image, function->name);
     struct model_function named = {.name = name ? name : pool_intern_string(n->model->pool, ""),
@@ -310,6 +319,8 @@ static void name_frames(struct naming *n) {
         const struct record_function *function = &image->functions[frame->function];
         if (function->language == RECORD_PYTHON)
             name_python(n, frame);
+        else if (function->language == RECORD_THREADS)
+            name_threads(n, frame);
         else if (function->language == RECORD_SCOPE)
             name_scope(n, function);
         else

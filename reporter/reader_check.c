@@ -58,7 +58,7 @@ static bool folded_ok(const struct reader_image *image, uint32_t folded) {
 
 static bool function_ok(const struct reader_image *image, uint32_t i) {
     const struct record_function *f = &image->functions[i];
-    bool named = f->language == RECORD_PYTHON || f->language == RECORD_SCOPE;
+    bool named = f->language == RECORD_PYTHON || f->language == RECORD_SCOPE || f->language == RECORD_THREADS;
     return (f->language == RECORD_NATIVE ||
             (named && string_ok(image, f->file) && string_ok(image, f->name))) &&
            (!f->module || f->module < image->module_count) && folded_ok(image, f->folded_self) &&

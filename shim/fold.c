@@ -133,9 +133,9 @@ static bool fold_is_small(const struct fold *fold, const struct fold_round *roun
     if (round->old_only && shim.frames_born[number] >= shim.frames_epoch)
         return false;
     const struct record_function *function = shim_function(frame->function);
-    // A function whose start is not known is known by its frames only; of a scope, scope_path.c keeps the
-    // number.
-    if (function->language == RECORD_SCOPE)
+    // A function whose start is not known is known by its frames only; scope_path.c and threads keep the
+    // numbers of others.
+    if (!RECORD_RUNS(function->language))
         return false;
     if (function->language == RECORD_NATIVE && function->module && !function->offset)
         return false;

@@ -126,9 +126,8 @@ static uint32_t place_function(const struct place_function_key *key) {
     return number;
 }
 
-// Neither the standard library's, nor an installed package's, nor the interpreter's (as reporter/users.c
-// has it).
-static bool place_is_own(struct place_text file) {
+// As reporter/users.c has it.
+bool place_is_own(struct place_text file) {
     static const char *const installed[] = {"/site-packages/", "/dist-packages/", "/lib/python2.",
                                             "/lib/python3.",   "/lib/python3/",   "/lib64/python"};
     if (!file.length || file.bytes[0] == '<')
@@ -139,7 +138,7 @@ static bool place_is_own(struct place_text file) {
     return true;
 }
 
-static uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line) {
+uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line) {
     const struct place_function_key key = {
         .language = RECORD_PYTHON,
         .file = place_string(file.bytes, file.length),
@@ -167,6 +166,15 @@ uint32_t place_choose(struct place_text file, struct place_text name, uint32_t f
     if (function)
         shim_function(function)->chosen = 1;
     return function;
+}
+
+uint32_t place_threads(uint32_t function, uint32_t line) {
+    struct place_function_key key = place_function_key(shim_function(function));
+    key.language = RECORD_THREADS;
+    const uint32_t threads = place_function(&key);
+    if (threads)
+        frame_own(threads);
+    return place_python_line(threads, line);
 }
 
 uint32_t place_scope(struct place_text name) {

@@ -22,8 +22,18 @@ struct place_text {
 uint32_t place_python_line(uint32_t function, uint32_t line);
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
+// Neither the standard library's, nor an installed package's, nor the interpreter's: by its file's name.
+bool place_is_own(struct place_text file);
+
+// A Python function's number.
+uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line);
+
 // The program wants to see this Python function. Its number; in the order in which they were first met.
 uint32_t place_choose(struct place_text file, struct place_text name, uint32_t first_line);
+
+// Frame of the threads that a line of a Python function of the program's own started, by that function's
+// number. Is never forgotten.
+uint32_t place_threads(uint32_t function, uint32_t line);
 
 // Frame of a scope, which is known by its name.
 uint32_t place_scope(struct place_text name);

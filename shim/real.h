@@ -11,6 +11,7 @@
 
 #include "shim/own.h"
 
+#include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>

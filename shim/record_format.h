@@ -15,6 +15,9 @@
 //             of a function that has a name and nothing else: outside of all frames of its thread, or just
 //             outside of the Python frame whose block it is. No event is ever at its node, unless frames
 //             inside it found no room.
+//   threads   the threads that a line of Python started. On their paths it is a frame like any other, outside
+//             of all others and of scopes, whose file, line and function are the starting ones'. As a scope,
+//             it is innermost of no language.
 //   event     a change of a node's live bytes: an allocation there, or the release of such a block,
 //             wherever the release happens.
 //   heap      bytes in live blocks of the malloc family and in live Python objects, as requested.
@@ -115,7 +118,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 6
+#define RECORD_VERSION 7
 #define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -306,7 +309,10 @@ struct record_module {
     uint64_t unloaded_ns; // when it was found gone; 0 = never
 };
 
-enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2, RECORD_SCOPE = 3 };
+enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2, RECORD_SCOPE = 3, RECORD_THREADS = 4 };
+
+// Whether frames of that language are places in code that runs.
+#define RECORD_RUNS(language) ((language) == RECORD_PYTHON || (language) == RECORD_NATIVE)
 
 // The account of a line or of a function. live: now; peak: the most at one time. `total` as far as flushed.
 struct record_account {
@@ -321,12 +327,12 @@ struct record_function {
     union {
         uint64_t offset;   // native: the function's start, as an ELF virtual address of its module (address -
                            // bias); without a module, the address. 0 with a module = start not known
-        struct {           // Python, and scopes:
+        struct {           // Python, threads and scopes:
             uint32_t file; // co_filename, as UTF-8 with surrogateescape bytes restored
             uint32_t name; // co_qualname (co_name before 3.11); a scope's name
         };
     };
-    uint32_t first_line;                // Python: co_firstlineno
+    uint32_t first_line;                // Python, threads: co_firstlineno
     uint32_t forgotten;                 // how many of its frames were forgotten
     uint32_t folded_self, folded_total; // as in frames
     struct record_account account;
@@ -343,7 +349,7 @@ enum record_frame_flags {
 
 struct record_frame {
     uint32_t function;
-    uint32_t line;   // Python: line number; 0 = none
+    uint32_t line;   // Python, threads: line number; 0 = none
     uint32_t module; // native: as in its function
     uint32_t flags;  // enum record_frame_flags
     uint64_t offset; // native: the return address, less the module's bias: look up offset - 1

@@ -21,7 +21,8 @@ static uint32_t scope_path_through(uint32_t node, struct scope *const *scopes, u
 
 __attribute__((noinline)) uint32_t scope_path_begin(void) {
     struct scope *scopes[SCOPE_NESTED];
-    return scope_path_through(TREE_ROOT, scopes, scope_list(thread_self.scopes, scopes));
+    const uint32_t node = tree_path(TREE_ROOT, scope_path_origin());
+    return scope_path_through(node, scopes, scope_list(thread_self.scopes, scopes));
 }
 
 __attribute__((noinline)) uint32_t scope_path_around(uint32_t node, const struct python_frame *frame) {

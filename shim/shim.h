@@ -57,6 +57,8 @@ struct thread {
     uint32_t off_books; // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;    // the thread's destructors have begun
     uint32_t scopes;    // the innermost scope that was begun natively (scope.h); 0 = none
+    // The frame of the line that started the thread (hooks/thread.c), in the recording of that generation.
+    uint32_t origin, origin_generation;
     // Sampling of small objects (python/objects.c): how far it is to the next sample point, and the random
     // numbers' state; 0 = not begun.
     int64_t until_object;
@@ -180,7 +182,8 @@ struct shim {
     struct mapping *mappings; // sorted by address
     size_t mappings_count, mappings_capacity;
 
-    struct stack *stacks_free; // left by threads that have ended
+    struct stack *stacks_free;        // left by threads that have ended
+    struct thread_start *starts_done; // hooks/thread.c; changed atomically
 
     struct journal *journals;       // all of them, those of ended threads included
     struct journal *journal_shared; // of threads that have none of their own

@@ -34,6 +34,7 @@ static void stack_reset(struct stack *stack) {
         splice_forget(stack->splice);
     stack->code_epoch = shim.code_epoch;
     stack->tree_epoch = shim.tree_epoch;
+    stack->root = thread_self.origin ? 0 : TREE_ROOT;
 }
 
 void stack_open(struct thread *thread) {
@@ -74,6 +75,7 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
         return false;
     tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
+    stack->root = 0;
     stack->sure.ending.node = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
@@ -264,7 +266,7 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
             python_forget(stack->python);
         unchanged = 0;
     }
-    uint32_t node = stack_parent(unchanged ? native->frames[unchanged - 1].node : 0);
+    uint32_t node = stack_parent(stack, unchanged ? native->frames[unchanged - 1].node : 0);
     for (unsigned i = unchanged; i < native->depth; i++) {
         uint32_t number = stack_native_frame(&native->frames[i]);
         const struct step step = stack_step_native(&native->frames[i], node);
@@ -279,7 +281,7 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
     uint32_t innermost = stack_native_frame(&native->frames[last]);
     while (innermost == PLACE_ALLOCATOR && last)
         innermost = stack_native_frame(&native->frames[--last]);
-    node = stack_parent(last ? native->frames[last - 1].node : 0);
+    node = stack_parent(stack, last ? native->frames[last - 1].node : 0);
     uint32_t leaf = tree_leaf(node, innermost == PLACE_ALLOCATOR ? 0 : innermost);
     const struct step step = step_leaf(stack_step_native(&native->frames[last], node));
     if (innermost && innermost != PLACE_ALLOCATOR)
@@ -434,16 +436,21 @@ static uint32_t stack_present(struct thread *thread, const void *frame, bool obj
     return stack_native(thread, frame);
 }
 
-bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame,
-                         const void **context) {
+const struct python_stack *stack_python_now(struct thread *thread) {
     struct stack *stack = thread->stack;
     if (!stack || !python_found())
-        return false;
+        return NULL;
     stack->sure.under.doubts = 0;
-    if (stack_python_capture(stack) < 0 || up >= stack->python->depth)
+    return stack_python_capture(stack) < 0 ? NULL : stack->python;
+}
+
+bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame,
+                         const void **context) {
+    const struct python_stack *python = stack_python_now(thread);
+    if (!python || up >= python->depth)
         return false;
-    *frame = stack->python->frames[stack->python->depth - 1 - up];
-    *context = python_context(stack->python);
+    *frame = python->frames[python->depth - 1 - up];
+    *context = python_context(thread->stack->python);
     return true;
 }
 

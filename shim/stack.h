@@ -99,6 +99,10 @@ void stack_overlooked(struct thread *thread);
 // What was known of the thread's stack is no longer true: scopes were opened or closed.
 void stack_forget(struct thread *thread);
 
+// The Python stack of the calling thread, as it is now; NULL: there is none. With the guard held; valid until
+// it is given up or the thread's stack is asked for again. Its nodes mean nothing.
+const struct python_stack *stack_python_now(struct thread *thread);
+
 // The Python frame `up` calls outside of the innermost one, and the context that it runs in as python_context
 // says; false: there is none. Only the frame's `frame` and `code` mean something.
 bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame *frame,

@@ -33,6 +33,7 @@ struct stack {
     struct splice *splice;       // NULL until native frames are put between Python's
     struct stack_leaf native_leaf, python_leaf;
     uint32_t code_epoch, tree_epoch;
+    uint32_t root; // the node above the outermost frame, where no scopes are open; 0 = not known
     struct python_moment moment; // when the marks were read
     unsigned marks_count;
     struct python_mark marks[PYTHON_MARKS]; // of the contexts that python's nodes are in
@@ -51,23 +52,31 @@ static inline struct step stack_step_python(const struct python_frame *frame, ui
     return step_python(frame->instr, frame->code, frame->life, parent);
 }
 
+// With shim.lock held: the node above the outermost frame.
+static inline uint32_t stack_root(struct stack *stack) {
+    const uint32_t node = scope_path_root();
+    if (shim_likely(!thread_self.scopes))
+        stack->root = node;
+    return node;
+}
+
 // The node above a frame: of the next outer frame, which is 0 for the outermost.
-static inline uint32_t stack_parent(uint32_t below) {
-    return below ? below : scope_path_root();
+static inline uint32_t stack_parent(struct stack *stack, uint32_t below) {
+    return below ? below : stack_root(stack);
 }
 
 // The same for a Python frame: of scopes that contexts hold, too.
-static inline uint32_t stack_python_parent(const struct stack *stack, uint32_t below) {
-    return below ? below : scope_path_contexts(scope_path_root(), stack->marks, stack->marks_count);
+static inline uint32_t stack_python_parent(struct stack *stack, uint32_t below) {
+    return below ? below : scope_path_contexts(stack_root(stack), stack->marks, stack->marks_count);
 }
 
 // Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
 // are open.
 static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {
     if (shim_unlikely(*below == 0)) {
-        if (thread->scopes)
+        if (thread->scopes || !thread->stack->root)
             return false;
-        *below = TREE_ROOT;
+        *below = thread->stack->root;
     }
     return true;
 }

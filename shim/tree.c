@@ -187,8 +187,7 @@ static uint32_t tree_other(uint32_t parent, uint32_t frame) {
         const struct record_node *node = shim_node(parent);
         if (tree_language(node->frame) == language)
             return node->flags >> RECORD_NODE_OTHER_SHIFT << RECORD_NODE_OTHER_SHIFT;
-        if (tree_language(node->frame) != RECORD_SCOPE &&
-            node->frame <= UINT32_MAX >> RECORD_NODE_OTHER_SHIFT)
+        if (RECORD_RUNS(tree_language(node->frame)) && node->frame <= UINT32_MAX >> RECORD_NODE_OTHER_SHIFT)
             return node->frame << RECORD_NODE_OTHER_SHIFT;
     }
     return 0;
