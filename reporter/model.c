@@ -248,6 +248,7 @@ static void name_python(struct naming *n, const struct record_frame *frame) {
 static void name_threads(struct naming *n, const struct record_frame *frame) {
     struct model_function named = python_function(n, frame->function);
     char *name = memory_print("%s.<threads>", named.name);
+    named.starter = named.name;
     named.name = pool_intern_string(n->model->pool, name);
     free(name);
     add_level(n, named, named.file, frame->line);

@@ -52,11 +52,16 @@ static bool match_native(const char *glob, const char *name) {
 }
 
 // A native function by any of its names; a Python one also by the last part of its qualified name.
+// A Python function's name, whole or from its last dot on.
+static bool match_python(const char *glob, const char *name) {
+    const char *dot = strrchr(name, '.');
+    return fnmatch(glob, name, 0) == 0 || (dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0);
+}
+
 static bool match_function(const char *glob, const struct model_function *function) {
-    if (function->language == RECORD_PYTHON) {
-        const char *dot = strrchr(function->name, '.');
-        return fnmatch(glob, function->name, 0) == 0 || (dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0);
-    }
+    if (function->language == RECORD_PYTHON)
+        return match_python(glob, function->name) ||
+               (function->starter && match_python(glob, function->starter));
     if (match_native(glob, function->name))
         return true;
     for (size_t i = 0; function->aliases && function->aliases[i]; i++)

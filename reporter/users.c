@@ -56,14 +56,20 @@ static bool is_in_bin(const struct model_function *function) {
            memcmp(name - 5, "/bin/", 5) == 0;
 }
 
+// The function itself, or the one whose threads these are.
+static const char *starter_of(const struct model_function *function) {
+    return function->starter ? function->starter : function->name;
+}
+
 // Such a file may be a launcher, which has nothing to do but to call, when it has no functions.
 static bool may_be_launcher(const struct model_process *process, const struct model_function *function) {
     if (!function->file || !is_in_bin(function))
         return false;
     for (uint32_t i = 0; i < process->function_count; i++)
-        if (process->functions[i].file == function->file && &process->functions[i] != function)
+        if (process->functions[i].file == function->file &&
+            strcmp(starter_of(&process->functions[i]), "<module>") != 0)
             return false;
-    return strcmp(function->name, "<module>") == 0;
+    return strcmp(starter_of(function), "<module>") == 0;
 }
 
 static bool is_nameless(const struct model_function *function) {

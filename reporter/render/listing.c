@@ -115,7 +115,8 @@ static uint32_t find_nested(const struct listing *listing, const struct model_fu
     uint32_t best = NOTHING;
     for (uint32_t f = 0; f < p->function_count; f++) {
         const struct model_function *inner = &p->functions[f];
-        if (inner->file != outer->file || inner->first_line <= outer->first_line || inner->first_line > line)
+        if (inner->starter || inner->file != outer->file || inner->first_line <= outer->first_line ||
+            inner->first_line > line)
             continue;
         for (uint32_t i = listing->first_line_of[f]; i < listing->first_line_of[f + 1]; i++) {
             uint32_t entry = listing->lines[i];
@@ -178,7 +179,8 @@ static struct rows collect_rows(const struct listing *listing, uint32_t number) 
     const struct select_options *select = &listing->options->select;
     if (is_module_code(function) && !select->function && !select->file && rows.state == SOURCE_GOOD)
         add_main_rows(&rows, listing, from, to);
-    else if (rows.state == SOURCE_GOOD)
+    else if (rows.state == SOURCE_GOOD &&
+             !function->starter) // whose lines say little beside those that start
         add_source_rows(&rows, listing, number, from, to);
     else
         for (uint32_t i = from; i < to; i++)
@@ -362,6 +364,7 @@ static void print_title(struct listing *listing, uint32_t number, const struct r
                 entry->contexts == 1 && !entry->folded ? "" : "s");
     else
         fputs("nothing was recorded here", out);
+    listing->threads |= function->starter != NULL;
     listing->folded |= entry->contexts && entry->folded;
     listing->all_folded |= !entry->contexts && entry->folded;
     if (rows->state == SOURCE_MISSING && function->file)
@@ -461,11 +464,14 @@ void listing_explain(const struct listing *listing, FILE *out) {
     if (listing->all_folded)
         fputs("Folded contexts: so small that they were not kept apart; their bytes are in the numbers.\n",
               out);
+    if (listing->threads)
+        fputs("<threads>: what all threads did that the line started, whose own stacks do not hold it.\n",
+              out);
     if (listing->errors)
         fputs(
             "± N: N is the standard error of increment and peak, the larger of both: two times in three they "
             "are off by less, 19 times in 20 by less than twice as much.\n",
             out);
-    if (listing->bounds || listing->folded || listing->all_folded || listing->errors)
+    if (listing->bounds || listing->folded || listing->all_folded || listing->threads || listing->errors)
         fputc('\n', out);
 }

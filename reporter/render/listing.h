@@ -20,6 +20,7 @@ struct listing {
     bool *brief;         // per function: show only what is near an event; NULL = of long ones
     bool bounds, folded; // whether a `≤`, and a number of contexts with a `+`, were printed
     bool all_folded;     // and "folded contexts"
+    bool threads;        // and a function's threads
     bool errors;         // and a `±`
 };
 

@@ -302,6 +302,61 @@ def test_threads(version):
             expect(line["total"], peak_bytes=(0, 2048))
 
 
+STARTED_POOLS = '''
+import threading
+
+def run(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+def read(size, count):
+    made = []
+    for _ in range(count):
+        run(lambda: made.append(bytes(size)))
+    return made
+
+def nested(size):
+    made = []
+    run(lambda: made.append(read(size, 1)))
+    return made
+'''
+
+
+@python_cases()
+def test_threads_count_for_the_line_that_started_them(version):
+    interpreter = python(version)
+    os.makedirs("site-packages")
+    with open("site-packages/started_pools.py", "w", encoding="ascii") as file:
+        file.write(STARTED_POOLS)
+    os.environ["PYTHONPATH"] = os.path.abspath("site-packages")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    recording = record(interpreter, program("py_started.py"), program("libstarted_threads.so"))
+    process = recording.processes[0]
+    empty = int(subprocess.run([interpreter, "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
+
+    def started(mark):
+        found = [line for line in process.lines(mark) if line["function"].endswith(".<threads>")]
+        assert len(found) == 1, (mark, found)
+        return found[0]["total"]
+
+    around = 40000  # what a thread allocates for itself
+    for mark, size, count in (("whole", 1000003, 9), ("again", 2000003, 2), ("deep", 3000017, 1), ("plain", 5000011, 1)):
+        expect(started(mark), allocated_bytes=(count * (size + empty), count * (size + empty + around)), peak_bytes=(count * (size + empty), count * (size + empty + around)))
+        expect(process.function(process.lines(mark)[0]["function"].split(".")[0] + ".<threads>")["total"], peak_bytes=started(mark)["peak_bytes"])
+    expect(started("native"), allocated_bytes=(3 * 70001, 3 * 70001 + 4096))
+    # The lines themselves did what they did in their own thread, and a thread's own lines are as ever.
+    for mark in ("whole", "again", "deep", "plain", "native"):
+        (line,) = [line for line in process.lines(mark) if not line["function"].endswith(".<threads>")]
+        expect(line["total"], peak_bytes=(0, around))
+    expect(process.line("own")["self"], allocated_bytes=(5000011 + empty, 5000011 + empty + 4 * SMALL))
+    expect(process.line("refused")["self"], allocated_bytes=(600011 + empty, 600011 + empty + SMALL))
+    # A child that is forked in such a thread has threads of its own.
+    (forked,) = recording.processes[1:]
+    found = [line for line in forked.lines("child") if line["function"].endswith(".<threads>")]
+    expect(found[0]["total"], allocated_bytes=(700001 + empty, 700001 + empty + around))
+
+
 @cases("PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug", "PYTHONMALLOC=malloc_debug", "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=5", "PYTHONFAULTHANDLER=1")
 def test_modes_of_the_interpreter(setting):
     """Allocators that the interpreter puts in or wraps by itself."""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Threads that libraries start for a line of the program, as pools do. Usage: py_started.py NATIVE_LIBRARY (and PYTHONPATH)"""
+import ctypes
+import os
+import sys
+import threading
+import warnings
+
+import started_pools  # a library by its path
+
+native_library = ctypes.CDLL(sys.argv[1])
+native_library.started_threads.argtypes = [ctypes.c_int, ctypes.c_size_t]
+kept = []
+
+
+def whole():
+    kept.append(started_pools.read(1000003, 3))  # @whole
+
+
+def again():
+    kept.append(started_pools.read(2000003, 2))  # @again
+
+
+def deep():
+    kept.append(started_pools.nested(3000017))  # @deep
+
+
+def own():
+    kept.append(bytes(5000011))  # @own
+
+
+def plain():
+    thread = threading.Thread(target=own)
+    thread.start()  # @plain
+    thread.join()
+
+
+def native():
+    native_library.started_threads(3, 70001)  # @native
+
+
+def forks():
+    started_pools.run(child)  # @forks
+
+
+def child():
+    pid = os.fork()
+    if pid == 0:
+        started_pools.read(700001, 1)  # @child
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def refused():
+    try:
+        threading.stack_size(1 << 46)
+        started_pools.read(11, 1)
+    except RuntimeError:
+        kept.append(bytes(600011))  # @refused
+    threading.stack_size(0)
+
+
+warnings.simplefilter("ignore")
+whole()
+again()
+whole()
+deep()
+plain()
+native()
+forks()
+refused()
+started_pools.run(whole)
+print("done")
