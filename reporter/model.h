@@ -28,7 +28,7 @@ struct model_function {
     uint32_t first_line; // 0 = not known
     uint32_t language;   // enum record_language
     uint32_t chosen;     // not 0: the program wants its table; its number in the recording
-    const char *starter; // of the threads that a function started: its name; else NULL
+    const char *starter; // of the threads that a function started: its name, and its `chosen`; else NULL
     // Native: its other names, the last one NULL; NULL = none, or not asked for.
     const char *const *aliases;
 };

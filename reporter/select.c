@@ -204,8 +204,10 @@ static bool is_chosen(const struct select_options *options, uint32_t number) {
 static const struct model_function *choosing; // qsort has no argument for it; one thread
 
 static int compare_chosen(const void *a, const void *b) {
-    uint32_t x = choosing[*(const uint32_t *)a].chosen, y = choosing[*(const uint32_t *)b].chosen;
-    return (x > y) - (x < y);
+    const struct model_function *x = &choosing[*(const uint32_t *)a], *y = &choosing[*(const uint32_t *)b];
+    if (x->chosen != y->chosen)
+        return (x->chosen > y->chosen) - (x->chosen < y->chosen);
+    return (x->starter != NULL) - (y->starter != NULL); // a function's threads come after it
 }
 
 uint32_t *select_chosen(const struct model_process *process, const struct select_options *options,

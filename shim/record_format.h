@@ -312,7 +312,7 @@ struct record_module {
 enum record_language { RECORD_PYTHON = 1, RECORD_NATIVE = 2, RECORD_SCOPE = 3, RECORD_THREADS = 4 };
 
 // Whether frames of that language are places in code that runs.
-#define RECORD_RUNS(language) ((language) == RECORD_PYTHON || (language) == RECORD_NATIVE)
+#define RECORD_RUNS(language) ((language) != RECORD_SCOPE && (language) != RECORD_THREADS)
 
 // The account of a line or of a function. live: now; peak: the most at one time. `total` as far as flushed.
 struct record_account {

@@ -320,7 +320,9 @@ def nested(size):
     made = []
     run(lambda: made.append(read(size, 1)))
     return made
-'''
+
+def many():
+''' + "    bytes(907)\n" * 40000
 
 
 @python_cases()
@@ -345,8 +347,11 @@ def test_threads_count_for_the_line_that_started_them(version):
         expect(started(mark), allocated_bytes=(count * (size + empty), count * (size + empty + around)), peak_bytes=(count * (size + empty), count * (size + empty + around)))
         expect(process.function(process.lines(mark)[0]["function"].split(".")[0] + ".<threads>")["total"], peak_bytes=started(mark)["peak_bytes"])
     expect(started("native"), allocated_bytes=(3 * 70001, 3 * 70001 + 4096))
+    # While tens of thousands of contexts were folded, in that very thread.
+    expect(started("many"), allocated_bytes=(40000 * (907 + empty), 40000 * (907 + empty) + around), allocations=(40000, 40500))
+    assert process.totals["folded_contexts"] > 20000, process.totals
     # The lines themselves did what they did in their own thread, and a thread's own lines are as ever.
-    for mark in ("whole", "again", "deep", "plain", "native"):
+    for mark in ("whole", "again", "deep", "plain", "native", "many"):
         (line,) = [line for line in process.lines(mark) if not line["function"].endswith(".<threads>")]
         expect(line["total"], peak_bytes=(0, around))
     expect(process.line("own")["self"], allocated_bytes=(5000011 + empty, 5000011 + empty + 4 * SMALL))

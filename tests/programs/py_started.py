@@ -51,6 +51,10 @@ def child():
     os.waitpid(pid, 0)
 
 
+def many():
+    started_pools.run(started_pools.many)  # @many
+
+
 def refused():
     try:
         threading.stack_size(1 << 46)
@@ -69,5 +73,6 @@ plain()
 native()
 forks()
 refused()
+many()
 started_pools.run(whole)
 print("done")

@@ -286,7 +286,7 @@ static void damaged_records_are_refused(void **state) {
     (void)state;
     EXPECT_RECORD_REFUSED(modules, 1, path = 4, "module 1");
     EXPECT_RECORD_REFUSED(modules, 1, path = 0xfffffff8, "module 1");
-    EXPECT_RECORD_REFUSED(functions, 1, language = 4, "function 1");
+    EXPECT_RECORD_REFUSED(functions, 1, language = 5, "function 1");
     EXPECT_RECORD_REFUSED(functions, 1, name = 1 << 20, "function 1");
     EXPECT_RECORD_REFUSED(functions, 1, file = 12, "function 1");
     EXPECT_RECORD_REFUSED(functions, 2, module = 2, "function 2");
