@@ -100,6 +100,11 @@ static void put_measure(struct json *j, const char *key, const struct metrics_me
     emit_close(e, '}');
 }
 
+static void put_true(struct emit *e, const char *key) {
+    emit_key(e, key);
+    emit_bool(e, true);
+}
+
 static void put_entry(struct json *j, const struct model_function *function,
                       const struct metrics_entry *entry) {
     struct emit *e = &j->emit;
@@ -110,6 +115,8 @@ static void put_entry(struct json *j, const struct model_function *function,
     put_count_if(e, "mem_usage_bytes", entry->mem_usage > 0, (uint64_t)entry->mem_usage);
     if (function->language == RECORD_NATIVE)
         put_string(e, "module", function->module);
+    if (function->starter)
+        put_true(e, "threads");
 }
 
 static void write_lines(struct json *j) {
@@ -182,10 +189,10 @@ static void write_context(struct json *j, uint64_t id, uint64_t parent, const st
     put_string(e, "file", line ? line->file : NULL);
     put_count_if(e, "line", line && line->line, line ? line->line : 0);
     put_string(e, "function", line ? j->process->functions[line->function].name : "(folded contexts)");
-    if (line && j->process->functions[line->function].language == RECORD_SCOPE) {
-        emit_key(e, "scope");
-        emit_bool(e, true);
-    }
+    if (line && j->process->functions[line->function].language == RECORD_SCOPE)
+        put_true(e, "scope");
+    if (line && j->process->functions[line->function].starter)
+        put_true(e, "threads");
     put_measure(j, "self", self, false);
     emit_close(e, '}');
 }

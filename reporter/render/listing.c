@@ -465,7 +465,8 @@ void listing_explain(const struct listing *listing, FILE *out) {
         fputs("Folded contexts: so small that they were not kept apart; their bytes are in the numbers.\n",
               out);
     if (listing->threads)
-        fputs("<threads>: what all threads did that the line started, whose own stacks do not hold it.\n",
+        fputs("NAME.<threads>: what the threads did that NAME started on these lines; it is not in NAME's "
+              "own numbers.\n",
               out);
     if (listing->errors)
         fputs(
