@@ -244,27 +244,21 @@ static void name_python(struct naming *n, const struct record_frame *frame) {
     add_level(n, named, named.file, frame->line);
 }
 
-// The number of the Python function whose threads `number` is, if the program wants its table; else 0.
-static uint32_t chosen_starter(const struct reader_image *image, uint32_t number) {
-    const struct record_function *threads = &image->functions[number];
-    for (uint32_t i = 1; i < image->function_count; i++) {
-        const struct record_function *function = &image->functions[i];
-        if (function->chosen && function->language == RECORD_PYTHON && function->file == threads->file &&
-            function->name == threads->name && function->first_line == threads->first_line)
-            return i;
-    }
-    return 0;
-}
-
 // The threads that a line started have its place, and the name that nothing in a function can have.
 static void name_threads(struct naming *n, const struct record_frame *frame) {
     struct model_function named = python_function(n, frame->function);
     char *name = memory_print("%s.<threads>", named.name);
     named.starter = named.name;
-    named.chosen = chosen_starter(n->process->image, frame->function);
     named.name = pool_intern_string(n->model->pool, name);
     free(name);
     add_level(n, named, named.file, frame->line);
+}
+
+static uint32_t name_starter(struct naming *n, const struct model_function *threads) {
+    struct model_function starter = *threads;
+    starter.name = threads->starter;
+    starter.starter = NULL;
+    return name_function(n, starter);
 }
 
 static void name_scope(struct naming *n, const struct record_function *function) {
@@ -343,9 +337,18 @@ static void name_frames(struct naming *n) {
     }
     n->process->first_level = first_level;
     // What the program wants to see is there even if it never allocated.
-    for (uint32_t i = 1; i < image->function_count; i++)
-        if (image->functions[i].chosen && image->functions[i].language == RECORD_PYTHON)
+    bool any_chosen = false;
+    for (uint32_t i = 1; i < image->function_count; i++) {
+        if (image->functions[i].chosen && image->functions[i].language == RECORD_PYTHON) {
             name_function(n, python_function(n, i));
+            any_chosen = true;
+        }
+    }
+    for (uint32_t i = 0, count = any_chosen ? n->process->function_count : 0; i < count; i++) {
+        const struct model_function threads = n->process->functions[i];
+        if (threads.starter)
+            n->process->functions[i].chosen = n->process->functions[name_starter(n, &threads)].chosen;
+    }
 }
 
 bool model_load(struct model *model, struct model_process *process, struct model_resolver *resolver,

@@ -10,46 +10,79 @@
 #include <string.h>
 
 #define ORIGIN_TEXT 4096 // bytes for a file's and a function's name
+#define ORIGIN_NAME 256  // bytes of a name instead of a file's
 
-// `python -c` and what is read from standard input has no file.
-static bool origin_is_typed(const struct python_location *location) {
-    static const char frozen[] = "<frozen ";
-    return location->file_length && location->file[0] == '<' &&
-           (location->file_length < sizeof frozen - 1 ||
-            memcmp(location->file, frozen, sizeof frozen - 1) != 0);
+static bool origin_begins(struct place_text text, const char *with) {
+    const size_t length = __builtin_strlen(with);
+    return text.length >= length && memcmp(text.bytes, with, length) == 0;
 }
 
-// The number of the frame's function and its line, if it is the program's own; else 0.
-static uint32_t origin_function(const struct python_frame *frame, bool outermost, uint32_t *line) {
+static bool origin_ends(struct place_text text, const char *with) {
+    const size_t length = __builtin_strlen(with);
+    return text.length >= length && memcmp(text.bytes + text.length - length, with, length) == 0;
+}
+
+// What people type in has names of its own (as reporter/users.c has it). `typed`: of `python -c` or standard
+// input.
+static bool origin_is_own(struct place_text file, struct place_text typed) {
+    static const char *const begins[] = {"<ipython-input", "<python-input", "<pyshell#",   "<console>",
+                                         "<stdin>",        "<doctest ",     "<timeit-src>"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (origin_begins(file, begins[i]))
+            return true;
+    return place_is_own(file) ||
+           (file.length && file.length == typed.length && memcmp(file.bytes, typed.bytes, file.length) == 0);
+}
+
+// Up to 3.11 they are functions of their own, for Python, not for who reads the program.
+static bool origin_is_comprehension(struct place_text name) {
+    return origin_ends(name, "<listcomp>") || origin_ends(name, "<setcomp>") ||
+           origin_ends(name, "<dictcomp>") || origin_ends(name, "<genexpr>");
+}
+
+// The frame's number, if its line is the program's own; else 0.
+static uint32_t origin_number(const struct python_frame *frame, struct place_text typed) {
     char text[ORIGIN_TEXT];
     struct python_location location;
-    uint32_t *known = python_function(frame, line);
-    if (known && *known && (shim.functions_own[*known] || !outermost))
-        return shim.functions_own[*known] ? *known : 0;
-    if (!python_locate(frame, &location, text, sizeof text))
+    uint32_t line;
+    const uint32_t *known = python_function(frame, &line);
+    if ((known && *known && place_is_library(*known)) || !python_locate(frame, &location, text, sizeof text))
         return 0;
     const struct place_text file = {location.file, location.file_length},
                             name = {location.name, location.name_length};
-    if (!place_is_own(file) && !(outermost && origin_is_typed(&location)))
+    if (!origin_is_own(file, typed) || origin_is_comprehension(name))
         return 0;
-    *line = location.line;
-    return place_python_function(file, name, location.first_line);
+    const uint32_t function = place_python_function(file, name, location.first_line);
+    return function ? place_threads(function, location.line) : 0;
+}
+
+// The outermost frame's file, if it has a name instead of one; `buffer` receives it.
+static struct place_text origin_typed(const struct python_frame *outermost, char buffer[ORIGIN_NAME]) {
+    char text[ORIGIN_TEXT];
+    struct python_location location;
+    if (!python_locate(outermost, &location, text, sizeof text) || location.file_length > ORIGIN_NAME)
+        return (struct place_text){NULL, 0};
+    const struct place_text file = {location.file, location.file_length};
+    if (!origin_begins(file, "<") || origin_begins(file, "<frozen "))
+        return (struct place_text){NULL, 0};
+    memcpy(buffer, file.bytes, file.length);
+    return (struct place_text){buffer, file.length};
 }
 
 uint32_t origin_find(struct thread *thread) {
-    const uint32_t inherited = scope_path_origin();
+    char buffer[ORIGIN_NAME];
+    uint32_t number = scope_path_origin();
     const struct python_stack *python = stack_python_now(thread);
-    if (!python)
-        return inherited;
-    enum lock_got locked = lock_take(&shim.lock);
-    if (locked == LOCK_REFUSED)
-        return 0;
-    uint32_t number = 0;
-    for (uint32_t i = python->depth; i-- && !number;) {
-        uint32_t line, function = origin_function(&python->frames[i], i == 0, &line);
-        if (function)
-            number = place_threads(function, line);
+    enum lock_got locked = python ? lock_take(&shim.lock) : LOCK_REFUSED;
+    if (locked != LOCK_REFUSED) {
+        const struct place_text typed = origin_typed(&python->frames[0], buffer);
+        uint32_t own = 0;
+        for (uint32_t i = python->depth; i-- && !own;)
+            own = origin_number(&python->frames[i], typed);
+        if (own)
+            number = own;
+        lock_drop(&shim.lock, locked);
     }
-    lock_drop(&shim.lock, locked);
-    return number ? number : inherited;
+    stack_forget(thread); // its frames have been looked at, and not their nodes
+    return number;
 }

@@ -138,6 +138,12 @@ bool place_is_own(struct place_text file) {
     return true;
 }
 
+bool place_is_library(uint32_t function) {
+    const struct record_string *file =
+        (const void *)(shim.tables[RECORD_STRINGS].base + shim_function(function)->file);
+    return !shim.functions_own[function] && shim_function(function)->file && file->bytes[0] != '<';
+}
+
 uint32_t place_python_function(struct place_text file, struct place_text name, uint32_t first_line) {
     const struct place_function_key key = {
         .language = RECORD_PYTHON,

@@ -22,6 +22,9 @@ struct place_text {
 uint32_t place_python_line(uint32_t function, uint32_t line);
 uint32_t place_python(struct place_text file, struct place_text name, uint32_t first_line, uint32_t line);
 
+// Whether the Python function is in a file that is not the program's own.
+bool place_is_library(uint32_t function);
+
 // Neither the standard library's, nor an installed package's, nor the interpreter's: by its file's name.
 bool place_is_own(struct place_text file);
 

@@ -46,13 +46,13 @@ static bool process_tried; // config has been read
 static bool process_off;   // nothing is recorded, now or later, in this image and its forks
 static pthread_key_t process_key;
 static bool process_key_made;
-static uint32_t process_image_pid; // of the process that loaded this image
+static uint32_t process_image_pid;  // of the process that loaded this image
+static uint32_t process_generation; // the last one, of a parent if there was none here
 
-static bool process_open(struct thread *thread) {
-    // A forked thread keeps its thread_self: its number must differ from the one it had as its parent.
-    uint32_t generation = thread->generation + 1;
-    if (generation == 0 || generation >= SHIM_GIVEN_UP)
-        generation = 1;
+static bool process_open(void) {
+    // A forked thread keeps its thread_self, and what was noted in its parents' generations: no number comes
+    // twice.
+    const uint32_t generation = ++process_generation;
     shim.pid = (uint32_t)sys_getpid();
     if (!config.follow && config.root && shim.pid != config.root)
         return false;
@@ -138,7 +138,7 @@ __attribute__((noinline, cold)) bool process_enter(void) {
         }
     }
     int saved_errno = errno;
-    if (!shim.generation && !process_open(thread)) {
+    if (!shim.generation && !process_open()) {
         process_off = true;
         errno = saved_errno;
         return false;

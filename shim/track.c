@@ -435,7 +435,8 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
 
 void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
     if (thread->paused || live_has_block(thread, address)) {
-        if (thread->paused || (size && size <= SAMPLING_LARGEST)) // else it was malloc's
+        // Else it was malloc's, or has just been noted in realloc.
+        if (thread->paused || (size && size <= SAMPLING_LARGEST && thread->last_block != (uintptr_t)address))
             stack_overlooked(thread);
         return;
     }

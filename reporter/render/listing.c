@@ -454,6 +454,14 @@ void listing_print_natives(struct listing *listing, const struct natives_row *ro
     fputc('\n', out);
 }
 
+void listing_explain_threads(const struct listing *listing, FILE *out) {
+    if (listing->threads)
+        fputs("NAME.<threads>: what the threads did that NAME started, whoever gave them work; it is not in "
+              "NAME's "
+              "own numbers.\n",
+              out);
+}
+
 void listing_explain(const struct listing *listing, FILE *out) {
     if (listing->bounds)
         fputs("≤ N: the peak is N at most: the bytes came from several call sites or an inlined function, or "
@@ -464,10 +472,7 @@ void listing_explain(const struct listing *listing, FILE *out) {
     if (listing->all_folded)
         fputs("Folded contexts: so small that they were not kept apart; their bytes are in the numbers.\n",
               out);
-    if (listing->threads)
-        fputs("NAME.<threads>: what the threads did that NAME started on these lines; it is not in NAME's "
-              "own numbers.\n",
-              out);
+    listing_explain_threads(listing, out);
     if (listing->errors)
         fputs(
             "± N: N is the standard error of increment and peak, the larger of both: two times in three they "

@@ -32,6 +32,9 @@ void listing_free(struct listing *listing);
 size_t listing_rows(const struct listing *listing, uint32_t function);
 void listing_print(struct listing *listing, uint32_t function, FILE *out);
 // What the signs mean that listing_print has used so far, if any.
+// Only what NAME.<threads> is, if it was printed.
+void listing_explain_threads(const struct listing *listing, FILE *out);
+
 void listing_explain(const struct listing *listing, FILE *out);
 
 // A row for each of these scopes, and a blank line.

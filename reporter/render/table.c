@@ -307,6 +307,9 @@ static void print_chosen(const struct table *t, const struct model_process *proc
     listing_sort_lines(&listing);
     for (size_t i = 0; i < count; i++)
         listing_print(&listing, functions[i], t->out);
+    listing_explain_threads(&listing, t->out);
+    if (listing.threads)
+        fputc('\n', t->out);
     listing_free(&listing);
     free(functions);
 }

@@ -405,16 +405,20 @@ uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest)
         runtime->layout.free_threaded || !runtime->eval_code || stack->anchors_count == PYTHON_ANCHORS ||
         !python_sees_objects())
         return 0;
+    // In 3.11, what the loop that was entered last has in its C frame; from one to the next it leads outward.
+    const bool linked = runtime->layout.frame_entry != LAYOUT_NONE;
+    const char *loop = linked ? code_load(stack->state, runtime->layout.tstate_frame) : NULL;
     for (uint32_t i = stack->depth; i-- > examined;) {
         const struct python_frame *entry = &stack->frames[i];
         if (!frames_enters(runtime, entry))
             continue;
-        if (!frames_may_be_anchor(runtime, entry, newest))
-            return 0;
-        stack->candidate = i;
-        return (uintptr_t)(runtime->layout.frame_entry == LAYOUT_NONE
-                               ? entry->outer
-                               : code_load(stack->state, runtime->layout.tstate_frame));
+        // Its first event may come when it has called others.
+        if (frames_may_be_anchor(runtime, entry, newest)) {
+            stack->candidate = i;
+            return (uintptr_t)(linked ? loop : entry->outer);
+        }
+        if (linked)
+            loop = code_load(loop, runtime->layout.tstate_frame2 + sizeof(void *));
     }
     return 0;
 }

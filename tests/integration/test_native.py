@@ -20,7 +20,8 @@ def paths(process):
         if context["self"]["allocated_bytes"]:
             places, at = [], context
             while at:
-                places.append((os.path.basename(at["file"] or ""), at["line"], at["function"]))
+                if "threads" not in at:
+                    places.append((os.path.basename(at["file"] or ""), at["line"], at["function"]))
                 at = contexts.get(at["parent"])
             found.append((places[::-1], context["self"]["allocated_bytes"]))
     return found

@@ -325,14 +325,18 @@ def many():
 ''' + "    bytes(907)\n" * 40000
 
 
-@python_cases()
-def test_threads_count_for_the_line_that_started_them(version):
-    interpreter = python(version)
+def started_pools():
     os.makedirs("site-packages")
     with open("site-packages/started_pools.py", "w", encoding="ascii") as file:
         file.write(STARTED_POOLS)
     os.environ["PYTHONPATH"] = os.path.abspath("site-packages")
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+@python_cases()
+def test_threads_count_for_the_line_that_started_them(version):
+    interpreter = python(version)
+    started_pools()
     recording = record(interpreter, program("py_started.py"), program("libstarted_threads.so"))
     process = recording.processes[0]
     empty = int(subprocess.run([interpreter, "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
@@ -356,10 +360,38 @@ def test_threads_count_for_the_line_that_started_them(version):
         expect(line["total"], peak_bytes=(0, around))
     expect(process.line("own")["self"], allocated_bytes=(5000011 + empty, 5000011 + empty + 4 * SMALL))
     expect(process.line("refused")["self"], allocated_bytes=(600011 + empty, 600011 + empty + SMALL))
-    # A child that is forked in such a thread has threads of its own.
-    (forked,) = recording.processes[1:]
-    found = [line for line in forked.lines("child") if "threads" in line]
+    expect(started("comprehension"), allocated_bytes=(2 * (900001 + empty), 2 * (900001 + empty) + 2 * around))
+    assert process.function("comprehension.<threads>")["total"] == started("comprehension")
+    # A child that is forked in such a thread has threads of its own; one in whose thread nothing was recorded before has none.
+    children = recording.processes[1:]
+    assert len(children) == 2, children
+    found = [line for child in children for line in child.lines("child") if "threads" in line]
     expect(found[0]["total"], allocated_bytes=(700001 + empty, 700001 + empty + around))
+    assert sorted(child.totals["allocated_bytes"] for child in children)[0] == 60013, [child.totals for child in children]
+    # The table leaves out what is on the program's own lines anyway.
+    table = peakline("report", recording.path, "--top", "40").stdout.decode()
+    assert "whole.<threads> " in table and "plain.<threads> " not in table and "NAME.<threads>: " in table, table
+
+
+@python_cases()
+def test_lines_that_start_threads_keep_their_own_numbers(version):
+    started_pools()
+    for options in ([], ["--native"], ["--python-objects=off"], ["--python-objects=off", "--native"]):
+        recording = record(python(version), program("py_started.py"), program("libstarted_threads.so"), options=options, output="-".join(["r", *options]))
+        for mark, size in (("first", 20011), ("second", 30011), ("third", 40009)):
+            (line,) = [line for line in recording.processes[0].lines(mark) if "threads" not in line]
+            expect(line["total"], allocated_bytes=(size, size + 8192))
+
+
+@cases("-c", "-")
+def test_threads_of_a_program_without_a_file(how):
+    started_pools()
+    text = "import started_pools\ndef load():\n    started_pools.read(5000011, 1)\n\nload()\n"
+    interpreter = "/usr/bin/python3"
+    recording = record(interpreter, "-c", text) if how == "-c" else record("sh", "-c", 'exec "$0" - <<E\n%sE\n' % text, interpreter)
+    (line,) = [line for line in recording.processes[0].raw["lines"] if "threads" in line]
+    assert (line["function"], line["line"]) == ("load.<threads>", 3), line
+    expect(line["total"], allocated_bytes=(5000011, 5000011 + 16384))
 
 
 @cases("PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc_debug", "PYTHONMALLOC=malloc_debug", "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=5", "PYTHONFAULTHANDLER=1")

@@ -23,6 +23,7 @@ for name, text in FILES.items():
         file.write(text)
 sys.path.insert(0, "")
 sys.dont_write_bytecode = True
+compile("pass", "first", "exec")  # makes the compiler's own types, if nothing has been compiled before
 importlib.invalidate_caches()
 
 

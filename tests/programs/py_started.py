@@ -10,6 +10,7 @@ import started_pools  # a library by its path
 
 native_library = ctypes.CDLL(sys.argv[1])
 native_library.started_threads.argtypes = [ctypes.c_int, ctypes.c_size_t]
+native_library.started_before.argtypes = native_library.started_child.argtypes = [ctypes.c_size_t]
 kept = []
 
 
@@ -55,6 +56,23 @@ def many():
     started_pools.run(started_pools.many)  # @many
 
 
+def before(size):
+    native_library.started_before(size)
+
+
+def several():
+    before(20011)  # @first
+    before(30011)  # @second
+    before(40009)  # @third
+
+
+def comprehension():
+    threads = [threading.Thread(target=started_pools.read, args=(900001, 1)) for _ in range(2)]
+    [thread.start() for thread in threads]  # @comprehension
+    for thread in threads:
+        thread.join()
+
+
 def refused():
     try:
         threading.stack_size(1 << 46)
@@ -74,5 +92,8 @@ native()
 forks()
 refused()
 many()
+several()
+comprehension()
+native_library.started_child(60013)
 started_pools.run(whole)
 print("done")
