@@ -10,25 +10,34 @@
 #include "shim/unwind.h"
 
 // Whether the evaluation loop that has the address `place` in its C frame was entered from PyEval_EvalCode,
-// or from what that has called. `frame` is the hook's; `native` is captured.
-static inline bool anchor_is_evaluated(struct unwind_stack *native, const void *frame, uintptr_t place) {
-    unwind_capture(native, frame);
+// or from what that has called.
+static inline bool anchor_is_evaluated(const struct unwind_stack *native, uintptr_t place) {
     const uintptr_t wanted = python_eval_code();
     uint32_t i = native->depth;
     while (i && native->frames[i - 1].slot < place)
         i--;
-    for (unsigned tries = 0; native->direct && i && tries < 2; tries++)
+    for (unsigned tries = 0; i && tries < 2; tries++)
         if (unwind_function_start(native->frames[--i].value - 1) == wanted)
             return true;
     return false;
 }
 
-// After each capture: finds the anchor that is new, if there is one. `newest`: as python_anchor_looked_for.
-static inline void anchor_look(struct python_stack *python, struct unwind_stack *native, const void *frame,
-                               uintptr_t newest) {
-    const uintptr_t place = python_anchor_looked_for(python, newest);
-    if (__builtin_expect(place != 0, 0) && anchor_is_evaluated(native, frame, place))
-        python_anchor_found(python);
+__attribute__((noinline)) static void anchor_find(struct python_stack *python, struct unwind_stack *native,
+                                                  const void *frame) {
+    struct python_candidate candidates[PYTHON_ANCHORS];
+    unsigned count = python_candidates(python, candidates);
+    if (!count)
+        return;
+    unwind_capture(native, frame);
+    while (native->direct && count--)
+        if (anchor_is_evaluated(native, candidates[count].place))
+            python_anchor_found(python, candidates[count].at);
+}
+
+// After each capture: finds the anchors that are new. `frame`: the hook's.
+static inline void anchor_look(struct python_stack *python, struct unwind_stack *native, const void *frame) {
+    if (python->examined != python->depth)
+        anchor_find(python, native, frame);
 }
 
 #endif

@@ -216,7 +216,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     journal_lock(thread);
     uint32_t owner;
     const uint32_t node = track_place(thread, frame, &owner, object);
-    thread->last_block = (uintptr_t)address; // not before: stack_find wants to know the one before
+    thread->last_block = (uintptr_t)address;
     const size_t slack = usable - size;
     bool due;
     if (shim_likely(slot && live_is_ordinary(object ? size : slack))) {

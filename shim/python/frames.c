@@ -205,8 +205,6 @@ static inline bool frames_compare(const struct detect_runtime *runtime, struct p
 #define FRAMES_FUNCTION_OR_GENERATOR                                                                         \
     0x2a3 // CO_OPTIMIZED, CO_NEWLOCALS, and what makes generators of any kind
 
-#define FRAMES_GC_HEAD 16 // bytes in front of an object that the garbage collector knows
-
 // Whether the evaluation loop was entered for this frame.
 static inline bool frames_enters(const struct detect_runtime *runtime, const struct python_frame *entry) {
     const struct python_layout *layout = &runtime->layout;
@@ -214,10 +212,10 @@ static inline bool frames_enters(const struct detect_runtime *runtime, const str
                                               : entry->outer && frames_unowned(runtime, entry->outer);
 }
 
-// Whether a frame that the loop was entered for may be of code that was given to PyEval_EvalCode: the newest
-// object is its function, which nobody knows but that and the frame.
+// Whether a frame that the loop was entered for may be of code that was given to PyEval_EvalCode: nobody
+// knows its function but that and the frame.
 static inline bool frames_may_be_anchor(const struct detect_runtime *runtime,
-                                        const struct python_frame *entry, uintptr_t newest) {
+                                        const struct python_frame *entry) {
     const struct python_layout *layout = &runtime->layout;
     uint32_t flags, references;
     __builtin_memcpy(&flags, (const char *)entry->code + layout->code_flags, sizeof flags);
@@ -225,8 +223,6 @@ static inline bool frames_may_be_anchor(const struct detect_runtime *runtime,
         return false;
     const uintptr_t function =
         (uintptr_t)code_load(entry->frame, layout->frame_function) & runtime->code_mask;
-    if (function - FRAMES_GC_HEAD != newest)
-        return false;
     __builtin_memcpy(&references, (const void *)function, sizeof references);
     return references == 2;
 }
@@ -395,32 +391,29 @@ static inline bool frames_is_plain(const struct python_stack *stack) {
     return frames_is_known(stack) && stack->runtime->instr_is_code;
 }
 
-uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest) {
+unsigned python_candidates(struct python_stack *stack, struct python_candidate found[PYTHON_ANCHORS]) {
     const struct detect_runtime *runtime = stack->runtime;
-    const uint32_t examined = stack->examined;
-    if (examined == stack->depth)
-        return 0;
+    const uint32_t examined = stack->examined, room = PYTHON_ANCHORS - stack->anchors_count;
     stack->examined = stack->depth;
     if (!frames_is_plain(stack) || runtime->layout.frame_function == LAYOUT_NONE ||
-        runtime->layout.free_threaded || !runtime->eval_code || stack->anchors_count == PYTHON_ANCHORS ||
-        !python_sees_objects())
+        runtime->layout.free_threaded || !runtime->eval_code || !python_sees_objects() ||
+        !frames_own_state(runtime, stack)) // of another interpreter
         return 0;
     // In 3.11, what the loop that was entered last has in its C frame; from one to the next it leads outward.
     const bool linked = runtime->layout.frame_entry != LAYOUT_NONE;
     const char *loop = linked ? code_load(stack->state, runtime->layout.tstate_frame) : NULL;
-    for (uint32_t i = stack->depth; i-- > examined;) {
+    unsigned count = 0;
+    for (uint32_t i = stack->depth; i-- > examined && count < room && (loop || !linked);) {
         const struct python_frame *entry = &stack->frames[i];
         if (!frames_enters(runtime, entry))
             continue;
-        // Its first event may come when it has called others.
-        if (frames_may_be_anchor(runtime, entry, newest)) {
-            stack->candidate = i;
-            return (uintptr_t)(linked ? loop : entry->outer);
-        }
+        if (frames_may_be_anchor(runtime, entry))
+            found[count++] =
+                (struct python_candidate){.at = i, .place = (uintptr_t)(linked ? loop : entry->outer)};
         if (linked)
             loop = code_load(loop, runtime->layout.tstate_frame2 + sizeof(void *));
     }
-    return 0;
+    return count;
 }
 
 uintptr_t python_eval_code(void) {
@@ -428,11 +421,10 @@ uintptr_t python_eval_code(void) {
     return runtime ? runtime->eval_code : 0;
 }
 
-void python_anchor_found(struct python_stack *stack) {
-    const void *frame = stack->frames[stack->candidate].frame;
+void python_anchor_found(struct python_stack *stack, uint32_t at) {
     stack->anchors[stack->anchors_count++] = (struct python_anchor){
-        .function = code_load(frame, stack->runtime->layout.frame_function),
-        .at = stack->candidate,
+        .function = code_load(stack->frames[at].frame, stack->runtime->layout.frame_function),
+        .at = at,
     };
 }
 

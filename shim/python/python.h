@@ -60,8 +60,7 @@ struct python_stack {
         uint32_t at;          // in `frames`
     } anchors[PYTHON_ANCHORS];
     uint32_t anchors_count, examined;
-    uint32_t candidate; // which frame python_anchor_looked_for means
-    uint32_t wraps;     // objects_wraps when they were found
+    uint32_t wraps; // objects_wraps when they were found
     uint16_t index[PYTHON_INDEX];
     const void *fresh[PYTHON_DEPTH];
     struct python_frame frames[PYTHON_DEPTH];
@@ -127,17 +126,22 @@ struct python_sure;
 // False: it takes more to know this one.
 bool python_rely(struct python_sure *sure, const struct python_stack *stack);
 
-// Whether the function whose frame the evaluation loop was entered for last looks like an anchor (frames.c),
-// right after a capture. `newest`: the block that the thread allocated last, before the present event.
-// Returns an address in the C frame of that loop; 0: it does not, or is known. It is one if PyEval_EvalCode,
-// or a function that this has called, is the loop's caller.
-uintptr_t python_anchor_looked_for(struct python_stack *stack, uintptr_t newest);
+// A frame that looks like an anchor (frames.c). It is one if PyEval_EvalCode, or a function that this has
+// called, is the caller of the evaluation loop in whose C frame `place` is.
+struct python_candidate {
+    uint32_t at;
+    uintptr_t place;
+};
+
+// Right after a capture: how many of the frames that have come since the last call look so; the innermost
+// first.
+unsigned python_candidates(struct python_stack *stack, struct python_candidate found[PYTHON_ANCHORS]);
 
 // The code of PyEval_EvalCode; 0 = not known.
 uintptr_t python_eval_code(void);
 
-// It is one.
-void python_anchor_found(struct python_stack *stack);
+// It is one; the outermost first.
+void python_anchor_found(struct python_stack *stack, uint32_t at);
 
 // Right after python_capture has said -1: whether the calling thread is in the interpreter's Py_FinalizeEx,
 // and no Python function runs; then python_same_ending tells whether that is still so.

@@ -192,7 +192,7 @@ static bool probe_same(const struct stack *stack) {
 }
 
 // Takes the stack; the nodes are hashes of the path.
-__attribute__((noinline)) static int probe_capture(struct stack *stack, uintptr_t newest) {
+__attribute__((noinline)) static int probe_capture(struct stack *stack) {
     struct python_stack *live = &stack->live;
     int unchanged = (int)live->depth;
     if (!probe_same(stack)) {
@@ -203,7 +203,7 @@ __attribute__((noinline)) static int probe_capture(struct stack *stack, uintptr_
         probe_walked += live->captures != walks;
         if (unchanged < 0)
             return unchanged;
-        anchor_look(live, &stack->native, __builtin_frame_address(0), newest);
+        anchor_look(live, &stack->native, __builtin_frame_address(0));
         if (python_rely(&stack->sure, live))
             stack->sure_doubts = doubts;
     }
@@ -249,14 +249,13 @@ static void probe_site(struct stack *stack, size_t size, bool python) {
 }
 
 static void probe_allocated(struct thread *thread, const void *block, size_t size) {
-    const uintptr_t newest = thread->last_block;
     if (block)
         thread->last_block = (uintptr_t)block;
     int saved = errno;
     if (thread->stack && python_found()) {
         bool site = probe_sites && size >= 7000000 && size < 7100000;
         if (site || probe_verify || probe_wrapped) {
-            int unchanged = probe_capture(thread->stack, newest);
+            int unchanged = probe_capture(thread->stack);
             if (site)
                 probe_site(thread->stack, size, unchanged >= 0);
         }

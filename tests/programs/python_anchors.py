@@ -198,11 +198,18 @@ holding = []
 HOLDING = compile("holding.append(sys._getframe())\nleaf()\nleaf()", "holding", "exec")
 CALL_HOLDING = functools.partial(types.FunctionType(HOLDING, globals()))
 
+# Code that calls others from C before anything is allocated.
+CALL_LEAF = functools.partial(leaf)
+FROM_C = compile("CALL_LEAF()\nCALL_LEAF()\nleaf()", "from C", "exec")
+CALL_QUIET = functools.partial(exec, FROM_C)
+TWICE_FROM_C = compile("CALL_QUIET()\nCALL_QUIET()\nCALL_LEAF()", "twice from C", "exec")
+
 # Functions of a module's code: no call of them makes an object.
 MADE = types.FunctionType(LEAVES, globals())
 ANONYMOUS = types.FunctionType(LEAVES, NOWHERE)
 
 QUIET = [quiet_function, MADE, ANONYMOUS, functools.partial(exec, LEAVES), leaf]
+QUIET += [CALL_QUIET, functools.partial(exec, TWICE_FROM_C), types.FunctionType(TWICE_FROM_C, globals()), functools.partial(types.FunctionType(FROM_C, globals()))]
 QUIET += [functools.partial(types.FunctionType(LEAVES, globals())), functools.partial(types.FunctionType(LEAVES, NOWHERE)), functools.partial(MADE), functools.partial(quiet_function), functools.partial(lambda: quiet_function())]
 ACTIONS = [twice, twice, same_again, same_again, executed, executed_twice, evaluated, a_class, imported, generator, held, raises, collected, compiled, nothing, nothing, from_c]
 ACTIONS += [set_state, in_a_context, with_other_code, default, held_and_called]
