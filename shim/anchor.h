@@ -10,15 +10,19 @@
 #include "shim/unwind.h"
 
 // Whether the evaluation loop that has the address `place` in its C frame was entered from PyEval_EvalCode,
-// or from what that has called.
+// or from what that has called, which is not another loop.
 static inline bool anchor_is_evaluated(const struct unwind_stack *native, uintptr_t place) {
     const uintptr_t wanted = python_eval_code();
     uint32_t i = native->depth;
     while (i && native->frames[i - 1].slot < place)
         i--;
-    for (unsigned tries = 0; i && tries < 2; tries++)
-        if (unwind_function_start(native->frames[--i].value - 1) == wanted)
+    for (unsigned tries = 0; i && tries < 2; tries++) {
+        const uintptr_t caller = native->frames[--i].value - 1;
+        if (unwind_function_start(caller) == wanted)
             return true;
+        if (python_in_loop(caller))
+            return false;
+    }
     return false;
 }
 

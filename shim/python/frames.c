@@ -11,13 +11,13 @@
 // Nor need they be compared further than to an *anchor*: a frame that no other one can take the place of
 // without an event that we see. The interpreter runs the code of a module (of whatever is given to exec) by
 // making a function object for it, first, in the caller's frame: PyEval_EvalCode,
-// _PyFunction_FromConstructor; from 3.11 on. So when a module's frame is at the same address as in the last
-// capture, and each allocation of the interpreter's OBJ domain led to a capture, it is the same frame, and
-// its callers are still waiting for it. An import within imports has a chain of dozens of frames, of which
-// the innermost few are compared thus. That holds as long as the interpreter's own record of its allocators
-// names our malloc for that domain: somebody else's might keep objects from us. That it was PyEval_EvalCode,
-// the native stack says (anchor.h): a function object that a program has made of a module's code can be
-// called twice.
+// _PyFunction_FromConstructor; from 3.11 on, and none keeps function objects for later. So when a module's
+// frame is at the same address as in the last capture, and each allocation of the interpreter's OBJ domain
+// led to a capture, it is the same frame, and its callers are still waiting for it. An import within imports
+// has a chain of dozens of frames, of which the innermost few are compared thus. That holds as long as the
+// interpreter's own record of its allocators names our malloc for that domain: somebody else's might keep
+// objects from us. That it was PyEval_EvalCode, the native stack says (anchor.h): a function object that a
+// program has made of a module's code can be called twice.
 //
 // Safety. Remembered addresses may dangle: their frames may be gone, and the memory with them. So an address
 // is followed only after it was read from the live chain in this very capture, or found equal to one that
