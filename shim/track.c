@@ -321,9 +321,8 @@ void track_free(struct thread *thread, void *address, const void *frame) {
                            frame);
             return;
         }
-        old.owner = slot >> LIVE_OWNER_SHIFT;
-        old.usable = usable;
-        old.size = usable - slack;
+        old =
+            (struct live_block){.owner = slot >> LIVE_OWNER_SHIFT, .size = usable - slack, .usable = usable};
         track_released_measured(thread, (uintptr_t)address, &old, frame);
     } else if (live_detach(thread, address, &old)) {
         if (shim_unlikely(track_is_estimated(&old)))
