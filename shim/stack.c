@@ -411,7 +411,8 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame, bo
         node = stack_python_new(thread, (unsigned)unchanged);
     if (shim.look_twice || config.native)
         return node;
-    anchor_look(stack->python, &stack->look, frame);
+    if (shim_likely(!thread->paused)) // the next allocation would throw them away
+        anchor_look(stack->python, &stack->look, frame);
     if (python_rely(&stack->sure.python, stack->python))
         stack_rely(stack, node, doubts);
     return node;
