@@ -196,7 +196,9 @@ struct metrics_measure metrics_of_node(const struct model_process *process, uint
     return measure;
 }
 
-int64_t *metrics_share_peak(const struct model_process *process, const bool *chosen_functions) {
+typedef int64_t share_of(const struct model_process *process, const struct record_node *node);
+
+static int64_t *share(const struct model_process *process, const bool *chosen_functions, share_of *of) {
     const struct reader_image *image = process->image;
     int64_t *shares = memory_alloc(process->line_count, sizeof *shares);
     uint32_t *owner = memory_alloc(image->node_count, sizeof *owner); // line + 1; 0 = nobody
@@ -213,8 +215,21 @@ int64_t *metrics_share_peak(const struct model_process *process, const bool *cho
             }
         }
         if (owner[number])
-            shares[owner[number] - 1] = model_add(shares[owner[number] - 1], model_at_peak(process, node));
+            shares[owner[number] - 1] = model_add(shares[owner[number] - 1], of(process, node));
     }
     free(owner);
     return shares;
+}
+
+int64_t *metrics_share_peak(const struct model_process *process, const bool *chosen_functions) {
+    return share(process, chosen_functions, model_at_peak);
+}
+
+static int64_t allocated_at(const struct model_process *process, const struct record_node *node) {
+    (void)process;
+    return model_signed(node->allocated_bytes);
+}
+
+int64_t *metrics_share_allocated(const struct model_process *process, const bool *chosen_functions) {
+    return share(process, chosen_functions, allocated_at);
 }

@@ -62,4 +62,7 @@ struct metrics_measure metrics_of_node(const struct model_process *process, uint
 // whose function is one of them. Returns one number per line of the model; the caller frees it.
 int64_t *metrics_share_peak(const struct model_process *process, const bool *chosen_functions);
 
+// The same of all bytes that were ever allocated.
+int64_t *metrics_share_allocated(const struct model_process *process, const bool *chosen_functions);
+
 #endif

@@ -51,13 +51,14 @@ static bool match_native(const char *glob, const char *name) {
     return matches;
 }
 
-// A native function by any of its names; a Python one also by the last part of its qualified name.
-// A Python function's name, whole or from its last dot on.
+// A qualified name, whole or its last part.
 static bool match_python(const char *glob, const char *name) {
     const char *dot = strrchr(name, '.');
     return fnmatch(glob, name, 0) == 0 || (dot && dot[1] && fnmatch(glob, dot + 1, 0) == 0);
 }
 
+// A native function by any of its names; a Python one also by the last part of its qualified name, and the
+// threads of a function by that one's, too.
 static bool match_function(const char *glob, const struct model_function *function) {
     if (function->language == RECORD_PYTHON)
         return match_python(glob, function->name) ||

@@ -150,54 +150,39 @@ static void drop_native_without_file(const struct model_process *process, bool *
             user[i] = false;
 }
 
-// Takes out the lines that started threads where most of what these allocated is on lines of the user's own
-// anyway.
-static void drop_own_threads(const struct model_process *process, bool *user) {
-    const struct reader_image *image = process->image;
-    uint32_t *origin = memory_alloc(image->node_count, sizeof *origin); // function + 1; 0 = none
-    bool *within = memory_alloc(image->node_count, sizeof *within);     // another function of the user's
-    uint64_t *all = memory_alloc(process->function_count, sizeof *all);
-    uint64_t *others = memory_alloc(process->function_count, sizeof *others); // not within
-    for (uint32_t i = 0; i < process->order_count; i++) {
-        const uint32_t number = process->order[i];
-        const struct record_node *node = &image->nodes[number];
-        origin[number] = origin[node->parent];
-        within[number] = within[node->parent];
-        for (uint32_t at = process->first_level[node->frame];
-             node->frame && at < process->first_level[node->frame + 1]; at++) {
-            const uint32_t function = process->lines[process->levels[at]].function;
-            if (process->functions[function].starter)
-                origin[number] = function + 1;
-            else
-                within[number] |= user[function];
-        }
-        if (!origin[number])
-            continue;
-        const uint32_t starter = origin[number] - 1;
-        all[starter] = model_add_unsigned(all[starter], node->allocated_bytes);
-        if (!within[number])
-            others[starter] = model_add_unsigned(others[starter], node->allocated_bytes);
+// Sums of lines by their functions; frees `lines`. *sum: all together.
+static int64_t *by_function(const struct model_process *process, int64_t *lines, int64_t *sum) {
+    int64_t *of = memory_alloc(process->function_count, sizeof *of);
+    *sum = 0;
+    for (uint32_t i = 0; i < process->line_count; i++) {
+        of[process->lines[i].function] = model_add(of[process->lines[i].function], lines[i]);
+        *sum = model_add(*sum, lines[i]);
     }
-    for (uint32_t i = 0; i < process->function_count; i++)
-        if (process->functions[i].starter && others[i] <= all[i] / USERS_LITTLE)
-            user[i] = false;
-    free(origin);
-    free(within);
-    free(all);
-    free(others);
+    free(lines);
+    return of;
 }
 
 // What each function of a set held at the peak, with what it called outside of the set; and all together.
 static int64_t *find_held(const struct model_process *process, const bool *set, int64_t *sum) {
-    int64_t *lines = metrics_share_peak(process, set);
-    int64_t *held = memory_alloc(process->function_count, sizeof *held);
-    *sum = 0;
-    for (uint32_t i = 0; i < process->line_count; i++) {
-        held[process->lines[i].function] = model_add(held[process->lines[i].function], lines[i]);
-        *sum = model_add(*sum, lines[i]);
+    return by_function(process, metrics_share_peak(process, set), sum);
+}
+
+// Takes out the lines that started threads where most of what these allocated is on lines of the user's own
+// anyway.
+static void drop_own_threads(const struct model_process *process, bool *user) {
+    bool *starts = memory_alloc(process->function_count, sizeof *starts), any = false;
+    for (uint32_t i = 0; i < process->function_count; i++)
+        any |= starts[i] = process->functions[i].starter != NULL;
+    if (any) {
+        int64_t sum, *all = by_function(process, metrics_share_allocated(process, starts), &sum);
+        int64_t *others = by_function(process, metrics_share_allocated(process, user), &sum);
+        for (uint32_t i = 0; i < process->function_count; i++)
+            if (starts[i] && others[i] <= all[i] / USERS_LITTLE)
+                user[i] = false;
+        free(all);
+        free(others);
     }
-    free(lines);
-    return held;
+    free(starts);
 }
 
 // Takes launchers out, and `python -c` where it has only called what is in files, as multiprocessing does it.

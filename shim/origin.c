@@ -73,7 +73,9 @@ uint32_t origin_find(struct thread *thread) {
     char buffer[ORIGIN_NAME];
     uint32_t number = scope_path_origin();
     const struct python_stack *python = stack_python_now(thread);
-    enum lock_got locked = python ? lock_take(&shim.lock) : LOCK_REFUSED;
+    if (!python)
+        return number;
+    enum lock_got locked = lock_take(&shim.lock);
     if (locked != LOCK_REFUSED) {
         const struct place_text typed = origin_typed(&python->frames[0], buffer);
         uint32_t own = 0;

@@ -48,6 +48,14 @@ bool real_resolve(void) {
     return true;
 }
 
+bool real_starts_threads(void) {
+    int saved_errno = errno;
+    if (!real.pthread_create)
+        real_find(&real.pthread_create, "pthread_create");
+    errno = saved_errno;
+    return real.pthread_create;
+}
+
 size_t real_usable_size_checked(void *block) {
     size_t usable = real.malloc_usable_size(block);
     if (real_chunk_usable(((const size_t *)block)[-1]) != usable)

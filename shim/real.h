@@ -40,6 +40,10 @@ extern SHIM_OWN struct real real;
 // Idempotent; may be entered again while it runs (returns false then). Preserves errno.
 bool real_resolve(void);
 
+// Whether there is a pthread_create: before glibc 2.34 it is in a library of its own, which may come after
+// the process's first allocation. Preserves errno.
+bool real_starts_threads(void);
+
 // What malloc_usable_size says, where it says the same as glibc's; else glibc is no longer trusted.
 size_t real_usable_size_checked(void *block);
 

@@ -23,7 +23,7 @@ static inline uint32_t scope_path_origin(void) {
                : thread_self.origin;
 }
 
-// Out of line: with scopes.
+// Out of line: with scopes, or in a thread that a line started.
 uint32_t scope_path_begin(void);
 uint32_t scope_path_around(uint32_t node, const struct python_frame *frame);
 

@@ -70,8 +70,7 @@ static inline uint32_t stack_python_parent(struct stack *stack, uint32_t below) 
     return below ? below : scope_path_contexts(stack_root(stack), stack->marks, stack->marks_count);
 }
 
-// Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock, since scopes
-// are open.
+// Replaces 0 by the node above the outermost frame. False: it is not known without shim.lock.
 static inline bool stack_parent_known(const struct thread *thread, uint32_t *below) {
     if (shim_unlikely(*below == 0)) {
         if (thread->scopes || !thread->stack->root)

@@ -151,10 +151,8 @@ static void write_functions(struct json *j) {
         put_string(&j->emit, "file", function->file);
         put_count_if(&j->emit, "first_line", function->first_line, function->first_line);
         put_entry(j, function, &j->metrics->functions[functions[i]]);
-        if (function->chosen) {
-            emit_key(&j->emit, "chosen");
-            emit_bool(&j->emit, true);
-        }
+        if (function->chosen)
+            put_true(&j->emit, "chosen");
         emit_close(&j->emit, '}');
     }
     emit_close(&j->emit, ']');

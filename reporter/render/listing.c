@@ -457,8 +457,7 @@ void listing_print_natives(struct listing *listing, const struct natives_row *ro
 void listing_explain_threads(const struct listing *listing, FILE *out) {
     if (listing->threads)
         fputs("NAME.<threads>: what the threads did that NAME started, whoever gave them work; it is not in "
-              "NAME's "
-              "own numbers.\n",
+              "NAME's own numbers.\n",
               out);
 }
 

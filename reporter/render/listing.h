@@ -31,10 +31,10 @@ void listing_free(struct listing *listing);
 // How many rows listing_print will write, headings included.
 size_t listing_rows(const struct listing *listing, uint32_t function);
 void listing_print(struct listing *listing, uint32_t function, FILE *out);
-// What the signs mean that listing_print has used so far, if any.
 // Only what NAME.<threads> is, if it was printed.
 void listing_explain_threads(const struct listing *listing, FILE *out);
 
+// What the signs mean that listing_print has used so far, if any.
 void listing_explain(const struct listing *listing, FILE *out);
 
 // A row for each of these scopes, and a blank line.

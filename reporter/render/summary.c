@@ -68,18 +68,16 @@ static void print_top_line(const struct model_process *process, FILE *out) {
     const struct model_line *line = &process->lines[top];
     char size[TEXT_SIZE_MAX];
     const struct model_function *function = &process->functions[line->function];
-    char *name = text_escape_string(function->name);
-    char *starter = function->starter ? text_escape_string(function->starter) : NULL;
+    char *name = text_escape_string(function->starter ? function->starter : function->name);
     if (line->file) {
         char *file = text_escape_string(listing_short_path(process, line->file));
         fprintf(out, "peakline: %s of it came from %s%s:%u (%s)\n", text_size(size, held),
-                starter ? "threads started at " : "", file, line->line, starter ? starter : name);
+                function->starter ? "threads started at " : "", file, line->line, name);
         free(file);
     } else {
         fprintf(out, "peakline: %s of it came from %s\n", text_size(size, held), name);
     }
     free(name);
-    free(starter);
 }
 
 // A program's helpers (multiprocessing's, a daemon) may outlive it: that is no loss.

@@ -9,7 +9,6 @@
 #include "shim/origin.h"
 #include "shim/real.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 
@@ -61,19 +60,10 @@ static void thread_start_forget(struct thread_start *start) {
     guard_leave(thread);
 }
 
-// Before glibc 2.34 it is in a library of its own, which may come after the process's first allocation.
-static bool thread_find_real(void) {
-    void *symbol = dlsym(RTLD_NEXT, "pthread_create");
-    __builtin_memcpy(&real.pthread_create, &symbol, sizeof symbol);
-    return symbol;
-}
-
 int pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*begin)(void *), void *argument) {
-    if (!real_resolve())
+    if (!real_resolve() || !real_starts_threads())
         return EAGAIN;
     const int saved_errno = errno;
-    if (!real.pthread_create && !thread_find_real())
-        return EAGAIN;
     struct thread_start *start = thread_start(begin, argument);
     errno = saved_errno;
     const int result = start ? real.pthread_create(out, attributes, thread_begin, start)

@@ -152,16 +152,12 @@ static inline void frames_drop_anchors(struct python_stack *stack, uint32_t kept
 // anchors.
 static inline bool frames_anchor_holds(const struct detect_runtime *runtime, struct python_stack *stack,
                                        uint32_t at) {
-    for (uint32_t i = stack->anchors_count; i--;) {
-        const struct python_anchor *anchor = &stack->anchors[i];
-        if (anchor->at > at)
-            continue;
-        if (code_load(stack->frames[anchor->at].frame, runtime->layout.frame_function) == anchor->function)
-            return true;
-        python_overlooked(stack);
-        return false;
-    }
-    return true;
+    const struct python_anchor *anchor = frames_find_anchor(stack, at);
+    if (!anchor ||
+        code_load(stack->frames[anchor->at].frame, runtime->layout.frame_function) == anchor->function)
+        return true;
+    python_overlooked(stack);
+    return false;
 }
 
 // frames[at].frame is live. Compares it and all further out; a frame in which something else runs is
@@ -508,8 +504,7 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
     // Equal in any case.
     sure->malloc_place = &sure->malloc;
     sure->function_place = &sure->function;
-    const struct python_anchor *anchor =
-        stack->anchors_count ? &stack->anchors[stack->anchors_count - 1] : NULL;
+    const struct python_anchor *anchor = frames_find_anchor(stack, stack->depth - 1);
     if (anchor && anchor->at) {
         sure->chain.outermost = &stack->frames[anchor->at];
         sure->chain.outer = sure->chain.outermost[-1].frame;

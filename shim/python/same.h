@@ -97,12 +97,18 @@ frames_chain_differs(const struct frames_chain *chain, const struct python_frame
                                         : frames_walk(*chain, entry, false);
 }
 
-// The innermost anchor (frames.c) among the frames up to `at`; else the outermost frame.
-static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t at) {
+// The innermost anchor (frames.c) among the frames up to `at`; NULL: there is none.
+static inline const struct python_anchor *frames_find_anchor(const struct python_stack *stack, uint32_t at) {
     for (uint32_t i = stack->anchors_count; i--;)
         if (stack->anchors[i].at <= at)
-            return stack->anchors[i].at;
-    return 0;
+            return &stack->anchors[i];
+    return NULL;
+}
+
+// Where it is; else the outermost frame.
+static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t at) {
+    const struct python_anchor *anchor = frames_find_anchor(stack, at);
+    return anchor ? anchor->at : 0;
 }
 
 #define FRAMES_COMPARED 1024 // frames that are compared in any case

@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench_paths import NATIVE
+from bench_common import NATIVE
 from bench_programs import NATIVE_PROGRAMS, Program, build, python_programs
 from bench_pythons import found as interpreters
 from bench_tools import peakline_report, tools

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What bench.py runs. Sizes are for one to four seconds of plain run; `scale` (1 = full) makes them smaller."""
 import os
+import random
 import shutil
 import subprocess
 import time
 
-from bench_paths import HERE, NATIVE, ROOT
+from bench_common import HERE, NATIVE, QUIET, ROOT
 
 EVALUATION = os.path.join(ROOT, "scripts", "demo_evaluate.py")
 MEASUREMENTS = os.path.join(NATIVE, "measurements.csv")
 FRAMES = os.path.join(HERE, "frames.py")
 PREDICTIONS = os.path.join(NATIVE, "predictions.csv")
+ROWS = 200_000
 PREPROCESSED = os.path.join(NATIVE, "containers.ii")
 
 SQL = """create table t(id integer primary key, name text, value real);
@@ -18,8 +20,6 @@ with recursive n(i) as (select 1 union all select i + 1 from n where i < %s)
 insert into t select i, 'name ' || (i * 7919 %% 100003), i * 0.5 from n;
 create index by_name on t(name); create index by_value on t(value, name);
 select count(*), sum(value) from t where name like 'name 1%%';"""
-
-DISCARD = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 class Program:
@@ -31,7 +31,7 @@ class Program:
         self.kind = "python" if python else "native"
 
     def usable(self):
-        return self.python.has(self.needs) if self.python else all(shutil.which(program) for program in self.needs)
+        return self.python.has(*self.needs) if self.python else all(shutil.which(program) for program in self.needs)
 
 
 def size(full, scale):
@@ -71,14 +71,14 @@ def redis_load(directory, scale):
     """Runs redis-benchmark against the server that is being started in the directory, then has the server end."""
     socket = os.path.join(directory, "redis.sock")
     for _ in range(600):
-        if os.path.exists(socket) and subprocess.run(["redis-cli", "-s", socket, "ping"], **DISCARD).returncode == 0:
+        if os.path.exists(socket) and subprocess.run(["redis-cli", "-s", socket, "ping"], **QUIET).returncode == 0:
             break
         time.sleep(0.05)
     load = ["redis-benchmark", "-s", socket, "-q", "-c", "20", "-P", "8", "-d", "100", "-r", "100000", "-n", size(80000, scale)]
     start = time.monotonic()
-    done = subprocess.run([*load, "-t", "set,get,lpush,lpop,sadd,hset,zadd"], **DISCARD)
+    done = subprocess.run([*load, "-t", "set,get,lpush,lpop,sadd,hset,zadd"], **QUIET)
     seconds = time.monotonic() - start
-    subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], **DISCARD)
+    subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], **QUIET)
     return seconds if done.returncode == 0 else None
 
 
@@ -97,6 +97,17 @@ NATIVE_PROGRAMS = [
 ]
 
 
+def write_predictions(path):
+    """What frames.py reads; the same each time."""
+    chance = random.Random(7)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("name,region,label,guess,score\n")
+        for i in range(ROWS):
+            label = chance.randrange(5)
+            guess = label if chance.random() < 0.8 else chance.randrange(5)
+            file.write("item %d,region %d,class %d,class %d,%.6f\n" % (i, i * 7919 % 97, label, guess, chance.random()))
+
+
 def build(python):
     """Compiles the programs of this folder, each a file, or a folder of files; makes the data that others read."""
     os.makedirs(NATIVE, exist_ok=True)
@@ -108,6 +119,8 @@ def build(python):
             compile_with = ["g++", "-std=gnu++17"] if extension == ".cpp" else ["gcc", "-std=gnu11"]
             subprocess.run([*compile_with, "-O2", "-g", "-pthread", "-o", os.path.join(NATIVE, base), *sources], check=True)
     subprocess.run(["g++", "-E", "-o", PREPROCESSED, os.path.join(HERE, "containers.cpp")], check=True)
-    for script, data in (EVALUATION, MEASUREMENTS), (FRAMES, PREDICTIONS):
-        if python.has(["pandas"]):
-            subprocess.run([python.path, script, "--generate", data], check=True)
+    if python.has("pandas"):
+        subprocess.run([python.path, EVALUATION, "--generate", MEASUREMENTS], check=True)
+    if not os.path.exists(PREDICTIONS):
+        write_predictions(PREDICTIONS + ".new")
+        os.replace(PREDICTIONS + ".new", PREDICTIONS)

@@ -1,30 +1,31 @@
 # SPDX-License-Identifier: MIT
 """The interpreters that bench.py runs Python programs on: CPython 3.11 and the newest found, each with numpy, pandas and scikit-learn
 from PyPI in an environment under build/. Without these: this system's interpreter with what it has."""
+import functools
 import os
 import subprocess
 import sys
 
-from bench_paths import BUILD, ROOT
+from bench_common import BUILD, QUIET, ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 
-from harness import interpreters, minor  # noqa: E402
+from harness import interpreters, minor, python_version  # noqa: E402
 
 OLDER = (3, 11)
 PACKAGES = ["numpy", "pandas", "scikit-learn"]
 PROFILERS = ["memray", "filprofiler"]
 SYSTEM = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 class Interpreter:
     """`path` runs it; `label` says which one it is."""
 
-    def __init__(self, label, path):
-        self.label, self.path = label, path
+    def __init__(self, path):
+        self.path, self.label = path, "Python " + two(path)
 
-    def has(self, modules):
+    @functools.lru_cache(None)
+    def has(self, *modules):
         return not modules or subprocess.run([self.path, "-c", "import " + ", ".join(modules)], **QUIET).returncode == 0
 
     def versions(self):
@@ -32,6 +33,11 @@ class Interpreter:
         code = "import platform\nprint('Python', platform.python_version(), end='')\nfor name in 'numpy', 'pandas', 'sklearn':\n" \
             "    try: print(',', name, __import__(name).__version__, end='')\n    except ImportError: pass"
         return subprocess.run([self.path, "-c", code], stdout=subprocess.PIPE).stdout.decode()
+
+
+def two(path):
+    """The version of an interpreter, as in "3.11"."""
+    return "%d.%d" % python_version(path)[0][:2]
 
 
 def newest(of):
@@ -43,8 +49,7 @@ def newest(of):
 
 def environment(interpreter):
     """The path of `interpreter` in an environment with the packages; None when they are not to be had."""
-    version = "%d.%d" % python_minor(interpreter)
-    directory = os.path.join(BUILD, "bench-python", version)
+    directory = os.path.join(BUILD, "bench-python", two(interpreter))
     path, complete = os.path.join(directory, "bin", "python"), os.path.join(directory, "complete")
     if not os.path.exists(complete):
         pip = [os.path.join(installer(), "bin", "pip"), "--python", path, "install", "--only-binary", ":all:"]
@@ -58,11 +63,6 @@ def environment(interpreter):
         subprocess.run([path, "-m", "compileall", "-q", library.stdout.decode().strip()], **QUIET)
         open(complete, "w", encoding="ascii").close()
     return path
-
-
-def python_minor(path):
-    done = subprocess.run([path, "-c", "import sys; print(*sys.version_info[:2])"], stdout=subprocess.PIPE, check=True)
-    return tuple(int(part) for part in done.stdout.split())
 
 
 def installer():
@@ -79,7 +79,7 @@ def found(may_install):
     if may_install:
         chosen = [newest(lambda version: version == OLDER), newest(lambda version: OLDER < version <= (3, 15))]
         made = [environment(path) for path in chosen if path]
-        made = [Interpreter("Python %d.%d" % python_minor(path), path) for path in made if path]
+        made = [Interpreter(path) for path in made if path]
         if made:
             return made
-    return [Interpreter("Python %d.%d" % python_minor(SYSTEM), SYSTEM)]
+    return [Interpreter(SYSTEM)]

@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from bench_paths import BUILD
+from bench_common import BUILD
 
 PEAKLINE = os.path.join(BUILD, "peakline")
 
@@ -16,7 +16,7 @@ class Tool:
         self.name, self.kinds, self.start, self.report, self.slow, self.module = name, kinds, start, report, slow, module
 
     def fits(self, program):
-        return program.kind in self.kinds and (not self.module or program.python.has([self.module]))
+        return program.kind in self.kinds and (not self.module or program.python.has(self.module))
 
 
 def recording(directory):

@@ -1,27 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""pandas: an evaluation of predictions in a CSV file, in chunks and as a whole.
-
-frames.py --generate FILE    writes the predictions, the same ones each time
-frames.py FILE
-"""
-import os
-import random
+"""pandas: an evaluation of predictions in a CSV file, in chunks and as a whole. Usage: frames.py FILE"""
 import sys
 
 import pandas as pd
 
-ROWS, CHUNK = 200_000, 5_000
-
-
-def generate(path):
-    chance = random.Random(7)
-    with open(path + ".new", "w", encoding="ascii") as file:
-        file.write("name,region,label,guess,score\n")
-        for i in range(ROWS):
-            label = chance.randrange(5)
-            guess = label if chance.random() < 0.8 else chance.randrange(5)
-            file.write("item %d,region %d,class %d,class %d,%.6f\n" % (i, i * 7919 % 97, label, guess, chance.random()))
-    os.replace(path + ".new", path)
+CHUNK = 5_000
 
 
 def judge(frame):
@@ -57,9 +40,4 @@ def main(path):
     print(*whole(path)[1:])
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "--generate":
-        if not os.path.exists(sys.argv[2]):
-            generate(sys.argv[2])
-    else:
-        main(sys.argv[1])
+main(sys.argv[1])

@@ -9,6 +9,11 @@ def objects(interpreter):
     return int(done.stdout)
 
 
+def empty_bytes(interpreter):
+    """What bytes(N) takes beside its N bytes."""
+    return int(subprocess.run([interpreter, "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
+
+
 # An interpreter keeps small things for later (free lists, code objects, line caches): what it may add to a line.
 SMALL = 2048
 
@@ -187,7 +192,7 @@ def test_numpy():
 def test_folded_contexts(version):
     """Objects that are freed long after their context was folded, and by calls that may need a folding themselves."""
     interpreter = python(version)
-    empty = int(subprocess.run([interpreter, "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
+    empty = empty_bytes(interpreter)
     run = record(interpreter, program("py_contexts.py"), options=["--max-size", "2MiB"])
     process = run.process
     assert process.totals["folded_contexts"] > 5000, process.totals
@@ -339,7 +344,7 @@ def test_threads_count_for_the_line_that_started_them(version):
     started_pools()
     recording = record(interpreter, program("py_started.py"), program("libstarted_threads.so"))
     process = recording.processes[0]
-    empty = int(subprocess.run([interpreter, "-c", "import sys; print(sys.getsizeof(b''))"], stdout=subprocess.PIPE, check=True).stdout)
+    empty = empty_bytes(interpreter)
 
     def started(mark):
         found = [line for line in process.lines(mark) if "threads" in line]
