@@ -2,11 +2,11 @@
 //
 // Leaves that qualify are folded from the deepest to the root, so whole subtrees collapse upward; lines that
 // have lost their last node are forgotten on the way, where lines are to become fewer. Rounds follow each
-// other with a rising limit until half of the records are free (a third, when the limit has become high). In
-// which round a node may go is known beforehand: when it qualifies itself, but not before all beneath it. So
-// a folding looks at each node once, and once more at those that go. When less than a quarter can be had,
-// because the rest matters, the tables' budget is raised instead of trying again and again; at the cap, what
-// matters goes too.
+// other with a rising limit until half of the records are free (of lines a third, when the limit has become
+// high). In which round a node may go is known beforehand: when it qualifies itself, but not before all
+// beneath it. So a folding looks at each node once, and once more at those that go. When less than a quarter
+// can be had, because the rest matters, the tables' budget is raised instead of trying again and again; at
+// the cap, what matters goes too.
 
 #include "shim/fold.h"
 #include "shim/budget.h"
@@ -26,6 +26,7 @@
 #define FOLD_SMALL (4 << 10)
 #define FOLD_LEAST (256 << 10) // and, as long as there is a choice, none with a higher peak than this,
 #define FOLD_MATTERS 1024      // or than that part of the process's peak
+#define FOLD_AHEAD 4           // nodes
 #define FOLD_TURNOVER 16       // a line that allocated or freed so many times the limit is none to forget
 #define FOLD_OWN 4             // the program's own lines are spared up to one in so many
 
@@ -257,12 +258,38 @@ static bool fold_node(struct fold *fold, uint32_t number, const struct fold_roun
     return true;
 }
 
+// What fold_node will need of nodes further on: it is all over memory. First the record, then what that leads
+// to.
+static inline __attribute__((always_inline)) void fold_fetch(const struct fold_ranks *ranks, uint32_t i,
+                                                             uint32_t end) {
+    if (i + 2 * FOLD_AHEAD < end) {
+        const uint32_t number = ranks->nodes[i + 2 * FOLD_AHEAD];
+        __builtin_prefetch(shim_node(number), 1);
+        __builtin_prefetch(&shim_node(number)->segment_high, 1);
+        __builtin_prefetch(&shim.links[number], 1);
+    }
+    if (i + FOLD_AHEAD < end) {
+        const uint32_t number = ranks->nodes[i + FOLD_AHEAD];
+        const struct record_node *node = shim_node(number);
+        const struct tree_link *link = &shim.links[number];
+        __builtin_prefetch(&shim_frame(node->frame)->account, 1);
+        __builtin_prefetch(&shim_frame(node->frame)->folded_self, 1);
+        __builtin_prefetch(&shim_function(link->function)->folded_self, 1);
+        __builtin_prefetch(&shim.links[node->parent], 1);
+        if (link->folded)
+            __builtin_prefetch(&shim_node(link->folded)->allocated_bytes, 1);
+        __builtin_prefetch(&shim.owners[link->owner], 1);
+        __builtin_prefetch(&shim.formers[link->owner], 1);
+    }
+}
+
 // Nodes of the round, until there are enough free ones.
 static void fold_nodes(struct fold *fold, const struct fold_round *round, unsigned rank) {
     const struct fold_ranks *ranks = &fold->ranks;
     for (uint32_t i = ranks->from[rank]; i < ranks->from[rank + 1]; i++) {
         if (!fold_wants_nodes(fold))
             return;
+        fold_fetch(ranks, i, ranks->from[rank + 1]);
         uint32_t number = ranks->nodes[i], parent = shim_node(number)->parent;
         if (!ranks->children[number] && fold_node(fold, number, round))
             ranks->children[parent]--;
@@ -314,10 +341,9 @@ static bool fold_carry_out(struct fold *fold, const struct fold_plan *plan) {
             if (rank && !fold_wants_nodes(fold) && !fold_wants_frames(fold))
                 break;
             shim.fold_limit = fold_plan_limit(plan, rank);
-            // Half of the records of what is smallest, a third of what is not.
-            uint32_t part = shim.fold_limit <= FOLD_SMALL ? 2 : 3;
-            fold->nodes_enough = fold_enough(RECORD_NODES, part);
-            fold->frames_enough = fold_enough(RECORD_FRAMES, part);
+            // Half of the nodes, and of the lines that are smallest; a third of those that are not.
+            fold->nodes_enough = fold_enough(RECORD_NODES, 2);
+            fold->frames_enough = fold_enough(RECORD_FRAMES, shim.fold_limit <= FOLD_SMALL ? 2 : 3);
         }
         if (fold_wants_nodes(fold))
             fold_nodes(fold, &round, rank);
@@ -374,7 +400,6 @@ void fold_tree(void) {
             frame_refill();
             place_forgotten();
         }
-        fold_ranks_close(&fold.ranks);
     }
     journal_release_all(&thread_self);
 }

@@ -37,9 +37,21 @@ static size_t fold_ranks_bytes(const struct fold_ranks *ranks) {
            shim.header->tables[RECORD_FRAMES].count * sizeof(uint32_t);
 }
 
+// The last folding's memory, or more of it. NULL: there is none.
+static void *fold_ranks_memory(size_t bytes) {
+    if (shim.fold_memory_bytes < bytes) {
+        arena_free(shim.fold_memory, shim.fold_memory_bytes);
+        shim.fold_memory_bytes = bytes + bytes / 4;
+        shim.fold_memory = arena_alloc(shim.fold_memory_bytes);
+        if (!shim.fold_memory)
+            shim.fold_memory_bytes = 0;
+    }
+    return shim.fold_memory;
+}
+
 bool fold_ranks_open(struct fold_ranks *ranks) {
     ranks->count = (uint32_t)shim.header->tables[RECORD_NODES].count;
-    ranks->items = arena_alloc(fold_ranks_bytes(ranks));
+    ranks->items = fold_ranks_memory(fold_ranks_bytes(ranks));
     if (!ranks->items)
         return false;
     ranks->order = (uint32_t *)(ranks->items + ranks->count);
@@ -47,10 +59,6 @@ bool fold_ranks_open(struct fold_ranks *ranks) {
     ranks->children = ranks->nodes + ranks->count;
     ranks->of_frame = ranks->children + ranks->count;
     return true;
-}
-
-void fold_ranks_close(struct fold_ranks *ranks) {
-    arena_free(ranks->items, fold_ranks_bytes(ranks));
 }
 
 // The first round of a kind in which a node with that peak may go.

@@ -32,6 +32,7 @@ static uint32_t folded_make(struct record_folded of) {
         return recording_append(RECORD_FOLDED, &of);
     shim.folded_free = (uint32_t)folded_entry(number)->allocated_bytes;
     shim.folded_free_count--;
+    __builtin_prefetch(folded_entry(shim.folded_free), 1);
     *folded_entry(number) = of;
     return number;
 }

@@ -90,6 +90,7 @@ static uint32_t frame_record(const struct record_frame *frame) {
         return recording_append(RECORD_FRAMES, frame);
     shim.frames_free = shim_frame(number)->line;
     shim.frames_free_count--;
+    __builtin_prefetch(shim_frame(shim.frames_free), 1);
     *shim_frame(number) = *frame;
     return number;
 }

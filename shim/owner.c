@@ -21,6 +21,7 @@ bool owner_add(uint32_t node) {
     if (owner) {
         shim.owners_free = shim.owners[owner].to;
         shim.owners_free_count--;
+        __builtin_prefetch(&shim.owners[shim.owners_free], 1);
     } else if (shim.owners_used <= shim.owners_most)
         owner = shim.owners_used++;
     else

@@ -140,11 +140,14 @@ struct shim {
     struct arena arena; // has its own lock
     struct live live;   // lock-free but for its side table
 
-    uint32_t tree_epoch;    // counts foldings: numbers of nodes learnt before mean nothing any more
+    uint32_t tree_epoch; // counts foldings: numbers of nodes learnt before mean nothing any more
+    void *fold_memory;   // fold_ranks.c
+    size_t fold_memory_bytes;
     int64_t fold_limit;     // how high peaks were that had to go last time
     bool tree_full;         // folding did not help
     uint64_t tree_again;    // coarse clock; not before is it tried again then
     uint32_t tree_failures; // how often in a row
+    uint32_t nodes_newest;  // the node that was made last; 0 = none
     uint32_t nodes_free;    // records that can be used again, linked by `parent`
     uint32_t nodes_free_count;
     uint32_t *nodes_born;   // by node: the tree_epoch when it was made

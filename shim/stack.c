@@ -17,6 +17,8 @@
 #define STACK_SWITCH_FRAMES                                                                                  \
     3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
 
+#define STACK_FETCH 4 // new frames that are probably unknown to the tree
+
 #define STACK_SEEN_THROUGH (1u << 31) // beside a node
 
 static void stack_reset(struct stack *stack) {
@@ -218,6 +220,8 @@ __attribute__((noinline)) static uint32_t stack_python_new(struct thread *thread
     const unsigned last = stack_innermost(python);
     unsigned i = unchanged > last ? last : unchanged;
     uint32_t node = i ? python->frames[i - 1].node : python->outer_node, leaf = 0;
+    for (unsigned next = i; next < python->depth && next < i + STACK_FETCH; next++)
+        python_slot_fetch(&python->frames[next]);
     bool known = stack_parent_known(thread, &node) && !scope_of_python;
     if (unchanged > last && last < python->depth - 1 &&
         python->frames[last].node != node) // it does not recur
@@ -391,9 +395,23 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
         (struct stack_near){.instr = sure->instr, .under = sure->under, .place = sure->place};
 }
 
+// Most often the innermost frame is the one of before, at another instruction. What the tree has said of that
+// is looked for after the capture; until then it can be fetched.
+static inline void stack_fetch_step(const struct stack *stack) {
+    const struct stack_sure *sure = &stack->sure;
+    uintptr_t instr;
+    if (!stack->steps.entries || !sure->python.innermost || !python_same_innermost(&sure->python, &instr))
+        return;
+    struct python_frame here = *sure->python.innermost;
+    here.instr = instr;
+    const struct step step = stack_step_python(&here, sure->under.parent);
+    __builtin_prefetch(&stack->steps.entries[steps_index(&stack->steps, &step)]);
+}
+
 // 0: this thread has no Python stack.
 static inline uint32_t stack_python(struct thread *thread, const void *frame, bool object) {
     struct stack *stack = thread->stack;
+    stack_fetch_step(stack);
     stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))

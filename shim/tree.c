@@ -40,6 +40,8 @@ static inline bool tree_is(uint32_t node, const void *key) {
 
 // 0: there is none.
 static inline uint32_t tree_find(uint32_t parent, uint32_t frame) {
+    if (parent == shim.nodes_newest) // it has no children yet
+        return 0;
     const struct tree_key key = {parent, frame};
     return numbers_find(&shim.tree, tree_hash(key), tree_is, &key);
 }
@@ -66,7 +68,20 @@ static void tree_fill(struct numbers *table) {
             tree_enter(table, node);
 }
 
+// Free records in the order of their numbers: nodes that are made together then lie together.
+static void tree_order_free(void) {
+    uint32_t next = 0;
+    for (uint32_t node = (uint32_t)shim.header->tables[RECORD_NODES].count - 1; node > TREE_ROOT; node--) {
+        if (shim.links[node].frame || !(shim_node(node)->flags & RECORD_NODE_FREE))
+            continue;
+        shim_node(node)->parent = next;
+        next = node;
+    }
+    shim.nodes_free = next;
+}
+
 void tree_refill(void) {
+    tree_order_free();
     numbers_refill(&shim.tree, tree_fill);
 }
 
@@ -122,6 +137,14 @@ void tree_release(uint32_t number) {
     shim.nodes_free_count++;
 }
 
+// What a node that is made next will be written to: it has not been touched since the last folding.
+static inline __attribute__((always_inline)) void tree_prefetch(uint32_t number) {
+    __builtin_prefetch(shim_node(number), 1);
+    __builtin_prefetch(&shim_node(number)->segment_high, 1);
+    __builtin_prefetch(&shim.links[number], 1);
+    __builtin_prefetch(&shim.nodes_born[number], 1);
+}
+
 // A record for a new node; 0 = there is no room.
 static uint32_t tree_record(const struct record_node *node) {
     uint32_t number = shim.nodes_free;
@@ -130,6 +153,7 @@ static uint32_t tree_record(const struct record_node *node) {
     struct record_node *place = shim_node(number);
     shim.nodes_free = place->parent;
     shim.nodes_free_count--;
+    tree_prefetch(shim.nodes_free);
     // Released ones are zero but for this (tree_release).
     place->parent = node->parent;
     place->frame = node->frame;
@@ -194,7 +218,7 @@ static uint32_t tree_other(uint32_t parent, uint32_t frame) {
 }
 
 // A new node. 0: it does not fit.
-__attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
+__attribute__((noinline)) static uint32_t tree_add(uint32_t parent, uint32_t frame) {
     const struct tree_link *above = &shim.links[parent];
     const uint32_t function = shim_frame(frame)->function;
     struct record_node node = {.parent = parent, .frame = frame, .depth = above->depth + 1};
@@ -225,6 +249,7 @@ __attribute__((noinline, cold)) static uint32_t tree_add(uint32_t parent, uint32
         .functions = above->functions | tree_bit(function),
     };
     shim.nodes_born[number] = shim.tree_epoch;
+    shim.nodes_newest = number;
     tree_enter(&shim.tree, number);
     return number;
 }

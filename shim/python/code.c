@@ -216,11 +216,15 @@ bool python_locate_code(const void *code, struct python_location *location, char
     return true;
 }
 
+// Where to look first.
+static inline uint32_t code_place(const void *code, uintptr_t instr, uint32_t life) {
+    const uint64_t key = (uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47;
+    return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
+}
+
 static struct code_slot *code_probe(struct python_slots *table, const void *code, uintptr_t instr,
                                     uint32_t life) {
-    uint64_t hash =
-        ((uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47) * 0x9e3779b97f4a7c15u;
-    for (uint32_t at = (uint32_t)(hash >> 32);; at++) {
+    for (uint32_t at = code_place(code, instr, life);; at++) {
         struct code_slot *slot = &table->slots[at & table->mask];
         if (!slot->code || (slot->instr == instr && slot->code == code && slot->life == life))
             return slot;
@@ -252,6 +256,15 @@ static struct python_slots *code_grow(struct python_slots *old) {
         arena_free(old, code_table_size(old->mask + 1));
     }
     return code_state->slots = table;
+}
+
+void python_slot_fetch(const struct python_frame *frame) {
+    // Another thread may put a larger table in its place; the old one can still be fetched from then, or
+    // nothing is.
+    const struct python_slots *table =
+        code_state ? __atomic_load_n(&code_state->slots, __ATOMIC_RELAXED) : NULL;
+    if (table)
+        __builtin_prefetch(&table->slots[code_place(frame->code, frame->instr, frame->life) & table->mask]);
 }
 
 uint32_t *python_slot(const struct python_frame *frame) {

@@ -223,6 +223,9 @@ uint32_t *python_function(const struct python_frame *frame, uint32_t *line);
 // until the next call, under the caller's lock. NULL: no memory.
 uint32_t *python_slot(const struct python_frame *frame);
 
+// Has the processor fetch what python_slot will look at. Without a lock.
+void python_slot_fetch(const struct python_frame *frame);
+
 // Makes the words that `gone` says so of 0 again.
 void python_slots_forget(bool (*gone)(uint32_t word));
 
