@@ -139,7 +139,7 @@ static struct estimate_inner estimate_innermost(uint32_t node, const struct esti
     struct estimate_inner inner = {{{0}}};
     uint32_t owner = estimate_beyond(node, walk);
     for (; owner_is_former(owner); owner = owner_next(owner))
-        estimate_meet(&inner, (struct former_line){former_frame(owner), shim.formers[owner].line.function});
+        estimate_meet(&inner, (struct former_line){former_frame(owner), shim.formers[owner].function});
     for (; node && node != TREE_ROOT; node = shim_node(node)->parent) {
         if (inner.of[RECORD_PYTHON].function && inner.of[RECORD_NATIVE].function)
             break;
@@ -187,10 +187,10 @@ static void estimate_path(uint32_t node, const struct estimate_walk *walk) {
     for (; owner_is_former(owner); owner = owner_next(owner)) {
         const struct former *former = &shim.formers[owner];
         const uint32_t frame = former_frame(owner);
-        if (former->flags & RECORD_NODE_OUTERMOST_FRAME && frame)
+        if (former->outermost & RECORD_NODE_OUTERMOST_FRAME && frame)
             estimate_total_of_frame(frame, walk, true);
-        if (former->flags & RECORD_NODE_OUTERMOST_FUNCTION)
-            estimate_total_of_function(former->line.function, walk, true);
+        if (former->outermost & RECORD_NODE_OUTERMOST_FUNCTION)
+            estimate_total_of_function(former->function, walk, true);
     }
     uint32_t common = walk->allocated == node ? node : tree_common(node, walk->allocated);
     bool above = false; // from here on, both paths are one

@@ -385,7 +385,7 @@ void fold_tree(void) {
     uint64_t forgotten = shim.header->forgotten_lines;
     if (fold_ranks_open(&fold.ranks)) {
         peak_flush(&books);
-        fold.lines = fold_is_short(RECORD_FRAMES, 4);
+        fold.lines = former_may_forget() && fold_is_short(RECORD_FRAMES, 4);
         fold.own_most =
             (uint32_t)(shim.header->tables[RECORD_FRAMES].count + budget_spare(RECORD_FRAMES)) / FOLD_OWN;
         if (fold_rounds(&fold)) {

@@ -20,17 +20,20 @@ static inline struct former_line former_line(uint32_t frame) {
 
 void former_note(uint32_t owner, const struct record_node *node) {
     const uint32_t other = node->flags >> RECORD_NODE_OTHER_SHIFT;
+    const struct former_line line = former_line(node->frame);
     shim.formers[owner] = (struct former){
-        .line = former_line(node->frame),
-        .flags = node->flags,
-        .epoch = shim.tree_epoch,
+        .frame = line.frame & NUMBERS_MOST,
+        .function = line.function & NUMBERS_MOST,
+        .outermost = node->flags & 3,
+        .other = other != 0,
+        .epoch = former_epoch() & FORMER_EPOCHS,
     };
     if (other)
         shim.former_others[owner] = former_line(other);
 }
 
 void former_skip(uint32_t owner) {
-    shim.formers[owner] = (struct former){.epoch = shim.tree_epoch};
+    shim.formers[owner] = (struct former){.epoch = former_epoch() & FORMER_EPOCHS};
 }
 
 // 0: it has been forgotten; its record may be another one's.
@@ -40,7 +43,7 @@ static inline uint32_t former_known(uint32_t frame, uint32_t epoch) {
 
 uint32_t former_frame(uint32_t owner) {
     const struct former *former = &shim.formers[owner];
-    return former_known(former->line.frame, former->epoch);
+    return former_known(former->frame, former->epoch);
 }
 
 // A free, as the account of a line or function has it.
@@ -86,16 +89,16 @@ static void former_change_other(const struct peak_books *books, uint32_t owner,
 
 void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, uint64_t temporary) {
     struct former_change change = {.bytes = bytes, .temporary = temporary, .self = true};
-    if (shim.formers[owner].flags >> RECORD_NODE_OTHER_SHIFT)
+    if (shim.formers[owner].other)
         former_change_other(books, owner, &change);
     for (; owner_is_former(owner); owner = owner_next(owner)) {
         const struct former *former = &shim.formers[owner];
         if (!former_remembers(owner))
             continue;
-        change.total = former->flags & RECORD_NODE_OUTERMOST_FRAME;
+        change.total = former->outermost & RECORD_NODE_OUTERMOST_FRAME;
         former_change_frame(books, former_frame(owner), &change);
-        change.total = former->flags & RECORD_NODE_OUTERMOST_FUNCTION;
-        former_change_function(books, former->line.function, &change);
+        change.total = former->outermost & RECORD_NODE_OUTERMOST_FUNCTION;
+        former_change_function(books, former->function, &change);
         change.self = false;
     }
 }
@@ -109,7 +112,7 @@ bool former_holds_frame(uint32_t owner, uint32_t frame) {
 
 bool former_holds_function(uint32_t owner, uint32_t function) {
     for (; owner_is_former(owner); owner = owner_next(owner))
-        if (shim.formers[owner].line.function == function)
+        if (shim.formers[owner].function == function)
             return true;
     return false;
 }

@@ -15,6 +15,7 @@
 #ifndef PEAKLINE_FORMER_H
 #define PEAKLINE_FORMER_H
 
+#include "shim/numbers.h"
 #include "shim/peak.h"
 #include "shim/shim.h"
 
@@ -26,11 +27,29 @@ struct former_line {
     uint32_t function; // 0: no line is remembered
 };
 
+// There are as many as owners, hundreds of thousands in a large program: one word each. Frames and functions
+// are no more than NUMBERS_MOST.
 struct former {
-    struct former_line line;
-    uint32_t flags; // as in struct record_node
-    uint32_t epoch; // the tree_epoch when it was noted: frames that were made later are others
+    uint64_t frame : NUMBERS_BITS; // as in struct former_line
+    uint64_t function : NUMBERS_BITS;
+    uint64_t outermost : 2; // RECORD_NODE_OUTERMOST_FRAME, RECORD_NODE_OUTERMOST_FUNCTION
+    uint64_t other : 1;     // the innermost frame of the other language is in shim.former_others
+    uint64_t epoch : 21;    // former_epoch when it was noted: frames that were made later are others
 };
+
+_Static_assert(sizeof(struct former) == 8, "one word");
+
+#define FORMER_EPOCHS ((1u << 21) - 1)
+
+// Foldings so far, but no more than FORMER_EPOCHS. From then on no line is forgotten, so none has the record of
+// another one.
+static inline uint32_t former_epoch(void) {
+    return shim.tree_epoch < FORMER_EPOCHS ? shim.tree_epoch : FORMER_EPOCHS;
+}
+
+static inline bool former_may_forget(void) {
+    return shim.tree_epoch < FORMER_EPOCHS;
+}
 
 // False: no memory.
 bool former_open(uint32_t owners);
@@ -44,7 +63,7 @@ void former_skip(uint32_t owner);
 
 // Whether an owner that has outlived its node remembers its line.
 static inline bool former_remembers(uint32_t owner) {
-    return shim.formers[owner].line.function;
+    return shim.formers[owner].function;
 }
 
 // A block of an owner that has outlived its node is freed, of so many bytes; `temporary` counts it as that.

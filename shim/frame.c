@@ -4,6 +4,7 @@
 
 #include "shim/frame.h"
 #include "shim/estimate.h"
+#include "shim/former.h"
 #include "shim/hash.h"
 #include "shim/recording.h"
 #include "shim/shim.h"
@@ -149,7 +150,7 @@ uint32_t frame_number(const struct frame_key *key) {
         shim_lose(RECORD_LOST_TABLE_FULL);
         return 0;
     }
-    shim.frames_born[number] = shim.tree_epoch;
+    shim.frames_born[number] = former_epoch();
     numbers_add(&shim.frames, hash, number);
     return number;
 }

@@ -24,7 +24,7 @@
 
 // Of owners that have outlived their nodes, those that blocks belong to remember their line, however many
 // they are. The others, which stand for what was folded further in, do so as long as owners are no more than
-// this, 12 MiB together, and one in so many bytes of the heap's peak.
+// this, 8 MiB together, and one in so many bytes of the heap's peak.
 #define OWNER_REMEMBERED (1u << 19)
 #define OWNER_HEAP_SHARE 256
 
