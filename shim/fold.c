@@ -268,6 +268,11 @@ static inline __attribute__((always_inline)) void fold_fetch(const struct fold_r
         __builtin_prefetch(&shim_node(number)->segment_high, 1);
         __builtin_prefetch(&shim.links[number], 1);
     }
+    if (i + FOLD_AHEAD / 2 < end) {
+        const struct record_frame *frame = shim_frame(shim_node(ranks->nodes[i + FOLD_AHEAD / 2])->frame);
+        folded_fetch(frame->folded_total);
+        folded_fetch(shim_function(frame->function)->folded_total);
+    }
     if (i + FOLD_AHEAD < end) {
         const uint32_t number = ranks->nodes[i + FOLD_AHEAD];
         const struct record_node *node = shim_node(number);

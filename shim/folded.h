@@ -6,6 +6,7 @@
 #define PEAKLINE_FOLDED_H
 
 #include "shim/record_format.h"
+#include "shim/shim.h"
 
 #include <stdbool.h>
 
@@ -28,6 +29,11 @@ void folded_unsee(uint32_t number, int64_t bytes);
 
 // The records are free; 0 is none.
 void folded_drop(uint32_t self, uint32_t total);
+
+// Has the processor fetch the record.
+static inline __attribute__((always_inline)) void folded_fetch(uint32_t number) {
+    __builtin_prefetch((const struct record_folded *)shim.tables[RECORD_FOLDED].base + number, 1);
+}
 
 static inline bool folded_is_empty(const struct record_node *node) {
     return !node || !(node->allocations || node->frees || node->live);

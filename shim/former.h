@@ -41,8 +41,8 @@ _Static_assert(sizeof(struct former) == 8, "one word");
 
 #define FORMER_EPOCHS ((1u << 21) - 1)
 
-// Foldings so far, but no more than FORMER_EPOCHS. From then on no line is forgotten, so none has the record of
-// another one.
+// Foldings so far, but no more than FORMER_EPOCHS. From then on no line is forgotten, so none has the record
+// of another one.
 static inline uint32_t former_epoch(void) {
     return shim.tree_epoch < FORMER_EPOCHS ? shim.tree_epoch : FORMER_EPOCHS;
 }
@@ -60,6 +60,11 @@ void former_note(uint32_t owner, const struct record_node *node);
 // The same, but the line is not remembered: of no block's own owner, and what `owner` has counts as gone for
 // the line.
 void former_skip(uint32_t owner);
+
+// Has the processor fetch what former_free will look at first.
+static inline __attribute__((always_inline)) void former_fetch(uint32_t owner) {
+    __builtin_prefetch(&shim.formers[owner]);
+}
 
 // Whether an owner that has outlived its node remembers its line.
 static inline bool former_remembers(uint32_t owner) {

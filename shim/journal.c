@@ -321,7 +321,8 @@ static void journal_apply(struct journal *journal) {
         const struct record_event *event = record->events, *end = event + record->count, *ahead = event;
         while (event < end) {
             for (; ahead < end && ahead < event + JOURNAL_AHEAD; ahead++)
-                journal_prefetch(&books, ahead);
+                if (ahead == event || ahead->node != ahead[-1].node)
+                    journal_prefetch(&books, ahead);
             if (event + 1 < end && event[1].node == event->node)
                 event = journal_apply_run(&books, event, end, &raised);
             else

@@ -7,6 +7,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/estimate.h"
+#include "shim/former.h"
 #include "shim/journal.h"
 #include "shim/mapped.h"
 #include "shim/owner.h"
@@ -270,6 +271,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
                                                                  uint32_t owner, size_t size, size_t slack,
                                                                  bool object, const void *frame) {
     uint32_t flags = RECORD_EVENT_FREE;
+    former_fetch(owner); // until the place is known
     if (thread->last_block == address) {
         thread->last_block = 0;
         flags |= RECORD_EVENT_TEMPORARY;

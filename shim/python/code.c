@@ -7,9 +7,6 @@
 #include "shim/python/lines.h"
 #include "shim/python/text.h"
 
-#define CODE_SLOTS_FIRST (1u << 12)
-#define CODE_SLOTS_MOST (1u << 14) // entries; beyond, all is forgotten and learnt again
-
 uint32_t code_epoch;
 uint32_t code_lives[CODE_LIVES];
 
@@ -22,9 +19,19 @@ struct code_slot {
     uint32_t word;
 };
 
+// A cache: most places are met once, at an import, and need not be remembered; a larger table would only push
+// other things out of the processor's. A set is one cache line, the slot used last in front.
+#define CODE_SETS 2048 // a power of two; 128 KiB
+#define CODE_WAYS 2
+
+struct code_set {
+    struct code_slot slots[CODE_WAYS];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct code_set) == 64, "one cache line");
+
 struct python_slots {
-    uint32_t mask, used;
-    struct code_slot slots[];
+    struct code_set sets[CODE_SETS];
 };
 
 static struct python_state *code_state;
@@ -216,79 +223,55 @@ bool python_locate_code(const void *code, struct python_location *location, char
     return true;
 }
 
-// Where to look first.
-static inline uint32_t code_place(const void *code, uintptr_t instr, uint32_t life) {
-    const uint64_t key = (uint64_t)(uintptr_t)code ^ (uint64_t)instr << 17 ^ (uint64_t)life << 47;
-    return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
+static inline struct code_set *code_set(struct python_slots *table, const struct python_frame *frame) {
+    const uint64_t key =
+        (uint64_t)(uintptr_t)frame->code ^ (uint64_t)frame->instr << 17 ^ (uint64_t)frame->life << 47;
+    return &table->sets[key * 0x9e3779b97f4a7c15u >> 32 & (CODE_SETS - 1)];
 }
 
-static struct code_slot *code_probe(struct python_slots *table, const void *code, uintptr_t instr,
-                                    uint32_t life) {
-    for (uint32_t at = code_place(code, instr, life);; at++) {
-        struct code_slot *slot = &table->slots[at & table->mask];
-        if (!slot->code || (slot->instr == instr && slot->code == code && slot->life == life))
-            return slot;
-    }
+static inline bool code_slot_is(const struct code_slot *slot, const struct python_frame *frame) {
+    return slot->instr == frame->instr && slot->code == frame->code && slot->life == frame->life;
 }
 
-static size_t code_table_size(uint32_t entries) {
-    return sizeof(struct python_slots) + entries * sizeof(struct code_slot);
-}
-
-static struct python_slots *code_grow(struct python_slots *old) {
-    uint32_t entries = old ? (old->mask + 1) * 2 : CODE_SLOTS_FIRST;
-    if (entries > CODE_SLOTS_MOST) {
-        __builtin_memset(old->slots, 0, (size_t)(old->mask + 1) * sizeof(struct code_slot));
-        old->used = 0;
-        return old;
-    }
-    struct python_slots *table = arena_alloc(code_table_size(entries));
-    if (!table)
-        return NULL;
-    table->mask = entries - 1;
-    if (old) {
-        for (uint32_t i = 0; i <= old->mask; i++) {
-            const struct code_slot *slot = &old->slots[i];
-            if (slot->code)
-                *code_probe(table, slot->code, slot->instr, slot->life) = *slot;
+// NULL: no memory.
+static struct python_slots *code_table(void) {
+    if (!code_state->slots) {
+        const size_t line = sizeof(struct code_set);
+        char *memory = arena_alloc(sizeof(struct python_slots) + line);
+        if (memory) {
+            memory += -(uintptr_t)memory & (line - 1);
+            __atomic_store_n(&code_state->slots, (struct python_slots *)memory, __ATOMIC_RELEASE);
         }
-        table->used = old->used;
-        arena_free(old, code_table_size(old->mask + 1));
     }
-    return code_state->slots = table;
+    return code_state->slots;
 }
 
 void python_slot_fetch(const struct python_frame *frame) {
-    // Another thread may put a larger table in its place; the old one can still be fetched from then, or
-    // nothing is.
-    const struct python_slots *table =
-        code_state ? __atomic_load_n(&code_state->slots, __ATOMIC_RELAXED) : NULL;
+    struct python_slots *table = code_state ? __atomic_load_n(&code_state->slots, __ATOMIC_ACQUIRE) : NULL;
     if (table)
-        __builtin_prefetch(&table->slots[code_place(frame->code, frame->instr, frame->life) & table->mask]);
+        __builtin_prefetch(code_set(table, frame), 1);
 }
 
 uint32_t *python_slot(const struct python_frame *frame) {
-    struct python_slots *table = code_state ? code_state->slots : NULL;
-    if (table) {
-        struct code_slot *slot = code_probe(table, frame->code, frame->instr, frame->life);
-        if (slot->code)
-            return &slot->word;
-    }
-    if (!code_state)
-        return NULL;
-    if (!table || table->used >= (table->mask + 1) / 4 * 3)
-        table = code_grow(table);
+    struct python_slots *table = code_state ? code_table() : NULL;
     if (!table)
         return NULL;
-    struct code_slot *slot = code_probe(table, frame->code, frame->instr, frame->life);
-    *slot = (struct code_slot){.code = frame->code, .instr = frame->instr, .life = frame->life};
-    table->used++;
-    return &slot->word;
+    struct code_slot *slots = code_set(table, frame)->slots;
+    if (code_slot_is(&slots[0], frame))
+        return &slots[0].word;
+    const struct code_slot second = slots[1];
+    slots[1] = slots[0];
+    slots[0] = code_slot_is(&second, frame)
+                   ? second
+                   : (struct code_slot){.code = frame->code, .instr = frame->instr, .life = frame->life};
+    return &slots[0].word;
 }
 
 void python_slots_forget(bool (*gone)(uint32_t word)) {
     struct python_slots *table = code_state ? code_state->slots : NULL;
-    for (uint32_t i = 0; table && i <= table->mask; i++)
-        if (table->slots[i].code && gone(table->slots[i].word))
-            table->slots[i].word = 0;
+    for (uint32_t i = 0; table && i < CODE_SETS * CODE_WAYS; i++) {
+        struct code_slot *slot = &table->sets[i / CODE_WAYS].slots[i % CODE_WAYS];
+        if (slot->code && gone(slot->word))
+            slot->word = 0;
+    }
 }
