@@ -265,7 +265,7 @@ static inline __attribute__((always_inline)) void fold_fetch(const struct fold_r
     if (i + 2 * FOLD_AHEAD < end) {
         const uint32_t number = ranks->nodes[i + 2 * FOLD_AHEAD];
         __builtin_prefetch(shim_node(number), 1);
-        __builtin_prefetch(&shim_node(number)->segment_high, 1);
+        __builtin_prefetch(&shim_node(number)->allocated_bytes, 1);
         __builtin_prefetch(&shim.links[number], 1);
     }
     if (i + FOLD_AHEAD / 2 < end) {

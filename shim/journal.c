@@ -307,7 +307,7 @@ static inline __attribute__((always_inline)) void journal_prefetch(const struct 
                                                                    const struct record_event *event) {
     const struct record_node *node = &books->nodes[event->node], *freeing = &books->nodes[event->freeing];
     __builtin_prefetch(node, 1);
-    __builtin_prefetch(&node->segment_high, 1);
+    __builtin_prefetch(&node->allocated_bytes, 1);
     __builtin_prefetch(&freeing->freed_bytes, 1);
     __builtin_prefetch(&shim.owners[event->owner], 1);
 }

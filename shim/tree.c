@@ -140,7 +140,7 @@ void tree_release(uint32_t number) {
 // What a node that is made next will be written to: it has not been touched since the last folding.
 static inline __attribute__((always_inline)) void tree_prefetch(uint32_t number) {
     __builtin_prefetch(shim_node(number), 1);
-    __builtin_prefetch(&shim_node(number)->segment_high, 1);
+    __builtin_prefetch(&shim_node(number)->allocated_bytes, 1);
     __builtin_prefetch(&shim.links[number], 1);
     __builtin_prefetch(&shim.nodes_born[number], 1);
 }
