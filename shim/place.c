@@ -340,8 +340,16 @@ __attribute__((noinline)) static uint32_t place_native_find(uintptr_t address, b
     return frame.function ? frame_number(&frame) : 0;
 }
 
+static inline struct place_address *place_address(uintptr_t address) {
+    return &shim.addresses[hash_mix(address) & (PLACE_ADDRESSES - 1)];
+}
+
+void place_native_fetch(uintptr_t address) {
+    __builtin_prefetch(place_address(address), 1);
+}
+
 uint32_t place_native(uintptr_t address, bool exact) {
-    struct place_address *cached = &shim.addresses[hash_mix(address) & (PLACE_ADDRESSES - 1)];
+    struct place_address *cached = place_address(address);
     if (cached->address == address && cached->exact == exact)
         return cached->frame;
     uint32_t frame = place_native_find(address, exact);

@@ -48,6 +48,9 @@ uint32_t place_name(struct place_text name);
 // itself. Neither gets a frame.
 #define PLACE_ALLOCATOR UINT32_MAX
 
+// Has the processor fetch what place_native will look at. Without a lock.
+void place_native_fetch(uintptr_t address);
+
 // Frame of a native call site: a return address, or, with `exact`, the address of an interrupted instruction.
 uint32_t place_native(uintptr_t address, bool exact);
 

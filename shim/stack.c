@@ -262,6 +262,8 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
     struct unwind_stack *native = &stack->native;
     if (native->loss && !unchanged && !stack_ends_in_loader(native))
         shim_lose(native->loss & UNWIND_DEEP ? RECORD_LOST_DEEP : RECORD_LOST_UNWIND);
+    for (unsigned i = unchanged; i < native->depth; i++)
+        place_native_fetch(native->frames[i].value);
     enum lock_got locked = journal_lock_books(thread);
     if (locked == LOCK_REFUSED)
         return TREE_ROOT;

@@ -18,8 +18,16 @@
 #define TREE_PAUSES 4               // so often
 #define TREE_TABLE 4096             // places at first
 
-static inline uint64_t tree_bit(uint32_t number) {
-    return 1ull << (hash_mix(number) >> 58);
+// Whether the number may be in the set.
+static inline bool tree_set_has(const struct tree_set *set, uint32_t number) {
+    const uint64_t bit = hash_mix(number) >> 57;
+    return set->words[bit >> 6] >> (bit & 63) & 1;
+}
+
+static inline struct tree_set tree_set_with(struct tree_set set, uint32_t number) {
+    const uint64_t bit = hash_mix(number) >> 57;
+    set.words[bit >> 6] |= 1ull << (bit & 63);
+    return set;
 }
 
 _Static_assert(OWNER_MOST <= NUMBERS_MOST, "there are no more nodes than owners");
@@ -164,7 +172,7 @@ static uint32_t tree_record(const struct record_node *node) {
 }
 
 static bool tree_on_path(uint32_t node, uint32_t frame) {
-    if (!(shim.links[node].frames & tree_bit(frame)))
+    if (!tree_set_has(&shim.links[node].frames, frame))
         return false;
     for (; node != TREE_ROOT; node = shim.links[node].parent)
         if (shim.links[node].frame == frame)
@@ -173,7 +181,7 @@ static bool tree_on_path(uint32_t node, uint32_t frame) {
 }
 
 static bool tree_function_on_path(uint32_t node, uint32_t function) {
-    if (!(shim.links[node].functions & tree_bit(function)))
+    if (!tree_set_has(&shim.links[node].functions, function))
         return false;
     for (; node != TREE_ROOT; node = shim.links[node].parent)
         if (shim.links[node].function == function)
@@ -245,8 +253,8 @@ __attribute__((noinline)) static uint32_t tree_add(uint32_t parent, uint32_t fra
         .owner = shim.links[number].owner,
         .depth = node.depth,
         .outermost = node.flags & RECORD_NODE_OUTERMOST_FRAME,
-        .frames = above->frames | tree_bit(frame),
-        .functions = above->functions | tree_bit(function),
+        .frames = tree_set_with(above->frames, frame),
+        .functions = tree_set_with(above->functions, function),
     };
     shim.nodes_born[number] = shim.tree_epoch;
     shim.nodes_newest = number;

@@ -14,6 +14,11 @@
 
 #define TREE_ROOT 1u
 
+// A Bloom filter with one hash (tree.c). With fewer bits, most frames of deep stacks would seem to be there.
+struct tree_set {
+    uint64_t words[2];
+};
+
 // What is kept of a node beside its record.
 struct tree_link {
     uint32_t parent, frame; // frame 0: not to be found
@@ -21,10 +26,11 @@ struct tree_link {
     uint32_t owner;         // owner.h
     uint32_t folded;        // the child that stands for the folded ones; 0 = none
     uint32_t depth;
-    bool outermost; // RECORD_NODE_OUTERMOST_FRAME
-    // Which frames and functions are on the path: Bloom filters with one hash.
-    uint64_t frames, functions;
+    bool outermost;                    // RECORD_NODE_OUTERMOST_FRAME
+    struct tree_set frames, functions; // which are on the path
 } __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct tree_link) == 64, "one cache line");
 
 // Makes the root. False: no memory.
 bool tree_open(void);
