@@ -30,7 +30,8 @@ void folded_unsee(uint32_t number, int64_t bytes);
 // The records are free; 0 is none.
 void folded_drop(uint32_t self, uint32_t total);
 
-// Has the processor fetch the record.
+// Has the processor fetch the record. (Inline in any case: a function that only prefetches is thought to do
+// nothing, and left out.)
 static inline __attribute__((always_inline)) void folded_fetch(uint32_t number) {
     __builtin_prefetch((const struct record_folded *)shim.tables[RECORD_FOLDED].base + number, 1);
 }

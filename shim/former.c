@@ -24,7 +24,7 @@ void former_note(uint32_t owner, const struct record_node *node) {
     shim.formers[owner] = (struct former){
         .frame = line.frame & NUMBERS_MOST,
         .function = line.function & NUMBERS_MOST,
-        .outermost = node->flags & 3,
+        .outermost = node->flags & (RECORD_NODE_OUTERMOST_FRAME | RECORD_NODE_OUTERMOST_FUNCTION),
         .other = other != 0,
         .epoch = former_epoch() & FORMER_EPOCHS,
     };

@@ -38,6 +38,8 @@ struct former {
 };
 
 _Static_assert(sizeof(struct former) == 8, "one word");
+_Static_assert((RECORD_NODE_OUTERMOST_FRAME | RECORD_NODE_OUTERMOST_FUNCTION) == 3,
+               "struct former.outermost");
 
 #define FORMER_EPOCHS ((1u << 21) - 1)
 

@@ -399,10 +399,11 @@ static void stack_rely(struct stack *stack, uint32_t node, uint32_t doubts) {
 
 // Most often the innermost frame is the one of before, at another instruction. What the tree has said of that
 // is looked for after the capture; until then it can be fetched.
-static inline void stack_fetch_step(const struct stack *stack) {
+static inline void stack_fetch_step(const struct stack *stack, uint32_t doubts) {
     const struct stack_sure *sure = &stack->sure;
     uintptr_t instr;
-    if (!stack->steps.entries || !sure->python.innermost || !python_same_innermost(&sure->python, &instr))
+    if (sure->under.doubts != doubts || !stack->steps.entries || !sure->python.innermost ||
+        !python_same_innermost(&sure->python, &instr))
         return;
     struct python_frame here = *sure->python.innermost;
     here.instr = instr;
@@ -413,9 +414,9 @@ static inline void stack_fetch_step(const struct stack *stack) {
 // 0: this thread has no Python stack.
 static inline uint32_t stack_python(struct thread *thread, const void *frame, bool object) {
     struct stack *stack = thread->stack;
-    stack_fetch_step(stack);
-    stack->sure.under.doubts = 0;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
+    stack_fetch_step(stack, doubts);
+    stack->sure.under.doubts = 0;
     if (shim_unlikely(shim.look_twice & SHIM_CONTEXTS))
         stack_contexts(stack);
     int unchanged = stack_python_capture(stack);
