@@ -6,7 +6,7 @@
 // high). In which round a node may go is known beforehand: when it qualifies itself, but not before all
 // beneath it. So a folding looks at each node once, and once more at those that go. When less than a quarter
 // can be had, because the rest matters, the tables' budget is raised instead of trying again and again; at
-// the cap, what matters goes too.
+// the cap, what matters goes too, until a third is free.
 
 #include "shim/fold.h"
 #include "shim/budget.h"
@@ -176,6 +176,23 @@ static void fold_unsee(struct record_account *account, uint32_t total, int64_t b
     folded_unsee(total, bytes);
 }
 
+static uint64_t fold_self_allocated(const struct record_frame *frame) {
+    const struct record_folded *folded = (struct record_folded *)shim.tables[RECORD_FOLDED].base;
+    return frame->folded_self ? folded[frame->folded_self].allocated_bytes : 0;
+}
+
+// What the frame's records found no room for is counted as forgotten, as if it were another line's of the
+// same place that went before; `due`: bytes that it should have allocated by itself, in folded nodes.
+static void fold_admit(struct record_frame *frame, uint64_t due, const struct fold_line *line) {
+    struct record_header *header = shim.header;
+    frame->flags |= RECORD_FRAME_AGAIN;
+    header->forgotten_lines++;
+    header->forgotten_bytes += due - fold_self_allocated(frame);
+    if (line->peak > header->forgotten_peak)
+        header->forgotten_peak = line->peak;
+    shim_function(frame->function)->forgotten++;
+}
+
 // Hands over what the node's line and function would lose, but for `unseen` bytes beneath. False: there is no
 // room to keep it.
 static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_round *round,
@@ -192,7 +209,8 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
         line = fold_line(frame, node, beneath);
         forget = fold_is_small(fold, round, node->frame, &line);
     }
-    if (!folded_room(((forget ? 1u : 2u) + (other ? 2u : 0u)) * FOLDED_RECORDS)) {
+    const bool room = folded_room(((forget ? 1u : 2u) + (other ? 2u : 0u)) * FOLDED_RECORDS);
+    if (!room) {
         if (!round->lossy)
             return false;
         shim_lose(RECORD_LOST_TABLE_FULL);
@@ -209,7 +227,12 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
         return true;
     }
     outermost = node->flags & RECORD_NODE_OUTERMOST_FRAME;
+    const uint64_t due = fold_self_allocated(frame) + node->allocated_bytes;
+    if (!room)
+        line = fold_line(frame, node, beneath);
     folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
+    if (!room && (fold_self_allocated(frame) != due || (outermost && !frame->folded_total)))
+        fold_admit(frame, due, &line);
     if (unseen && outermost)
         fold_unsee(&frame->account, frame->folded_total, unseen);
     return true;
@@ -376,6 +399,9 @@ static bool fold_rounds(struct fold *fold) {
     bool nodes = fold_must_go_on(RECORD_NODES), lines = fold_must_go_on(RECORD_FRAMES);
     if (nodes || lines) {
         const struct fold_plan rest = fold_plan(FOLD_FIRST, INT64_MAX / 4 / FOLD_YOUTH, true);
+        // No more than it takes for a while.
+        fold->nodes_enough = fold_enough(RECORD_NODES, 3);
+        fold->frames_enough = fold_enough(RECORD_FRAMES, 3);
         fold_carry_out(fold, &rest);
     }
     return true;
