@@ -303,8 +303,8 @@ static void journal_grant(struct journal *journal) {
     __atomic_store_n(&journal->budget, budget, __ATOMIC_RELAXED);
 }
 
-static inline __attribute__((always_inline)) void journal_prefetch(const struct peak_books *books,
-                                                                   const struct record_event *event) {
+static inline __attribute__((always_inline)) void journal_fetch(const struct peak_books *books,
+                                                                const struct record_event *event) {
     const struct record_node *node = &books->nodes[event->node], *freeing = &books->nodes[event->freeing];
     __builtin_prefetch(node, 1);
     __builtin_prefetch(&node->allocated_bytes, 1);
@@ -322,7 +322,7 @@ static void journal_apply(struct journal *journal) {
         while (event < end) {
             for (; ahead < end && ahead < event + JOURNAL_AHEAD; ahead++)
                 if (ahead == event || ahead->node != ahead[-1].node)
-                    journal_prefetch(&books, ahead);
+                    journal_fetch(&books, ahead);
             if (event + 1 < end && event[1].node == event->node)
                 event = journal_apply_run(&books, event, end, &raised);
             else

@@ -99,7 +99,8 @@
 // its record is marked RECORD_FRAME_FREE and used again, and what it did is left in its function
 // (record_function.forgotten) and in the tree only. A function's own numbers, and all totals, stay exact. The
 // header says how many lines went that way, what they had allocated, and how small their peaks were. When
-// such a line comes back, it begins anew (RECORD_FRAME_AGAIN).
+// such a line comes back, it begins anew (RECORD_FRAME_AGAIN). So does, in its place, a line whose folded
+// nodes find no record in a file that has reached its cap.
 //
 // Sampling. With RECORD_OBJECTS_SAMPLED, small objects of Python's own allocators are sampled (sampling.h):
 // one of s bytes, in a class that is sampled with the probability 1/W, stands for W objects. Wherever bytes

@@ -146,7 +146,7 @@ void tree_release(uint32_t number) {
 }
 
 // What a node that is made next will be written to: it has not been touched since the last folding.
-static inline __attribute__((always_inline)) void tree_prefetch(uint32_t number) {
+static inline __attribute__((always_inline)) void tree_fetch(uint32_t number) {
     __builtin_prefetch(shim_node(number), 1);
     __builtin_prefetch(&shim_node(number)->allocated_bytes, 1);
     __builtin_prefetch(&shim.links[number], 1);
@@ -161,7 +161,7 @@ static uint32_t tree_record(const struct record_node *node) {
     struct record_node *place = shim_node(number);
     shim.nodes_free = place->parent;
     shim.nodes_free_count--;
-    tree_prefetch(shim.nodes_free);
+    tree_fetch(shim.nodes_free);
     // Released ones are zero but for this (tree_release).
     place->parent = node->parent;
     place->frame = node->frame;

@@ -492,6 +492,39 @@ static void what_matters_gets_room(void **state) {
     assert_true(shim.tables[RECORD_FRAMES].budget > 2000 && shim.tables[RECORD_FRAMES].budget < 4000);
 }
 
+// At the cap, and without a record for what folded nodes held: what lines lose is counted, and they are
+// marked.
+static void what_finds_no_record_is_counted(void **state) {
+    (void)state;
+    shim_double_reset(200);
+    lines = 1000;
+    assert_true(tree_open());
+    shim.header->tables[RECORD_FOLDED].count = 200;
+    const struct peak_books books = {shim.header, shim_node(0), shim_frame(0), shim_function(0)};
+    uint64_t allocated = 0, left = 0;
+    for (uint32_t i = 0; i < 2000; i++) {
+        const uint32_t stack[] = {1 + i % 30, 101 + i / 30 % 30};
+        uint32_t node = node_of(stack, 2), owner = owner_take(node);
+        const int64_t size = 1001 + i;
+        peak_event(&books, node, size, 0);
+        shim_node(node)->allocated_bytes += (uint64_t)size;
+        shim_node(node)->allocations++;
+        peak_event(&books, owner_drop(owner), -size, 0);
+        allocated += (uint64_t)size;
+    }
+    peak_flush(&books);
+    uint32_t marked = 0;
+    for (uint32_t n = 1; n < shim.header->tables[RECORD_NODES].count; n++)
+        if (shim_node(n)->frame && !(shim_node(n)->flags & RECORD_NODE_FREE))
+            left += shim_node(n)->allocated_bytes;
+    for (uint32_t n = 1; n < shim.header->tables[RECORD_FRAMES].count; n++)
+        marked += (shim_frame(n)->flags & RECORD_FRAME_AGAIN) != 0;
+    assert_true(shim.header->folded_nodes > 1000);
+    assert_int_equal(left + shim.header->forgotten_bytes, allocated);
+    assert_true(marked >= 30 && shim_function(1)->forgotten > 0);
+    assert_true(shim.header->forgotten_peak >= 1001 + 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_stay_exact),
@@ -501,6 +534,7 @@ int main(void) {
         cmocka_unit_test(lines_that_matter_stay),
         cmocka_unit_test(some_own_lines_stay),
         cmocka_unit_test(what_matters_gets_room),
+        cmocka_unit_test(what_finds_no_record_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
