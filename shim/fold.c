@@ -291,11 +291,6 @@ static inline __attribute__((always_inline)) void fold_fetch(const struct fold_r
         __builtin_prefetch(&shim_node(number)->allocated_bytes, 1);
         __builtin_prefetch(&shim.links[number], 1);
     }
-    if (i + FOLD_AHEAD / 2 < end) {
-        const struct record_frame *frame = shim_frame(shim_node(ranks->nodes[i + FOLD_AHEAD / 2])->frame);
-        folded_fetch(frame->folded_total);
-        folded_fetch(shim_function(frame->function)->folded_total);
-    }
     if (i + FOLD_AHEAD < end) {
         const uint32_t number = ranks->nodes[i + FOLD_AHEAD];
         const struct record_node *node = shim_node(number);
@@ -308,6 +303,11 @@ static inline __attribute__((always_inline)) void fold_fetch(const struct fold_r
             __builtin_prefetch(&shim_node(link->folded)->allocated_bytes, 1);
         __builtin_prefetch(&shim.owners[link->owner], 1);
         __builtin_prefetch(&shim.formers[link->owner], 1);
+    }
+    if (i + FOLD_AHEAD / 2 < end) {
+        const struct record_frame *frame = shim_frame(shim_node(ranks->nodes[i + FOLD_AHEAD / 2])->frame);
+        folded_fetch(frame->folded_total);
+        folded_fetch(shim_function(frame->function)->folded_total);
     }
 }
 
@@ -431,6 +431,7 @@ void fold_tree(void) {
             frame_refill();
             place_forgotten();
         }
+        fold_ranks_close();
     }
     journal_release_all(&thread_self);
 }

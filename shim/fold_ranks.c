@@ -7,6 +7,8 @@
 #include "shim/shim.h"
 #include "shim/tree.h"
 
+#define FOLD_KEPT (1u << 20) // bytes of memory, from one folding to the next
+
 // What the order of rounds needs of a node, gathered once: records are eight times as large, and all of them
 // do not fit into the processor's cache.
 struct fold_item {
@@ -37,15 +39,20 @@ static size_t fold_ranks_bytes(const struct fold_ranks *ranks) {
            shim.header->tables[RECORD_FRAMES].count * sizeof(uint32_t);
 }
 
+static void fold_ranks_give_back(void) {
+    arena_free(shim.fold_memory, shim.fold_memory_bytes);
+    shim.fold_memory = NULL;
+    shim.fold_memory_bytes = 0;
+}
+
 // The last folding's memory, or more of it. NULL: there is none.
 static void *fold_ranks_memory(size_t bytes) {
-    if (shim.fold_memory_bytes < bytes) {
-        arena_free(shim.fold_memory, shim.fold_memory_bytes);
+    if (shim.fold_memory_bytes >= bytes)
+        return shim.fold_memory;
+    fold_ranks_give_back();
+    shim.fold_memory = arena_alloc(bytes + bytes / 4);
+    if (shim.fold_memory)
         shim.fold_memory_bytes = bytes + bytes / 4;
-        shim.fold_memory = arena_alloc(shim.fold_memory_bytes);
-        if (!shim.fold_memory)
-            shim.fold_memory_bytes = 0;
-    }
     return shim.fold_memory;
 }
 
@@ -59,6 +66,11 @@ bool fold_ranks_open(struct fold_ranks *ranks) {
     ranks->children = ranks->nodes + ranks->count;
     ranks->of_frame = ranks->children + ranks->count;
     return true;
+}
+
+void fold_ranks_close(void) {
+    if (shim.fold_memory_bytes > FOLD_KEPT)
+        fold_ranks_give_back();
 }
 
 // The first round of a kind in which a node with that peak may go.

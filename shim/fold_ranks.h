@@ -63,10 +63,13 @@ struct fold_ranks {
     uint32_t *order; // the deepest first
 };
 
-// Room for the tree as it is, which is kept for the next folding. False: no memory.
+// Room for the tree as it is. False: no memory.
 bool fold_ranks_open(struct fold_ranks *ranks);
 
 // Ranks all nodes. False: no memory.
 bool fold_ranks_fill(struct fold_ranks *ranks, const struct fold_plan *plan);
+
+// The ranks mean nothing any more. Their memory is kept for the next folding, where it is no more than a MiB.
+void fold_ranks_close(void);
 
 #endif
