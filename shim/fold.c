@@ -96,16 +96,15 @@ struct fold_line {
 // Of a frame that has no node but `node` (NULL: none), below which `beneath` is folded (or NULL).
 static struct fold_line fold_line(const struct record_frame *frame, const struct record_node *node,
                                   const struct record_node *beneath) {
-    const struct record_folded *folded = (struct record_folded *)shim.tables[RECORD_FOLDED].base;
     struct fold_line line = {.peak = frame->account.total_peak};
     if (frame->folded_total) {
-        const struct record_folded *total = &folded[frame->folded_total];
+        const struct record_folded *total = folded_entry(frame->folded_total);
         line.unseen = total->unseen_bytes;
         line.allocated = total->allocated_bytes;
         line.freed = total->freed_bytes;
     }
     if (frame->folded_self)
-        line.self_allocated = folded[frame->folded_self].allocated_bytes;
+        line.self_allocated = folded_entry(frame->folded_self)->allocated_bytes;
     if (node)
         line.self_allocated += node->allocated_bytes;
     const struct record_node *more[] = {node, beneath};
@@ -144,15 +143,19 @@ static bool fold_is_small(const struct fold *fold, const struct fold_round *roun
            line->freed / FOLD_TURNOVER <= (uint64_t)limit;
 }
 
+static void fold_count_forgotten(const struct record_frame *frame, uint64_t allocated, int64_t peak) {
+    struct record_header *header = shim.header;
+    header->forgotten_lines++;
+    header->forgotten_bytes += allocated;
+    if (peak > header->forgotten_peak)
+        header->forgotten_peak = peak;
+    shim_function(frame->function)->forgotten++;
+}
+
 // The frame has no node any more.
 static void fold_forget(uint32_t number, const struct fold_line *line) {
-    struct record_header *header = shim.header;
-    struct record_frame *frame = shim_frame(number);
-    header->forgotten_lines++;
-    header->forgotten_bytes += line->self_allocated;
-    if (line->peak > header->forgotten_peak)
-        header->forgotten_peak = line->peak;
-    shim_function(frame->function)->forgotten++;
+    const struct record_frame *frame = shim_frame(number);
+    fold_count_forgotten(frame, line->self_allocated, line->peak);
     folded_drop(frame->folded_self, frame->folded_total);
     frame_forget(number, frame->account.total_live + line->unseen);
 }
@@ -176,21 +179,19 @@ static void fold_unsee(struct record_account *account, uint32_t total, int64_t b
     folded_unsee(total, bytes);
 }
 
-static uint64_t fold_self_allocated(const struct record_frame *frame) {
-    const struct record_folded *folded = (struct record_folded *)shim.tables[RECORD_FOLDED].base;
-    return frame->folded_self ? folded[frame->folded_self].allocated_bytes : 0;
-}
-
-// What the frame's records found no room for is counted as forgotten, as if it were another line's of the
-// same place that went before; `due`: bytes that it should have allocated by itself, in folded nodes.
-static void fold_admit(struct record_frame *frame, uint64_t due, const struct fold_line *line) {
-    struct record_header *header = shim.header;
-    frame->flags |= RECORD_FRAME_AGAIN;
-    header->forgotten_lines++;
-    header->forgotten_bytes += due - fold_self_allocated(frame);
-    if (line->peak > header->forgotten_peak)
-        header->forgotten_peak = line->peak;
-    shim_function(frame->function)->forgotten++;
+// Adds a node that goes to its line's records. Where there may be no room for these, what is lost counts as
+// forgotten, as if it were that of another line in the same place that went before.
+static void fold_add_line(struct record_frame *frame, const struct record_node *node,
+                          const struct record_node *beneath, bool outermost, bool room) {
+    const struct fold_line due = room ? (struct fold_line){.peak = 0} : fold_line(frame, node, beneath);
+    folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
+    if (room)
+        return;
+    const uint64_t lost = due.self_allocated - fold_line(frame, NULL, NULL).self_allocated;
+    if (lost || (outermost && !frame->folded_total)) {
+        frame->flags |= RECORD_FRAME_AGAIN;
+        fold_count_forgotten(frame, lost, due.peak);
+    }
 }
 
 // Hands over what the node's line and function would lose, but for `unseen` bytes beneath. False: there is no
@@ -227,12 +228,7 @@ static bool fold_accounts(struct fold *fold, uint32_t number, const struct fold_
         return true;
     }
     outermost = node->flags & RECORD_NODE_OUTERMOST_FRAME;
-    const uint64_t due = fold_self_allocated(frame) + node->allocated_bytes;
-    if (!room)
-        line = fold_line(frame, node, beneath);
-    folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
-    if (!room && (fold_self_allocated(frame) != due || (outermost && !frame->folded_total)))
-        fold_admit(frame, due, &line);
+    fold_add_line(frame, node, beneath, outermost, room);
     if (unseen && outermost)
         fold_unsee(&frame->account, frame->folded_total, unseen);
     return true;

@@ -8,10 +8,6 @@
 #include "shim/recording.h"
 #include "shim/shim.h"
 
-static inline struct record_folded *folded_entry(uint32_t number) {
-    return (struct record_folded *)shim.tables[RECORD_FOLDED].base + number;
-}
-
 // Before `live` changes.
 static inline void folded_save(struct record_folded *entry) {
     if (entry->saved_seq != shim.header->peak_seq) {
@@ -32,7 +28,7 @@ static uint32_t folded_make(struct record_folded of) {
         return recording_append(RECORD_FOLDED, &of);
     shim.folded_free = (uint32_t)folded_entry(number)->allocated_bytes;
     shim.folded_free_count--;
-    __builtin_prefetch(folded_entry(shim.folded_free), 1);
+    folded_fetch(shim.folded_free);
     *folded_entry(number) = of;
     return number;
 }

@@ -30,10 +30,14 @@ void folded_unsee(uint32_t number, int64_t bytes);
 // The records are free; 0 is none.
 void folded_drop(uint32_t self, uint32_t total);
 
+static inline struct record_folded *folded_entry(uint32_t number) {
+    return (struct record_folded *)shim.tables[RECORD_FOLDED].base + number;
+}
+
 // Has the processor fetch the record. (Inline in any case: a function that only prefetches is thought to do
 // nothing, and left out.)
 static inline __attribute__((always_inline)) void folded_fetch(uint32_t number) {
-    __builtin_prefetch((const struct record_folded *)shim.tables[RECORD_FOLDED].base + number, 1);
+    __builtin_prefetch(folded_entry(number), 1);
 }
 
 static inline bool folded_is_empty(const struct record_node *node) {

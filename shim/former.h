@@ -27,6 +27,9 @@ struct former_line {
     uint32_t function; // 0: no line is remembered
 };
 
+#define FORMER_EPOCH_BITS 21
+#define FORMER_EPOCHS ((1u << FORMER_EPOCH_BITS) - 1)
+
 // There are as many as owners, hundreds of thousands in a large program: one word each. Frames and functions
 // are no more than NUMBERS_MOST.
 struct former {
@@ -34,14 +37,13 @@ struct former {
     uint64_t function : NUMBERS_BITS;
     uint64_t outermost : 2; // RECORD_NODE_OUTERMOST_FRAME, RECORD_NODE_OUTERMOST_FUNCTION
     uint64_t other : 1;     // the innermost frame of the other language is in shim.former_others
-    uint64_t epoch : 21;    // former_epoch when it was noted: frames that were made later are others
+    uint64_t epoch
+        : FORMER_EPOCH_BITS; // former_epoch when it was noted: frames that were made later are others
 };
 
 _Static_assert(sizeof(struct former) == 8, "one word");
 _Static_assert((RECORD_NODE_OUTERMOST_FRAME | RECORD_NODE_OUTERMOST_FUNCTION) == 3,
                "struct former.outermost");
-
-#define FORMER_EPOCHS ((1u << 21) - 1)
 
 // Foldings so far, but no more than FORMER_EPOCHS. From then on no line is forgotten, so none has the record
 // of another one.

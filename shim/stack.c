@@ -405,9 +405,8 @@ static inline void stack_fetch_step(const struct stack *stack, uint32_t doubts) 
     if (sure->under.doubts != doubts || !stack->steps.entries || !sure->python.innermost ||
         !python_same_innermost(&sure->python, &instr))
         return;
-    struct python_frame here = *sure->python.innermost;
-    here.instr = instr;
-    const struct step step = stack_step_python(&here, sure->under.parent);
+    const struct python_frame *here = sure->python.innermost;
+    const struct step step = step_python(instr, here->code, here->life, sure->under.parent);
     __builtin_prefetch(&stack->steps.entries[steps_index(&stack->steps, &step)]);
 }
 

@@ -157,7 +157,7 @@ def tasks(interpreter, mode):
     """py_scopes_tasks.py: (scope: (bytes, blocks)) as the report has it and as it counts itself."""
     source = "py_scopes_tasks.py"
     options = ["--max-size=256M", "--python-objects=" + mode]
-    recording = record(interpreter, program(source), "20", options=options, env={"PYTHONPATH": PACKAGE}, compare=False, output=mode)
+    recording = record(interpreter, program(source), "30", options=options, env={"PYTHONPATH": PACKAGE}, compare=False, output=mode)
     counted = {name: tuple(counts) for name, counts in json.loads(recording.stdout).items()}
     (raw,) = recording.read("--contexts")["processes"]
     assert raw["totals"]["lost_events"] == 0, raw["totals"]
@@ -182,7 +182,7 @@ def test_tasks(version):
     for mode in ["exact"] if "t" in version else ["exact", "off"]:
         found, counted = tasks(python(version), mode)
         wrong = {name: (found.get(name), counts) for name, counts in counted.items() if found.get(name) != counts}
-        assert len(counted) > 100 and found == counted, (mode, len(wrong), list(wrong.items())[:5], set(found) - set(counted))
+        assert len(counted) > 200 and found == counted, (mode, len(wrong), list(wrong.items())[:5], set(found) - set(counted))
 
 
 SEVERAL_NAMES = """
