@@ -30,17 +30,19 @@ static inline void journal_raise(int64_t *high, int64_t value) {
         *high = value;
 }
 
-// Frees of one place.
+// Where frees are made, and sums of frees before the first of these.
 struct journal_frees {
     uint32_t node; // 0 = of none
     uint64_t bytes, count;
 };
 
-static inline void journal_count_frees(const struct peak_books *books, const struct journal_frees *frees) {
+// `bytes`, `count`: the sums after the last one.
+static inline void journal_count_frees(const struct peak_books *books, const struct journal_frees *frees,
+                                       uint64_t bytes, uint64_t count) {
     if (!frees->node)
         return;
-    books->nodes[frees->node].freed_bytes += frees->bytes;
-    books->nodes[frees->node].frees += frees->count;
+    books->nodes[frees->node].freed_bytes += bytes - frees->bytes;
+    books->nodes[frees->node].frees += count - frees->count;
 }
 
 // An event whose neighbours are of other nodes: a run of one, without the sums.
@@ -54,8 +56,8 @@ static inline bool journal_apply_alone(const struct peak_books *books, const str
         peak_apply(books, event->node, &run);
         owner_drop(event->owner);
         node->temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
-        const struct journal_frees frees = {.node = event->freeing, .bytes = event->size, .count = 1};
-        journal_count_frees(books, &frees);
+        const struct journal_frees frees = {.node = event->freeing};
+        journal_count_frees(books, &frees, event->size, 1);
         header->freed_bytes += event->size;
         header->frees++;
         return false;
@@ -77,36 +79,32 @@ static inline const struct record_event *journal_apply_run(const struct peak_boo
                                                            const struct record_event *event,
                                                            const struct record_event *end, bool *raised) {
     const uint32_t number = event->node, owner = event->owner;
+    const struct record_event *first = event;
     struct peak_run run = PEAK_RUN_NONE;
-    struct journal_frees frees = {.node = 0};
-    uint64_t allocated = 0, allocations = 0, freed = 0, freed_count = 0, temporary = 0;
-    uint32_t uses = 0; // of the node's owner; wraps around
-    do {
+    uint64_t freed = 0, freed_count = 0, temporary = 0;
+    struct journal_frees frees = {.node = 0}; // the present place; sums are those before it
+    do { // What follows from other sums is not kept: there are registers for these.
         const int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
         if (!(event->slack_flags & RECORD_EVENT_FREE)) {
             peak_add(&run, size, slack);
-            allocated += event->size;
-            allocations++;
-            uses++;
             continue;
+        }
+        if (shim_unlikely(event->freeing != frees.node)) {
+            journal_count_frees(books, &frees, freed, freed_count);
+            frees = (struct journal_frees){.node = event->freeing, .bytes = freed, .count = freed_count};
         }
         peak_subtract(&run, size, slack);
         freed += event->size;
         freed_count++;
         temporary += (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0;
-        uses--;
-        if (event->freeing != frees.node) {
-            journal_count_frees(books, &frees);
-            frees = (struct journal_frees){.node = event->freeing};
-        }
-        frees.bytes += event->size;
-        frees.count++;
     } while (++event < end && event->node == number);
 
+    const uint64_t allocations = (uint64_t)(event - first) - freed_count,
+                   allocated = (uint64_t)run.net + freed;
     struct record_header *header = books->header;
     struct record_node *node = &books->nodes[number];
     *raised |= peak_apply(books, number, &run);
-    shim.owners[owner].uses += uses;
+    shim.owners[owner].uses += (uint32_t)(allocations - freed_count); // wraps around
     if (allocations) {
         journal_raise(&shim.tick_heap_high, header->heap_live - run.net + run.top);
         node->allocated_bytes += allocated;
@@ -116,7 +114,7 @@ static inline const struct record_event *journal_apply_run(const struct peak_boo
     }
     if (freed_count) {
         node->temporary += temporary;
-        journal_count_frees(books, &frees);
+        journal_count_frees(books, &frees, freed, freed_count);
         header->freed_bytes += freed;
         header->frees += freed_count;
     }

@@ -77,7 +77,7 @@ static inline uint32_t owner_node(uint32_t owner) {
 // The same where the owner has not outlived its node; else 0.
 static inline uint32_t owner_present_node(uint32_t owner) {
     const uint32_t to = shim.owners[owner].to;
-    return to & OWNER_FORWARDED ? 0 : to;
+    return shim_unlikely(to & OWNER_FORWARDED) ? 0 : to;
 }
 
 // Blocks (and forwarded owners) of a node.

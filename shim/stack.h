@@ -67,8 +67,8 @@ static inline bool stack_ending_holds(const struct stack_ending *ending) {
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
 // few instructions of one frame. `object`: the block is one of Python's own allocators'.
-static inline __attribute__((always_inline)) const struct stack_place *stack_sure(const struct thread *thread,
-                                                                                  bool object) {
+static inline __attribute__((always_inline)) const struct stack_place *
+stack_sure(const struct thread *thread, bool object, enum frames_kind kind) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
@@ -79,13 +79,14 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
     if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
-    if (instr != sure->instr && !python_same_importing(&sure->python)) {
+    if (shim_unlikely(instr != sure->instr) && !python_same_importing(&sure->python)) {
         const struct stack_near *near = stack_near(sure, instr);
-        if (near->instr != instr || stack_under_word(&near->under) != stack_under_word(&sure->under))
+        if (shim_unlikely(near->instr != instr) ||
+            shim_unlikely(stack_under_word(&near->under) != stack_under_word(&sure->under)))
             return NULL;
         place = &near->place;
     }
-    return python_same_callers(&sure->python) ? place : NULL;
+    return shim_likely(python_same_callers(&sure->python, kind)) ? place : NULL;
 }
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are

@@ -90,7 +90,7 @@ static inline struct record_event track_release(const struct live_block *old, ui
 // The node of the present stack, and the owner of what is allocated there. The journal is locked.
 static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
                                                                   uint32_t *owner, bool object) {
-    const struct stack_place *sure = stack_sure(thread, object);
+    const struct stack_place *sure = stack_sure(thread, object, FRAMES_ANY);
     if (sure) {
         *owner = sure->owner;
         return sure->node;

@@ -23,10 +23,12 @@ enum track_quick {
 };
 
 // A new block. One that the inner malloc has recorded already is left as it is.
-static inline enum track_quick track_object_alloc_quick(struct thread *thread, void *block, size_t size);
+static inline enum track_quick track_object_alloc_quick(struct thread *thread, void *block, size_t size,
+                                                        enum frames_kind kind);
 
 // Before the real free. A block that is not on the books as an object is left as it is.
-static inline enum track_quick track_object_free_quick(struct thread *thread, void *block);
+static inline enum track_quick track_object_free_quick(struct thread *thread, void *block,
+                                                       enum frames_kind kind);
 
 // The same in any case, after those two have said TRACK_NOT.
 void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
@@ -46,26 +48,34 @@ static inline enum track_quick track_object_noted(struct thread *thread, bool du
     return shim_unlikely(due) ? TRACK_FLUSH : shim_unlikely(thread->attention) ? TRACK_ATTEND : TRACK_DONE;
 }
 
+static inline enum track_quick track_object_leave(struct journal *journal, enum track_quick quick) {
+    journal_leave(journal);
+    return quick;
+}
+
+// Each condition has its own way out, so that what is ordinary comes in a row.
 static inline __attribute__((always_inline)) enum track_quick
-track_object_alloc_quick(struct thread *thread, void *block, size_t size) {
+track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum frames_kind kind) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
-    if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
+    if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) ||
+        shim_unlikely(!journal_enter(journal)))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread, true);
+    const struct stack_place *sure = stack_sure(thread, true, kind);
+    if (shim_unlikely(!sure))
+        return track_object_leave(journal, TRACK_NOT);
     uint32_t *slot = live_known_slot(thread, address);
-    if (shim_unlikely(!sure || !slot || !journal_takes(journal, size) || size >= LIVE_ASIDE)) {
-        journal_leave(journal);
-        return TRACK_NOT;
-    }
+    if (shim_unlikely(!slot) || shim_unlikely(size >= LIVE_ASIDE) ||
+        shim_unlikely(!journal_takes(journal, size)))
+        return track_object_leave(journal, TRACK_NOT);
     const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
     uint32_t *free = slot;
-    if (shim_unlikely(present != 0))
+    if (shim_unlikely(present != 0)) {
         free = live_empty_beside(thread, slot, present, address, size);
-    if (shim_unlikely(!free)) {
-        journal_leave(journal);
         // An object whose end was not seen, or a neighbour; else malloc has recorded it.
-        return (present & LIVE_OBJECT) || !live_is_of(present, address) ? TRACK_NOT : TRACK_DONE;
+        if (!free)
+            return track_object_leave(
+                journal, (present & LIVE_OBJECT) || !live_is_of(present, address) ? TRACK_NOT : TRACK_DONE);
     }
     thread->last_block = address;
     const bool due = journal_take(journal, (struct record_event){
@@ -81,34 +91,40 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size) {
     return track_object_noted(thread, due);
 }
 
-static inline __attribute__((always_inline)) enum track_quick track_object_free_quick(struct thread *thread,
-                                                                                      void *block) {
+static inline __attribute__((always_inline)) enum track_quick
+track_object_free_quick(struct thread *thread, void *block, enum frames_kind kind) {
     const uintptr_t address = (uintptr_t)block;
     struct journal *journal = thread->journal;
-    if (shim_unlikely(thread->until_sample <= 1) || !journal_enter(journal))
+    if (shim_unlikely(thread->until_sample <= 1) || shim_unlikely(!journal_enter(journal)))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread, true);
+    const struct stack_place *sure = stack_sure(thread, true, kind);
+    if (shim_unlikely(!sure))
+        return track_object_leave(journal, TRACK_NOT);
     uint32_t *slot = live_known_slot(thread, address);
-    uint32_t value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+    if (shim_unlikely(!slot))
+        return track_object_leave(journal, TRACK_NOT);
+    uint32_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
     const bool beside = value && !live_is_of(value, address);
     if (shim_unlikely(beside)) {
         slot = live_known_beside(thread, slot, value, address);
-        value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : 0;
+        if (!slot)
+            return track_object_leave(journal, TRACK_NOT);
+        value = __atomic_load_n(slot, __ATOMIC_RELAXED);
     }
     const size_t size = value & LIVE_ASIDE;
+    if (shim_unlikely(!(value & LIVE_OBJECT)) || shim_unlikely(size == LIVE_ASIDE) ||
+        shim_unlikely(!journal_takes(journal, size)))
+        return track_object_leave(journal, TRACK_NOT);
     const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_OWNER_SHIFT;
     const uint32_t node = owner_present_node(owner);
-    if (shim_unlikely(!sure || !(value & LIVE_OBJECT) || size == LIVE_ASIDE ||
-                      !journal_takes(journal, size) || !node)) {
-        journal_leave(journal);
-        return TRACK_NOT;
-    }
+    if (shim_unlikely(!node))
+        return track_object_leave(journal, TRACK_NOT);
     if (shim_unlikely(size <= LIVE_TINY) && !beside)
         live_empty_tiny(slot, live_known_shift(thread, address));
     else
         __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     uint32_t flags = RECORD_EVENT_FREE;
-    if (thread->last_block == address) {
+    if (shim_unlikely(thread->last_block == address)) {
         thread->last_block = 0;
         flags |= RECORD_EVENT_TEMPORARY;
     }

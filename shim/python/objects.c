@@ -45,6 +45,7 @@ static uint64_t objects_seed;                      // of the random numbers; 0 =
 static const struct detect_runtime *objects_owner; // whose allocators are wrapped
 static bool objects_called;                        // since it was last cleared
 static bool objects_plain;       // it is true, and the OBJ domain's inner allocator wraps nothing
+static bool objects_hidden;      // its frames may be of FRAMES_HIDDEN
 static bool objects_replaced;    // somebody else's allocators were found in front of ours, or instead
 static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
@@ -148,7 +149,7 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
 // others share these.
 __attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
                                                           const void *frame) {
-    const enum track_quick quick = track_object_alloc_quick(thread, block, size);
+    const enum track_quick quick = track_object_alloc_quick(thread, block, size, FRAMES_ANY);
     if (shim_likely(quick == TRACK_DONE))
         return;
     if (quick == TRACK_NOT)
@@ -159,7 +160,7 @@ __attribute__((noinline)) static void objects_track_alloc(struct thread *thread,
 
 __attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
                                                          const void *frame) {
-    const enum track_quick quick = track_object_free_quick(thread, block);
+    const enum track_quick quick = track_object_free_quick(thread, block, FRAMES_ANY);
     if (shim_likely(quick == TRACK_DONE))
         return;
     if (quick == TRACK_NOT)
@@ -450,14 +451,15 @@ __attribute__((noinline)) static void *objects_plain_done(struct thread *thread,
     return block;
 }
 
-static inline void *objects_plain_malloc(const struct objects_wrapped *wrapped, size_t size) {
+static inline __attribute__((always_inline)) void *objects_quick_malloc(const struct objects_wrapped *wrapped,
+                                                                        size_t size, enum frames_kind kind) {
     if (__builtin_expect(!objects_plain, 0))
         return objects_malloc(wrapped, size);
     void *block = wrapped->inner.malloc(wrapped->inner.ctx, size);
     struct thread *thread = &thread_self;
     if (__builtin_expect(!guard_enter_quick(thread), 0))
         return objects_plain_allocated(block, size);
-    const enum track_quick quick = track_object_alloc_quick(thread, block, size);
+    const enum track_quick quick = track_object_alloc_quick(thread, block, size, kind);
     if (__builtin_expect(quick == TRACK_NOT, 0)) {
         guard_leave(thread);
         return objects_plain_allocated(block, size);
@@ -484,7 +486,8 @@ __attribute__((noinline)) static void objects_plain_free_done(const struct objec
     wrapped->inner.free(wrapped->inner.ctx, objects_plain_done(thread, block, due));
 }
 
-static inline void objects_plain_free(const struct objects_wrapped *wrapped, void *block) {
+static inline __attribute__((always_inline)) void objects_quick_free(const struct objects_wrapped *wrapped,
+                                                                     void *block, enum frames_kind kind) {
     if (__builtin_expect(!objects_plain, 0)) {
         objects_free(wrapped, block);
         return;
@@ -494,7 +497,7 @@ static inline void objects_plain_free(const struct objects_wrapped *wrapped, voi
         objects_plain_freed(wrapped, block);
         return;
     }
-    const enum track_quick quick = track_object_free_quick(thread, block);
+    const enum track_quick quick = track_object_free_quick(thread, block, kind);
     if (__builtin_expect(quick == TRACK_NOT, 0)) {
         guard_leave(thread);
         objects_plain_freed(wrapped, block);
@@ -508,11 +511,20 @@ static inline void objects_plain_free(const struct objects_wrapped *wrapped, voi
     wrapped->inner.free(wrapped->inner.ctx, block);
 }
 
+// One set for interpreters whose chain of frames has hidden ones, one for others: a short way without a
+// branch for what never changes.
+#define objects_plain_malloc(wrapped, size) objects_quick_malloc(wrapped, size, FRAMES_PLAIN)
 #define objects_plain_calloc objects_calloc
 #define objects_plain_realloc objects_realloc
+#define objects_plain_free(wrapped, block) objects_quick_free(wrapped, block, FRAMES_PLAIN)
+#define objects_hidden_malloc(wrapped, size) objects_quick_malloc(wrapped, size, FRAMES_HIDDEN)
+#define objects_hidden_calloc objects_calloc
+#define objects_hidden_realloc objects_realloc
+#define objects_hidden_free(wrapped, block) objects_quick_free(wrapped, block, FRAMES_HIDDEN)
 
 OBJECTS_DOMAIN(mem, objects, OBJECTS_MEM)
 OBJECTS_DOMAIN(obj, objects_plain, OBJECTS_OBJ)
+OBJECTS_DOMAIN(obj_hidden, objects_hidden, OBJECTS_OBJ)
 OBJECTS_DOMAIN(mem_sampled, objects_sampled, OBJECTS_MEM)
 OBJECTS_DOMAIN(obj_sampled, objects_sampled, OBJECTS_OBJ)
 
@@ -536,7 +548,9 @@ static struct python_allocator objects_ours(int domain, void *ctx) {
     if (objects_sampled)
         return domain == OBJECTS_MEM ? objects_mem_sampled_functions(ctx)
                                      : objects_obj_sampled_functions(ctx);
-    return domain == OBJECTS_MEM ? objects_mem_functions(ctx) : objects_obj_functions(ctx);
+    if (domain == OBJECTS_MEM)
+        return objects_mem_functions(ctx);
+    return objects_hidden ? objects_obj_hidden_functions(ctx) : objects_obj_functions(ctx);
 }
 
 static bool objects_is_ours(int domain, const struct python_allocator *allocator) {
@@ -608,6 +622,7 @@ static void objects_find_place(const struct detect_runtime *runtime) {
 static void objects_wrap(const struct detect_runtime *runtime) {
     const bool again = objects_owner == runtime;
     objects_owner = runtime;
+    objects_hidden = runtime->layout.minor >= 12;
     __atomic_fetch_add(&objects_wraps, 1, __ATOMIC_RELAXED);
     if (runtime->layout.free_threaded)
         live_refine(); // each thread has a heap of its own

@@ -51,7 +51,7 @@ frames_caller_differs(const struct frames_chain *chain, const char **frame, cons
     const char *next = entry->frame, *outer = hidden ? entry[1].outer : next;
     if (frames_unlikely(frames_word_differs(*frame + chain->previous_at, outer)))
         return entry + 1;
-    if (hidden && outer != next &&
+    if (hidden && frames_unlikely(outer != next) &&
         frames_unlikely(!outer || frames_word_differs(outer + chain->previous_at, next)))
         return entry + 1;
     *frame = next;
@@ -63,38 +63,53 @@ frames_caller_differs(const struct frames_chain *chain, const char **frame, cons
 // the loop has been entered for it.
 static inline __attribute__((always_inline)) bool frames_leads_to(size_t previous_at, const char *outer,
                                                                   const void *next) {
-    if (outer == next)
+    if (frames_likely(outer == next))
         return true;
     const char *beyond = outer ? code_load(outer, previous_at) : NULL;
     return outer && (beyond == next || (!next && !code_load(beyond, previous_at)));
 }
 
+// One entry further out, unless that was the last or *differs is set.
+static inline __attribute__((always_inline)) bool frames_go_on(const struct frames_chain *chain,
+                                                               const char **frame,
+                                                               const struct python_frame **entry, bool hidden,
+                                                               const struct python_frame **differs) {
+    if (*entry <= chain->outermost)
+        return false;
+    *differs = frames_caller_differs(chain, frame, --*entry, hidden);
+    return frames_likely(!*differs);
+}
+
 // `hidden`: as in the chain; constant, so each case gets code of its own.
 static inline __attribute__((always_inline)) const struct python_frame *
 frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hidden) {
-    const struct python_frame *differs;
+    const struct python_frame *differs = NULL;
     const char *frame = entry->frame;
-    for (; entry >= chain.outermost + 4; entry -= 4)
-        if ((differs = frames_caller_differs(&chain, &frame, entry - 1, hidden)) ||
-            (differs = frames_caller_differs(&chain, &frame, entry - 2, hidden)) ||
-            (differs = frames_caller_differs(&chain, &frame, entry - 3, hidden)) ||
-            (differs = frames_caller_differs(&chain, &frame, entry - 4, hidden)))
-            return differs;
-    while (entry > chain.outermost)
-        if ((differs = frames_caller_differs(&chain, &frame, --entry, hidden)))
-            return differs;
+    // In a row, for the sake of the branch predictor: most chains are short.
+    while (frames_go_on(&chain, &frame, &entry, hidden, &differs) &&
+           frames_go_on(&chain, &frame, &entry, hidden, &differs) &&
+           frames_go_on(&chain, &frame, &entry, hidden, &differs) &&
+           frames_go_on(&chain, &frame, &entry, hidden, &differs)) {
+    }
+    if (frames_unlikely(differs))
+        return differs;
     const char *outer = hidden ? entry->outer : chain.outer;
     if (frames_unlikely(code_load(frame, chain.previous_at) != outer))
         return entry;
     return frames_likely(frames_leads_to(chain.previous_at, outer, chain.outer)) ? NULL : entry;
 }
 
+// What is known of chain.hidden where code is made for it. Should it be otherwise after all, stacks are not
+// recognised.
+enum frames_kind { FRAMES_ANY, FRAMES_PLAIN, FRAMES_HIDDEN };
+
 // `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
 // `entry` itself, that is at another instruction. NULL: there is none.
 static inline __attribute__((always_inline)) const struct python_frame *
-frames_chain_differs(const struct frames_chain *chain, const struct python_frame *entry) {
-    return frames_likely(chain->hidden) ? frames_walk(*chain, entry, true)
-                                        : frames_walk(*chain, entry, false);
+frames_chain_differs(const struct frames_chain *chain, const struct python_frame *entry,
+                     enum frames_kind kind) {
+    const bool hidden = kind == FRAMES_ANY ? chain->hidden : kind == FRAMES_HIDDEN;
+    return hidden ? frames_walk(*chain, entry, true) : frames_walk(*chain, entry, false);
 }
 
 // The innermost anchor (frames.c) among the frames up to `at`; NULL: there is none.
@@ -166,7 +181,7 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
     };
     if ((uintptr_t)code_load(entry->frame, chain.instr_at) != entry->instr)
         return at;
-    const struct python_frame *differs = frames_chain_differs(&chain, entry);
+    const struct python_frame *differs = frames_chain_differs(&chain, entry, FRAMES_ANY);
     return differs ? (uint32_t)(differs - stack->frames) : FRAMES_ALL;
 }
 
@@ -224,9 +239,11 @@ static inline bool python_same_importing(const struct python_sure *sure) {
 }
 
 // Then: nothing has changed in its callers.
-static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure) {
-    return __atomic_load_n(sure->malloc_place, __ATOMIC_RELAXED) == sure->malloc &&
-           !frames_chain_differs(&sure->chain, sure->innermost) && *sure->function_place == sure->function;
+static inline __attribute__((always_inline)) bool python_same_callers(const struct python_sure *sure,
+                                                                      enum frames_kind kind) {
+    return frames_likely(__atomic_load_n(sure->malloc_place, __ATOMIC_RELAXED) == sure->malloc) &&
+           frames_likely(!frames_chain_differs(&sure->chain, sure->innermost, kind)) &&
+           frames_likely(*sure->function_place == sure->function);
 }
 
 #endif
