@@ -81,5 +81,12 @@ def found(may_install):
         made = [environment(path) for path in chosen if path]
         made = [Interpreter(path) for path in made if path]
         if made:
-            return made
-    return [Interpreter(SYSTEM)]
+            return warm(made)
+    return warm([Interpreter(SYSTEM)])
+
+
+def warm(pythons):
+    """The interpreters, with bytecode of what peakline runs when they start, too: ordinarily the first run leaves it."""
+    for python in pythons:
+        subprocess.run([python.path, "-m", "compileall", "-q", os.path.join(BUILD, "python")], **QUIET)
+    return pythons
