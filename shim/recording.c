@@ -15,7 +15,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define RECORDING_PIECES 64         // pages written at a time
 #define RECORDING_IMAGES_MAX 100000 // files per pid that are tried
 
 static const uint32_t recording_sizes[RECORD_TABLES] = {
@@ -59,15 +58,12 @@ static int recording_reopen(void) {
 // The page cache has the pages then. To touch one that it has not takes five to ten times as long: it is
 // read, with its neighbours, though the disk has nothing there.
 static bool recording_write_zeros(int fd, uint64_t from, uint64_t length) {
-    static const char zeros[4096];
-    struct iovec pieces[RECORDING_PIECES];
-    for (unsigned i = 0; i < RECORDING_PIECES; i++)
-        pieces[i] = (struct iovec){.iov_base = (void *)(uintptr_t)zeros, .iov_len = sizeof zeros};
+    static char zeros[1u << 16]; // never written: it takes no memory
     while (length) {
-        const uint64_t most =
-            length / sizeof zeros < RECORDING_PIECES ? length / sizeof zeros : RECORDING_PIECES;
-        const long written = sys_pwritev(fd, pieces, most, from);
-        if (written <= 0 || written % (long)sizeof zeros)
+        const long written = sys_pwrite(fd, zeros, length < sizeof zeros ? length : sizeof zeros, from);
+        if (written == -EINTR)
+            continue;
+        if (written <= 0)
             return false;
         from += (uint64_t)written;
         length -= (uint64_t)written;

@@ -49,11 +49,6 @@ static inline long sys_pwrite(int fd, const void *buffer, size_t size, uint64_t 
     return sys_call(SYS_pwrite64, fd, (long)buffer, (long)size, (long)offset, 0, 0);
 }
 
-// `count` pieces, one after the other.
-static inline long sys_pwritev(int fd, const struct iovec *pieces, size_t count, uint64_t offset) {
-    return sys_call(SYS_pwritev, fd, (long)pieces, (long)count, (long)offset, 0, 0);
-}
-
 static inline long sys_mmap(void *address, size_t size, int protection, int flags, int fd, uint64_t offset) {
     return sys_call(SYS_mmap, (long)address, (long)size, protection, flags, fd, (long)offset);
 }
