@@ -183,7 +183,9 @@ static void fold_unsee(struct record_account *account, uint32_t total, int64_t b
 // forgotten, as if it were that of another line in the same place that went before.
 static void fold_add_line(struct record_frame *frame, const struct record_node *node,
                           const struct record_node *beneath, bool outermost, bool room) {
-    const struct fold_line due = room ? (struct fold_line){.peak = 0} : fold_line(frame, node, beneath);
+    struct fold_line due = {.peak = 0};
+    if (!room)
+        due = fold_line(frame, node, beneath);
     folded_add(&frame->folded_self, &frame->folded_total, node, beneath, outermost);
     if (room)
         return;

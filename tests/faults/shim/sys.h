@@ -11,10 +11,12 @@
 #define sys_mmap fault_free_mmap
 #define sys_fallocate fault_free_fallocate
 #define sys_open fault_free_open
+#define sys_pwrite fault_free_pwrite
 #include "../../../shim/sys.h"
 #undef sys_mmap
 #undef sys_fallocate
 #undef sys_open
+#undef sys_pwrite
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -72,6 +74,11 @@ static inline long sys_mmap(void *address, size_t size, int protection, int flag
 
 static inline long sys_fallocate(int fd, int mode, uint64_t offset, uint64_t length) {
     return fault_due(FAULT_SYSTEM) ? -ENOSPC : fault_free_fallocate(fd, mode, offset, length);
+}
+
+// Of a file system that takes blocks when they are written.
+static inline long sys_pwrite(int fd, const void *buffer, size_t size, uint64_t offset) {
+    return fault_due(FAULT_SYSTEM) ? -ENOSPC : fault_free_pwrite(fd, buffer, size, offset);
 }
 
 static inline long sys_open(const char *path, int flags, int mode) {
