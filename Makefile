@@ -129,7 +129,7 @@ install: all ## install below DESTDIR/PREFIX
 	install -m 644 '$(BUILD)/libpeakline.so' '$(LIB)/libpeakline.so'
 	install -m 644 '$(BUILD)'/python/*.py '$(LIB)/python'
 	install -m 644 '$(BUILD)'/python/peakline/*.py '$(LIB)/python/peakline'
-	$(if $(DESTDIR),,-command -v python3 >/dev/null && python3 -m compileall -q '$(LIB)/python')
+	$(if $(DESTDIR),,umask 022; python3 -I -m compileall -q '$(LIB)/python' >/dev/null 2>&1 || true) # to start sooner
 	install -m 644 reporter/peakline.1 '$(MAN)/peakline.1'
 	install -m 644 reporter/completion.bash '$(COMPLETIONS)/peakline'
 	install -m 644 reporter/report-schema.json '$(SHARE)/report-schema.json'

@@ -83,7 +83,7 @@ static inline const struct record_event *journal_apply_run(const struct peak_boo
     struct peak_run run = PEAK_RUN_NONE;
     uint64_t freed = 0, freed_count = 0, temporary = 0;
     struct journal_frees frees = {.node = 0}; // the present place; sums are those before it
-    do { // What follows from other sums is not kept: there are registers for these.
+    do { // Only what does not follow from other sums is kept: for so many there are registers.
         const int64_t size = (int64_t)event->size, slack = event->slack_flags >> RECORD_EVENT_FLAG_BITS;
         if (!(event->slack_flags & RECORD_EVENT_FREE)) {
             peak_add(&run, size, slack);

@@ -71,8 +71,9 @@ static bool recording_write_zeros(int fd, uint64_t from, uint64_t length) {
     return true;
 }
 
-// Disk blocks for [from, from + length), so that touching them can never fault. Writing past RLIMIT_FSIZE
-// would send the host a signal: refuse before.
+// Disk blocks for [from, from + length), so that touching them cannot fault; but where a file system writes
+// elsewhere what has changed (btrfs), it can, when the disk is full. Writing past RLIMIT_FSIZE would send the
+// host a signal: refuse before.
 static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
     struct rlimit limit;
     if (!sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) &&

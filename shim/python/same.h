@@ -69,7 +69,7 @@ static inline __attribute__((always_inline)) bool frames_leads_to(size_t previou
     return outer && (beyond == next || (!next && !code_load(beyond, previous_at)));
 }
 
-// One entry further out, unless that was the last or *differs is set.
+// One entry further out. False: that was the last, or *differs is set.
 static inline __attribute__((always_inline)) bool frames_go_on(const struct frames_chain *chain,
                                                                const char **frame,
                                                                const struct python_frame **entry, bool hidden,
@@ -99,8 +99,8 @@ frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hi
     return frames_likely(frames_leads_to(chain.previous_at, outer, chain.outer)) ? NULL : entry;
 }
 
-// What is known of chain.hidden where code is made for it. Should it be otherwise after all, stacks are not
-// recognised.
+// What is known of chain.hidden where code is made for it. Should it be otherwise after all, a stack with
+// hidden frames is not recognised.
 enum frames_kind { FRAMES_ANY, FRAMES_PLAIN, FRAMES_HIDDEN };
 
 // `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
