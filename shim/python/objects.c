@@ -45,7 +45,7 @@ static uint64_t objects_seed;                      // of the random numbers; 0 =
 static const struct detect_runtime *objects_owner; // whose allocators are wrapped
 static bool objects_called;                        // since it was last cleared
 static bool objects_plain;       // it is true, and the OBJ domain's inner allocator wraps nothing
-static bool objects_hidden;      // its frames may be of FRAMES_HIDDEN
+static bool objects_hidden;      // FRAMES_HIDDEN, for its frames
 static bool objects_replaced;    // somebody else's allocators were found in front of ours, or instead
 static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
@@ -407,7 +407,7 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
 
 // ---- what the interpreter calls ----
 
-// A set of functions for each domain, which ignore the context; `how` is objects, objects_plain or
+// A set of functions for each domain, which ignore the context; `how` is objects, objects_direct, _hidden or
 // objects_sampled.
 #define OBJECTS_DOMAIN(name, how, domain)                                                                    \
     static void *objects_##name##_malloc(void *ctx, size_t size) {                                           \
@@ -513,17 +513,17 @@ static inline __attribute__((always_inline)) void objects_quick_free(const struc
 
 // One set for interpreters whose chain of frames has hidden ones, one for others: a short way without a
 // branch for what never changes.
-#define objects_plain_malloc(wrapped, size) objects_quick_malloc(wrapped, size, FRAMES_PLAIN)
-#define objects_plain_calloc objects_calloc
-#define objects_plain_realloc objects_realloc
-#define objects_plain_free(wrapped, block) objects_quick_free(wrapped, block, FRAMES_PLAIN)
+#define objects_direct_malloc(wrapped, size) objects_quick_malloc(wrapped, size, FRAMES_DIRECT)
+#define objects_direct_calloc objects_calloc
+#define objects_direct_realloc objects_realloc
+#define objects_direct_free(wrapped, block) objects_quick_free(wrapped, block, FRAMES_DIRECT)
 #define objects_hidden_malloc(wrapped, size) objects_quick_malloc(wrapped, size, FRAMES_HIDDEN)
 #define objects_hidden_calloc objects_calloc
 #define objects_hidden_realloc objects_realloc
 #define objects_hidden_free(wrapped, block) objects_quick_free(wrapped, block, FRAMES_HIDDEN)
 
 OBJECTS_DOMAIN(mem, objects, OBJECTS_MEM)
-OBJECTS_DOMAIN(obj, objects_plain, OBJECTS_OBJ)
+OBJECTS_DOMAIN(obj, objects_direct, OBJECTS_OBJ)
 OBJECTS_DOMAIN(obj_hidden, objects_hidden, OBJECTS_OBJ)
 OBJECTS_DOMAIN(mem_sampled, objects_sampled, OBJECTS_MEM)
 OBJECTS_DOMAIN(obj_sampled, objects_sampled, OBJECTS_OBJ)

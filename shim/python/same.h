@@ -101,7 +101,7 @@ frames_walk(struct frames_chain chain, const struct python_frame *entry, bool hi
 
 // What is known of chain.hidden where code is made for it. Should it be otherwise after all, a stack with
 // hidden frames is not recognised.
-enum frames_kind { FRAMES_ANY, FRAMES_PLAIN, FRAMES_HIDDEN };
+enum frames_kind { FRAMES_ANY, FRAMES_DIRECT, FRAMES_HIDDEN };
 
 // `entry`'s frame is live. From there outward, the first entry whose caller is not the next one, or, but for
 // `entry` itself, that is at another instruction. NULL: there is none.

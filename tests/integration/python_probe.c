@@ -186,7 +186,7 @@ static void probe_compare(struct stack *stack) {
 // Whether the stack is known to be that of the last capture.
 static bool probe_same(const struct stack *stack) {
     uintptr_t instr;
-    const enum frames_kind kind = stack->sure.chain.hidden ? FRAMES_HIDDEN : FRAMES_PLAIN;
+    const enum frames_kind kind = stack->sure.chain.hidden ? FRAMES_HIDDEN : FRAMES_DIRECT;
     return stack->sure_doubts && stack->sure_doubts == __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE) &&
            python_same_innermost(&stack->sure, &instr) &&
            instr == stack->live.frames[stack->live.depth - 1].instr &&
