@@ -462,7 +462,7 @@ static bool frames_sure_state(struct python_sure *sure, const struct python_stac
     const char *state = stack->state;
     sure->state_place = stack->state_place;
     sure->state = state;
-    sure->chain.hidden = layout->minor >= 12;
+    sure->chain.hidden = frames_may_hide(runtime);
     // Up to 3.11 the state is that of whoever holds the GIL; later it is the thread's own.
     sure->thread = sure->chain.hidden ? state : __builtin_thread_pointer();
     sure->thread_place =

@@ -622,7 +622,7 @@ static void objects_find_place(const struct detect_runtime *runtime) {
 static void objects_wrap(const struct detect_runtime *runtime) {
     const bool again = objects_owner == runtime;
     objects_owner = runtime;
-    objects_hidden = runtime->layout.minor >= 12;
+    objects_hidden = frames_may_hide(runtime);
     __atomic_fetch_add(&objects_wraps, 1, __ATOMIC_RELAXED);
     if (runtime->layout.free_threaded)
         live_refine(); // each thread has a heap of its own

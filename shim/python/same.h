@@ -43,6 +43,11 @@ struct frames_chain {
     bool hidden;                          // there may be frames of the interpreter's own between them
 };
 
+// As chain.hidden, of all its threads.
+static inline bool frames_may_hide(const struct detect_runtime *runtime) {
+    return runtime->layout.minor >= 12;
+}
+
 // `*frame` is live, that of the entry inside of this one. NULL: its caller is this one's frame, which is
 // where it was and becomes `*frame`. Else the entry that differs.
 static inline __attribute__((always_inline)) const struct python_frame *
@@ -177,7 +182,7 @@ frames_same_instr(const struct detect_runtime *runtime, const struct python_stac
         .previous_at = runtime->layout.frame_previous,
         .outermost = low,
         .outer = low > stack->frames ? low[-1].frame : stack->outer,
-        .hidden = runtime->layout.minor >= 12,
+        .hidden = frames_may_hide(runtime),
     };
     if ((uintptr_t)code_load(entry->frame, chain.instr_at) != entry->instr)
         return at;
