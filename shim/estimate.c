@@ -41,7 +41,8 @@ void estimate_drop(uint32_t frame) {
     uint32_t number = shim.frame_estimates[frame];
     if (!number)
         return;
-    *estimate_at(number) = (struct record_estimate){.number = shim.estimates_free};
+    const struct record_estimate gone = {.number = shim.estimates_free};
+    recording_put(RECORD_ESTIMATES, number, &gone);
     shim.estimates_free = number;
     shim.frame_estimates[frame] = 0;
 }
@@ -54,7 +55,7 @@ static struct record_estimate *estimate_find(uint32_t *place, enum record_estima
     uint32_t number = shim.estimates_free;
     if (number) {
         shim.estimates_free = estimate_at(number)->number;
-        *estimate_at(number) = fresh;
+        recording_put(RECORD_ESTIMATES, number, &fresh);
     } else if (!(number = recording_append(RECORD_ESTIMATES, &fresh))) {
         shim.header->estimates_missing++;
         return NULL;

@@ -5,6 +5,7 @@
 #include "shim/journal.h"
 #include "shim/arena.h"
 #include "shim/clock.h"
+#include "shim/disk.h"
 #include "shim/former.h"
 #include "shim/guard.h"
 #include "shim/owner.h"
@@ -340,10 +341,13 @@ static void journal_apply(struct journal *journal) {
 
 __attribute__((noinline)) void journal_flush(struct thread *thread) {
     enum lock_got locked = lock_take(&shim.lock);
-    if (shim_likely(locked != LOCK_REFUSED))
+    if (shim_likely(locked != LOCK_REFUSED)) {
         journal_apply_own(thread);
-    else // it may be full
+        if (shim_unlikely(shim.disk_watched))
+            disk_look();
+    } else { // it may be full
         __atomic_fetch_or(&thread->journal->stop, JOURNAL_ENDED, __ATOMIC_RELAXED);
+    }
     lock_drop(&shim.lock, locked);
 }
 
@@ -370,6 +374,8 @@ __attribute__((noinline)) void journal_begin(struct journal *journal) {
 enum lock_got journal_lock_books(struct thread *thread) {
     journal_unlock(thread);
     enum lock_got locked = lock_take(&shim.lock);
+    if (shim_unlikely(shim.disk_watched && locked != LOCK_REFUSED))
+        disk_look();
     if (shim_unlikely(locked == LOCK_REFUSED || !journal_lock_stopped(thread->journal))) {
         lock_drop(&shim.lock, locked);
         journal_divert(thread);

@@ -8,6 +8,7 @@
 #include "shim/budget.h"
 #include "shim/clock.h"
 #include "shim/config.h"
+#include "shim/disk.h"
 #include "shim/shim.h"
 
 #include <errno.h>
@@ -41,8 +42,7 @@ static struct record_extent *recording_extents(void) {
     return (struct record_extent *)((char *)shim.header + RECORD_EXTENTS_AT);
 }
 
-// -1 when the file is gone, is another one now, or may not be opened any more (privileges dropped, chroot).
-static int recording_reopen(void) {
+int recording_reopen(void) {
     long fd = sys_open(shim.file_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (sys_failed(fd))
         return -1;
@@ -55,33 +55,46 @@ static int recording_reopen(void) {
     return (int)fd;
 }
 
-// The page cache has the pages then. To touch one that it has not takes five to ten times as long: it is
-// read, with its neighbours, though the disk has nothing there.
-static bool recording_write_zeros(int fd, uint64_t from, uint64_t length) {
-    static char zeros[1u << 16]; // never written: it takes no memory
+static bool recording_write(int fd, const char *bytes, uint64_t length, uint64_t at) {
     while (length) {
-        const long written = sys_pwrite(fd, zeros, length < sizeof zeros ? length : sizeof zeros, from);
+        const long written = sys_pwrite(fd, bytes, length, at);
         if (written == -EINTR)
             continue;
         if (written <= 0)
             return false;
-        from += (uint64_t)written;
+        bytes += written;
+        at += (uint64_t)written;
         length -= (uint64_t)written;
     }
     return true;
 }
 
-// Disk blocks for [from, from + length), so that touching them cannot fault; but where a file system writes
-// elsewhere what has changed (btrfs), it can, when the disk is full. Writing past RLIMIT_FSIZE would send the
-// host a signal: refuse before.
-static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
-    struct rlimit limit;
-    if (!sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) &&
-        from + length > limit.rlim_cur) {
-        if (shim.header)
-            __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_FILE_LIMIT, __ATOMIC_RELAXED);
-        return false;
+// The page cache has the pages then. To touch one that it has not takes five to ten times as long: it is
+// read, with its neighbours, though the disk has nothing there.
+static bool recording_write_zeros(int fd, uint64_t from, uint64_t length) {
+    static char zeros[1u << 16]; // never written: it takes no memory
+    for (uint64_t part; length; from += part, length -= part) {
+        part = length < sizeof zeros ? length : sizeof zeros;
+        if (!recording_write(fd, zeros, part, from))
+            return false;
     }
+    return true;
+}
+
+// Writing past RLIMIT_FSIZE would send the host a signal.
+static bool recording_may_write(uint64_t end) {
+    struct rlimit limit;
+    if (sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) || end <= limit.rlim_cur)
+        return true;
+    if (shim.header)
+        __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_FILE_LIMIT, __ATOMIC_RELAXED);
+    return false;
+}
+
+// Disk blocks for [from, from + length), so that touching them cannot fault (but see disk.h).
+static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
+    if (!recording_may_write(from + length))
+        return false;
     long result;
     do {
         result = sys_fallocate(fd, 0, from, length);
@@ -101,6 +114,11 @@ static bool recording_map(int fd, char *address, uint64_t offset, size_t length)
     return true;
 }
 
+// A file that was left (disk.h) still gets blocks, so that what is written at the end has room.
+static bool recording_left(void) {
+    return shim.header->flags & RECORD_FLAG_DISK_SHORT;
+}
+
 // The table gets at least one grain more, an eighth of its size when it is large already.
 static bool recording_grow(enum record_table which) {
     struct table *table = &shim.tables[which];
@@ -118,7 +136,7 @@ static bool recording_grow(enum record_table which) {
     if (length == 0)
         return false;
     int fd = -1;
-    if (!shim.file_private) {
+    if (!shim.file_private || recording_left()) {
         fd = recording_reopen();
         if (fd < 0) {
             shim_lose(RECORD_LOST_NO_SPACE);
@@ -156,6 +174,14 @@ bool recording_reserve(enum record_table which, uint32_t records) {
     return true;
 }
 
+void recording_put(enum record_table which, uint32_t number, const void *entry) {
+    const size_t size = recording_sizes[which];
+    volatile uint64_t *to = (uint64_t *)(shim.tables[which].base + number * size); // or it becomes a memcpy
+    const uint64_t *from = entry;
+    for (size_t word = 0; word < size / sizeof *to; word++)
+        to[word] = from[word];
+}
+
 uint32_t recording_append(enum record_table which, const void *entry) {
     struct table *table = &shim.tables[which];
     struct record_table_info *info = &shim.header->tables[which];
@@ -163,7 +189,7 @@ uint32_t recording_append(enum record_table which, const void *entry) {
     if (info->count >= UINT32_MAX || ((info->count + 1) * size > table->mapped && !recording_grow(which)))
         return 0;
     uint32_t number = (uint32_t)info->count;
-    __builtin_memcpy(table->base + number * size, entry, size);
+    recording_put(which, number, entry);
     __atomic_store_n(&info->count, number + 1, __ATOMIC_RELEASE);
     return number;
 }
@@ -181,7 +207,8 @@ uint32_t recording_string(const char *bytes, size_t length) {
     struct record_string *string = (struct record_string *)(table->base + info->count);
     uint32_t offset = (uint32_t)info->count;
     string->length = (uint32_t)length;
-    __builtin_memcpy(string->bytes, bytes, length);
+    char *to = string->bytes;
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(bytes), "+c"(length) : : "memory"); // recording_put
     __atomic_store_n(&info->count, info->count + need, __ATOMIC_RELEASE);
     return offset;
 }
@@ -324,6 +351,7 @@ bool recording_open(void) {
     if (good) {
         shim.file_device = status.st_dev;
         shim.file_inode = status.st_ino;
+        disk_open(fd);
         good = recording_map_all(fd);
     }
     sys_close(fd);
@@ -382,14 +410,16 @@ void recording_flush(void) {
         return;
     const struct record_extent *extents = recording_extents();
     size_t done[RECORD_TABLES] = {0};
-    if (recording_allocate(fd, 0, shim.file_size)) {
-        for (uint32_t i = 0; i < shim.header->extents; i++) {
-            size_t length = (size_t)extents[i].grains * RECORD_GRAIN;
-            sys_pwrite(fd, shim.tables[extents[i].table].base + done[extents[i].table], length,
-                       extents[i].offset);
-            done[extents[i].table] += length;
-        }
-        sys_pwrite(fd, shim.header, RECORD_FIRST_EXTENT, 0);
+    // Zeros would be all that remains on a full disk of a file that has its blocks.
+    bool good =
+        recording_left() ? recording_may_write(shim.file_size) : recording_allocate(fd, 0, shim.file_size);
+    for (uint32_t i = 0; good && i < shim.header->extents; i++) {
+        size_t length = (size_t)extents[i].grains * RECORD_GRAIN;
+        good = recording_write(fd, shim.tables[extents[i].table].base + done[extents[i].table], length,
+                               extents[i].offset);
+        done[extents[i].table] += length;
     }
+    if (good)
+        recording_write(fd, (const char *)shim.header, RECORD_FIRST_EXTENT, 0);
     sys_close(fd);
 }

@@ -17,11 +17,20 @@
 // Makes the file of this process image and fills in the header. False: nothing can be recorded.
 bool recording_open(void);
 
+// A descriptor of the file, to be closed. -1 when it is gone, is another one now, or may not be opened any
+// more (privileges dropped, chroot).
+int recording_reopen(void);
+
 // Takes a file that was just opened away again: there is no memory to go on.
 void recording_abandon(void);
 
 // Room for so many records more, without adding them. False: they do not fit.
 bool recording_reserve(enum record_table table, uint32_t records);
+
+// Copies `entry` to the record of that number, which exists or has been reserved. By words, unlike an
+// assignment: a store across two pages may never succeed on a full btrfs, which cleans the one to make room
+// for the other.
+void recording_put(enum record_table table, uint32_t number, const void *entry);
 
 // A copy of `entry` becomes the table's next record. Its number, or 0 when the table is full.
 uint32_t recording_append(enum record_table table, const void *entry);

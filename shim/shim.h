@@ -131,8 +131,10 @@ struct shim {
     uint64_t file_size;      // bytes of the file in use
     uint64_t file_allocated; // bytes of the file that have disk blocks
     uint64_t file_device, file_inode;
-    bool file_private; // the tables are plain memory, written out at the end
-    bool file_full;    // no more extents; nothing is tried again
+    bool file_private;  // the tables are plain memory, written out at the end
+    bool file_full;     // no more extents; nothing is tried again
+    bool disk_watched;  // disk.h
+    uint64_t disk_next; // coarse clock; not before is it looked at again
     char file_path[4096];
 
     int64_t tick_heap_high; // the highest heap since the last tick

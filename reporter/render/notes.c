@@ -35,7 +35,12 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
                    "Native stacks could not be walked: only the call sites of the allocations are known.");
     if (flags & RECORD_FLAG_FORKED)
         add_string(notes, "Started by fork: what it inherited from its parent is not counted here.");
-    if (flags & RECORD_FLAG_PRIVATE)
+    if (flags & RECORD_FLAG_DISK_SHORT)
+        add_string(notes,
+                   "The disk became full: from then on the recording stayed in memory, and was written "
+                   "when the process ended. Of one that was killed, this shows what was before; `run "
+                   "-o` names another place.");
+    else if (flags & RECORD_FLAG_PRIVATE)
         add_string(notes, "The file system had no shared mappings: the recording was written when the "
                           "process ended. One that is "
                           "killed leaves none there; `run -o` names another place.");

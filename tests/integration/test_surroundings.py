@@ -100,13 +100,13 @@ def test_no_file_may_be_written():
     assert recording.process["command"][0] == "sh"
 
 
-def in_small_file_system(size, command):
+def in_small_file_system(size, command, target="contexts", mount="mount -t tmpfs -o size=%s tmpfs small"):
     need_root()
     os.mkdir("small")
-    script = 'mount -t tmpfs -o size=%s tmpfs small || exit 77; %s; status=$?; cp -r small/recording . 2>/dev/null; exit $status'
+    script = mount % size + ' || exit 77; %s; status=$?; cp -r small/recording . 2>/dev/null; exit $status' % command
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script % (size, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, timeout=50, env=clean_environment({"PEAKLINE": PEAKLINE, "TARGET": program("contexts")}))
+        ["unshare", "-m", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=50, env=clean_environment({"PEAKLINE": PEAKLINE, "TARGET": program(target)}))
     if done.returncode == 77 or done.stderr.startswith(b"unshare: "):
         raise Skip("cannot mount: %s" % done.stderr.decode(errors="replace").strip())
     return done
@@ -132,6 +132,39 @@ def test_file_system_is_full():
         assert done.stderr.count(b"\n") == 1, done.stderr
     else:
         assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def in_btrfs(command, overlay):
+    """What is stored on a full btrfs goes elsewhere, even where there was something before."""
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 17):
+        raise Skip("before Linux 6.17 a store can fail there, whatever we do")
+    mount = "export PATH=$PATH:/sbin:/usr/sbin; truncate -s %s image && mkfs.btrfs -q image >&2 && mount -o loop image "
+    mount += ("below && mkdir below/up below/work && mount -t overlay -o lowerdir=low,upperdir=below/up,workdir=below/work overlay small"
+              if overlay else "small")
+    os.mkdir("below")
+    os.mkdir("low")
+    return in_small_file_system("128M", command, target="disk_filled", mount=mount)
+
+
+@cases(False, True)
+def test_btrfs_fills_up(overlay):
+    done = in_btrfs('"$PEAKLINE" run --quiet -o small/recording -- "$TARGET" small/ballast', overlay)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    process = Recording(os.path.abspath("recording"), ["disk_filled"]).process
+    assert process["end"] == "exited"
+    for line, calls, size in (("before", 1, 10007), ("meanwhile", 100000, 3700000), ("after", 1, 50021)):
+        expect(process.line(line)["self"], allocations=calls, allocated_bytes=size)
+    expect(process.line("leaf")["self"], allocations=8192, live_at_exit_bytes=sum(41 + path % 7 for path in range(8192)))
+    assert any("The disk became full" in note for note in process["notes"]), process["notes"]
+
+
+def test_btrfs_fills_up_and_the_process_is_killed():
+    done = in_btrfs('"$PEAKLINE" run --quiet -o small/recording -- "$TARGET" small/ballast kill', False)
+    assert done.returncode == 137, (done.returncode, done.stderr)
+    process = Recording(os.path.abspath("recording"), ["disk_filled"]).process
+    assert (process["end"], process["signal"]) == ("signalled", signal.SIGKILL), process.raw
+    expect(process.line("before")["self"], allocations=1, live_at_exit_bytes=10007)
+    assert any("The disk became full" in note for note in process["notes"]), process["notes"]
 
 
 def test_recording_is_removed_meanwhile():
