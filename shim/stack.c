@@ -30,6 +30,7 @@ static void stack_reset(struct stack *stack) {
     stack->python_leaf.node = 0;
     stack->moment.state = NULL;                    // scopes have come or gone
     stack->sure = (struct stack_sure){.instr = 0}; // another thread's may have been elsewhere
+    stack->beginning.node = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     if (stack->splice)
@@ -78,7 +79,7 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
     tree_prepare(depth + scopes + 1);
     stack->tree_epoch = shim.tree_epoch;
     stack->root = 0;
-    stack->sure.ending.node = 0;
+    stack->sure.ending.node = stack->beginning.node = 0;
     steps_forget(&stack->steps);
     seen_forget(&stack->seen);
     if (stack->splice)
@@ -296,8 +297,7 @@ __attribute__((noinline)) static uint32_t stack_native_learn(struct thread *thre
     return leaf;
 }
 
-// Unwinds the native stack. Its frames have nodes then, but where TREE_ROOT is returned.
-static uint32_t stack_native_new(struct thread *thread, const void *frame) {
+uint32_t stack_native_new(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     unsigned unchanged = unwind_capture(&stack->native, frame);
     struct unwind_stack *native = &stack->native;
@@ -334,50 +334,20 @@ static uint32_t stack_native_new(struct thread *thread, const void *frame) {
 
 static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
+    uint32_t node;
+    if (shim_unlikely(stack->beginning.node) && (node = stack_still_beginning(stack)))
+        return node;
     const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
     const bool pays = seen_pays(&stack->seen);
     uint32_t seen = pays ? seen_find(&stack->seen, pc, sp, fp) : 0;
     if (seen)
         return seen;
-    uint32_t node = stack_native_new(thread, frame);
+    node = stack_native_new(thread, frame);
+    if (shim_unlikely(python_found()) && node != TREE_ROOT && (seen = stack_beginning(stack)))
+        return seen;
     if (pays && stack->native.depth)
         seen_keep(&stack->seen, &stack->native, pc, sp, fp, node);
     return node;
-}
-
-// The frame of Py_FinalizeEx in the native stack that has just been captured. NULL: it is not there.
-static const struct unwind_frame *stack_finalizer(const struct unwind_stack *native) {
-    for (uint32_t i = 1; i + 1 < native->depth; i++) {
-        const int further = python_finalizer(unwind_function_start(native->frames[i].value - 1));
-        if (further >= 0)
-            return &native->frames[i + (uint32_t)further];
-    }
-    return NULL;
-}
-
-// Python's modules are gone, and the interpreter tidies up: hundreds of thousands of objects are freed, by
-// functions of its own that nobody asks about. These objects all count for the line of Py_FinalizeEx that is
-// being executed. 0: it is something else.
-__attribute__((noinline)) static uint32_t stack_ending(struct thread *thread, const void *frame,
-                                                       uint32_t doubts) {
-    struct stack *stack = thread->stack;
-    struct stack_sure *sure = &stack->sure;
-    struct stack_ending *ending = &sure->ending;
-    if (shim.look_twice || !python_ending(&sure->python, stack->python))
-        return 0;
-    if (!ending->node || !stack_ending_holds(ending)) {
-        if (stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
-            return 0;
-        const struct unwind_frame *here = stack_finalizer(&stack->native);
-        if (!here)
-            return 0;
-        ending->words[0] = (struct unwind_word){here->slot, here->value};
-        ending->words[1] = (struct unwind_word){here[-1].slot, here[-1].value};
-        ending->node = here->node;
-    }
-    sure->place = (struct stack_place){.node = ending->node, .owner = owner_of(ending->node)};
-    sure->under.doubts = doubts;
-    return ending->node;
 }
 
 // The Python stack that has just been captured has this node; `doubts`: shim_doubts from before the capture.

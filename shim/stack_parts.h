@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What stack.c and splice.c share: a thread's previous stacks, and how one gets from a frame to its node. Not
-// for others.
+// What stack.c, splice.c and stack_edges.c share: a thread's previous stacks, and how one gets from a frame
+// to its node. Not for others.
 
 #ifndef PEAKLINE_STACK_PARTS_H
 #define PEAKLINE_STACK_PARTS_H
@@ -32,6 +32,7 @@ struct stack {
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct splice *splice;       // NULL until native frames are put between Python's
     struct stack_leaf native_leaf, python_leaf;
+    struct stack_inside beginning; // stack_edges.c
     uint32_t code_epoch, tree_epoch;
     uint32_t root; // the node above the outermost frame, where no scopes are open; 0 = not known
     struct python_moment moment; // when the marks were read
@@ -105,6 +106,20 @@ static inline unsigned stack_innermost(const struct python_stack *python) {
 // With shim.lock held: room for the nodes of so many new frames and of the innermost one. True: the tree has
 // been folded since the capture, so the nodes of all `depth` frames are to be found anew.
 bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth);
+
+// Unwinds the native stack. Its frames have nodes then, but where TREE_ROOT is returned.
+uint32_t stack_native_new(struct thread *thread, const void *frame);
+
+// Memory is taken or given back while the thread runs no Python function: the node of the line of
+// Py_InitializeFromConfig that is being executed, until the interpreter is initialised, or of Py_FinalizeEx.
+// 0: it is something else.
+//
+// As before, where the last event was there, too.
+uint32_t stack_still_beginning(struct stack *stack);
+// By the native stack that has just been captured.
+uint32_t stack_beginning(struct stack *stack);
+// Of objects only. `doubts`: shim_doubts from before the capture.
+uint32_t stack_ending(struct thread *thread, const void *frame, uint32_t doubts);
 
 // Whether the code is greenlet's extension module.
 bool stack_in_greenlet(uintptr_t address);

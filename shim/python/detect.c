@@ -12,6 +12,8 @@
 #include "shim/python/objects.h"
 #include "shim/python/python.h"
 #include "shim/shim.h"
+#include "shim/unwind_cfi.h"
+#include "shim/unwind_find.h"
 
 #include <dlfcn.h>
 
@@ -161,6 +163,13 @@ static bool detect_code_type(struct detect_runtime *runtime, const struct elf_mo
            (elf_holds(module, dealloc, 1, false) || code_watches(runtime));
 }
 
+static void detect_initializer(struct detect_runtime *runtime, const void *function) {
+    struct unwind_fde fde;
+    runtime->initializer = (uintptr_t)function;
+    if (unwind_find_fde(runtime->initializer, &fde) == UNWIND_FOUND && fde.start == runtime->initializer)
+        runtime->initializer_size = fde.end - fde.start;
+}
+
 // NULL: all is well; else why this interpreter cannot be read.
 static const char *detect_describe(struct detect_runtime *runtime, const struct elf_module *module) {
     static const char unknown[] = " is not known to this peakline";
@@ -188,6 +197,7 @@ static const char *detect_describe(struct detect_runtime *runtime, const struct 
     runtime->data = elf_segment(module, runtime->code_type, &runtime->data_size);
     runtime->loop = (uintptr_t)elf_symbol(module, "_PyEval_EvalFrameDefault");
     runtime->eval_code = (uintptr_t)elf_symbol(module, "PyEval_EvalCode");
+    detect_initializer(runtime, elf_symbol(module, "Py_InitializeFromConfig"));
     runtime->finalizer = (uintptr_t)elf_symbol(module, "Py_FinalizeEx");
     runtime->runner = (uintptr_t)elf_symbol(module, "Py_RunMain");
     if (!call->current_state || !call->is_finalizing || !runtime->code_type ||

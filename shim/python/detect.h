@@ -70,6 +70,8 @@ struct detect_runtime {
     size_t data_size;
     uintptr_t loop;                   // the evaluation loop's code; 0 = not known
     uintptr_t eval_code;              // PyEval_EvalCode's; likewise
+    uintptr_t initializer;            // Py_InitializeFromConfig's
+    size_t initializer_size;          // 0 = not known
     uintptr_t finalizer, runner;      // Py_FinalizeEx's, Py_RunMain's; likewise
     void (*code_dealloc)(void *code); // what the type had before we stood in front of it
     uintptr_t code_mask;              // bits of a frame's reference to its code that are the address

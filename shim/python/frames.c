@@ -488,6 +488,17 @@ bool python_ending(struct python_sure *sure, const struct python_stack *stack) {
     return !frames_visible(runtime, sure->ending);
 }
 
+bool python_beginning(void) {
+    const struct detect_runtime *runtime = detect_get();
+    // Asked with no state of a thread at hand: its code must be there for sure.
+    return runtime && !runtime->may_unload && runtime->call.is_initialized && !runtime->call.is_initialized();
+}
+
+bool python_in_initializer(uintptr_t address) {
+    const struct detect_runtime *runtime = detect_get();
+    return runtime && address - runtime->initializer < runtime->initializer_size;
+}
+
 int python_finalizer(uintptr_t start) {
     const struct detect_runtime *runtime = detect_get();
     if (!runtime || !start)

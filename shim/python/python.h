@@ -151,6 +151,12 @@ bool python_ending(struct python_sure *sure, const struct python_stack *stack);
 // (1); else -1.
 int python_finalizer(uintptr_t start);
 
+// Whether the interpreter has not been initialised yet, or not again.
+bool python_beginning(void);
+
+// Whether its Py_InitializeFromConfig has code there.
+bool python_in_initializer(uintptr_t address);
+
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);
 

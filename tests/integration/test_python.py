@@ -439,6 +439,21 @@ def contexts_of(raw, source):
 
 
 @python_cases()
+def test_the_beginning_of_an_interpreter(version):
+    """What Python makes for itself before it runs anything is one function's, unless native frames are asked for."""
+    allocations = {}
+    for mode in "", "--native":
+        process = record(python(version), "-S", "-c", "pass", options=[mode] if mode else [], output="recording" + mode).process
+        native = sorted((f["self"]["allocations"] for f in process["functions"] if f["language"] == "native"), reverse=True)
+        allocations[mode] = process.totals["allocations"]
+        assert (native[0] > sum(native) * 0.5) == (mode == ""), (mode, native[:5], sum(native))
+        (beginning,) = [f for f in process["functions"] if f["function"] == "Py_InitializeFromConfig"]
+        assert beginning["total"]["allocations"] >= native[0] > 1000, (mode, beginning, native[0])
+        assert process.totals["lost_events"] == 0, process.totals
+    assert abs(allocations[""] - allocations["--native"]) < 100, allocations
+
+
+@python_cases()
 def test_the_end_of_an_interpreter(version):
     """What is freed when Python ends, without any function of its own running, is one place's; what such functions free is theirs."""
     program = """if True:
