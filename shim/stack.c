@@ -381,7 +381,7 @@ static inline void stack_fetch_step(const struct stack *stack, uint32_t doubts) 
 }
 
 // 0: this thread has no Python stack.
-static inline uint32_t stack_python(struct thread *thread, const void *frame, bool object) {
+static inline uint32_t stack_python(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     uint32_t doubts = __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE);
     stack_fetch_step(stack, doubts);
@@ -390,7 +390,7 @@ static inline uint32_t stack_python(struct thread *thread, const void *frame, bo
         stack_contexts(stack);
     int unchanged = stack_python_capture(stack);
     if (shim_unlikely(unchanged < 0))
-        return object && stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
+        return stack->python && !config.native ? stack_ending(thread, frame, doubts) : 0;
     if (shim_unlikely(stack->python->cut))
         shim_lose(RECORD_LOST_DEEP);
     if (shim_unlikely(config.native) && splice_open(stack))
@@ -414,13 +414,13 @@ static inline bool stack_is_current(const struct stack *stack) {
 }
 
 // 0: the tree was folded in between.
-static uint32_t stack_present(struct thread *thread, const void *frame, bool object) {
+static uint32_t stack_present(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     if (shim_unlikely(!stack_is_current(stack)))
         stack_reset(stack);
     if (python_found() &&
         !(shim_unlikely(shim.look_twice & SHIM_GREENLETS) && stack_switching(stack, frame))) {
-        uint32_t node = stack_python(thread, frame, object);
+        uint32_t node = stack_python(thread, frame);
         if (node)
             return node;
     }
@@ -453,7 +453,7 @@ void stack_overlooked(struct thread *thread) {
     }
 }
 
-uint32_t stack_find(struct thread *thread, const void *frame, bool object) {
+uint32_t stack_find(struct thread *thread, const void *frame) {
     // The thread is ending and has given its memory back, or there was none: it borrows some for this one
     // event.
     if (shim_unlikely(!thread->stack)) {
@@ -466,7 +466,7 @@ uint32_t stack_find(struct thread *thread, const void *frame, bool object) {
     }
     uint32_t node;
     do {
-        node = stack_present(thread, frame, object);
+        node = stack_present(thread, frame);
     } while (shim_unlikely(!node));
     return node;
 }

@@ -66,16 +66,15 @@ static inline bool stack_inside_holds(const struct stack_inside *inside) {
 
 // With the thread's journal locked: the place of the present stack where that is known in a few instructions,
 // as most often in Python programs; else NULL: ask stack_find. A loop allocates again and again at the same
-// few instructions of one frame. `object`: the block is one of Python's own allocators'.
-static inline __attribute__((always_inline)) const struct stack_place *
-stack_sure(const struct thread *thread, bool object, enum frames_kind kind) {
+// few instructions of one frame.
+static inline __attribute__((always_inline)) const struct stack_place *stack_sure(const struct thread *thread,
+                                                                                  enum frames_kind kind) {
     const struct stack_sure *sure = (const struct stack_sure *)thread->stack; // which begins with one
     uintptr_t instr;
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
         return NULL;
     if (shim_unlikely(!sure->python.innermost))
-        return object && python_same_ending(&sure->python) && stack_inside_holds(&sure->ending) ? &sure->place
-                                                                                                : NULL;
+        return python_same_ending(&sure->python) && stack_inside_holds(&sure->ending) ? &sure->place : NULL;
     if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;
@@ -91,8 +90,8 @@ stack_sure(const struct thread *thread, bool object, enum frames_kind kind) {
 
 // The node of the present stack. With the thread's journal locked; gives it up in between when there are
 // frames that the thread has not met before. Never 0: TREE_ROOT when nothing is known. Valid until the
-// journal is unlocked. `object`: as above.
-uint32_t stack_find(struct thread *thread, const void *frame, bool object);
+// journal is unlocked.
+uint32_t stack_find(struct thread *thread, const void *frame);
 
 // An object of Python's OBJ domain was allocated, and stack_find not asked about it.
 void stack_overlooked(struct thread *thread);

@@ -118,7 +118,7 @@ uint32_t stack_native_new(struct thread *thread, const void *frame);
 uint32_t stack_still_beginning(struct stack *stack);
 // By the native stack that has just been captured.
 uint32_t stack_beginning(struct stack *stack);
-// Of objects only. `doubts`: shim_doubts from before the capture.
+// `doubts`: shim_doubts from before the capture.
 uint32_t stack_ending(struct thread *thread, const void *frame, uint32_t doubts);
 
 // Whether the code is greenlet's extension module.

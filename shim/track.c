@@ -89,13 +89,13 @@ static inline struct record_event track_release(const struct live_block *old, ui
 
 // The node of the present stack, and the owner of what is allocated there. The journal is locked.
 static inline __attribute__((always_inline)) uint32_t track_place(struct thread *thread, const void *frame,
-                                                                  uint32_t *owner, bool object) {
-    const struct stack_place *sure = stack_sure(thread, object, FRAMES_ANY);
+                                                                  uint32_t *owner) {
+    const struct stack_place *sure = stack_sure(thread, FRAMES_ANY);
     if (sure) {
         *owner = sure->owner;
         return sure->node;
     }
-    uint32_t node = stack_find(thread, frame, object);
+    uint32_t node = stack_find(thread, frame);
     *owner = owner_of(node);
     return node;
 }
@@ -104,7 +104,7 @@ static inline __attribute__((always_inline)) uint32_t track_place(struct thread 
 static uint32_t track_node(struct thread *thread, const void *frame, enum lock_got *locked) {
     for (;;) {
         journal_lock(thread);
-        uint32_t owner, node = track_place(thread, frame, &owner, false), epoch = shim.tree_epoch;
+        uint32_t owner, node = track_place(thread, frame, &owner), epoch = shim.tree_epoch;
         journal_unlock(thread);
         *locked = lock_take(&shim.lock);
         if (shim_likely(epoch == shim.tree_epoch) || *locked == LOCK_REFUSED)
@@ -216,7 +216,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
         journal_flush(thread);
     journal_lock(thread);
     uint32_t owner;
-    const uint32_t node = track_place(thread, frame, &owner, object);
+    const uint32_t node = track_place(thread, frame, &owner);
     thread->last_block = (uintptr_t)address;
     const size_t slack = usable - size;
     bool due;
@@ -269,7 +269,7 @@ __attribute__((noinline, cold)) static void track_released_former(struct thread 
 // A block that has left the live table.
 static inline __attribute__((always_inline)) void track_released(struct thread *thread, uintptr_t address,
                                                                  uint32_t owner, size_t size, size_t slack,
-                                                                 bool object, const void *frame) {
+                                                                 const void *frame) {
     uint32_t flags = RECORD_EVENT_FREE;
     former_fetch(owner); // until the place is known
     if (thread->last_block == address) {
@@ -282,7 +282,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     // Frees count where they happen in Python, elsewhere on request.
     uint32_t freeing = 0, unused;
     if (config.frees || python_found())
-        freeing = track_place(thread, frame, &unused, object);
+        freeing = track_place(thread, frame, &unused);
     // Not before: to find the place may have taken a folding.
     if (shim_unlikely(owner_is_former(owner))) {
         journal_unlock(thread);
@@ -302,7 +302,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
 
 __attribute__((noinline)) static void track_released_block(struct thread *thread, uintptr_t address,
                                                            const struct live_block *old, const void *frame) {
-    track_released(thread, address, old->owner, old->size, old->usable - old->size, old->object, frame);
+    track_released(thread, address, old->owner, old->size, old->usable - old->size, frame);
 }
 
 __attribute__((noinline, cold)) static void track_released_measured(struct thread *thread, uintptr_t address,
@@ -319,7 +319,7 @@ void track_free(struct thread *thread, void *address, const void *frame) {
     if (shim_likely(slot)) {
         const size_t usable = real_usable_size(address), slack = slot & LIVE_ASIDE;
         if (!track_is_sample(thread)) {
-            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack, false,
+            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack,
                            frame);
             return;
         }

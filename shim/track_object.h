@@ -61,7 +61,7 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
     if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) ||
         shim_unlikely(!journal_enter(journal)))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread, true, kind);
+    const struct stack_place *sure = stack_sure(thread, kind);
     if (shim_unlikely(!sure))
         return track_object_leave(journal, TRACK_NOT);
     uint32_t *slot = live_known_slot(thread, address);
@@ -97,7 +97,7 @@ track_object_free_quick(struct thread *thread, void *block, enum frames_kind kin
     struct journal *journal = thread->journal;
     if (shim_unlikely(thread->until_sample <= 1) || shim_unlikely(!journal_enter(journal)))
         return TRACK_NOT;
-    const struct stack_place *sure = stack_sure(thread, true, kind);
+    const struct stack_place *sure = stack_sure(thread, kind);
     if (shim_unlikely(!sure))
         return track_object_leave(journal, TRACK_NOT);
     uint32_t *slot = live_known_slot(thread, address);
