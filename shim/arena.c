@@ -13,6 +13,7 @@
 #define ARENA_SCARCE (512u << 10) // the same, where it is limited
 #define ARENA_PAGE 4096u          // bytes
 #define ARENA_FINE 512u           // bytes up to which classes are multiples of 16
+#define ARENA_LINE 64u            // a cache line, bytes
 
 struct arena_free_block {
     struct arena_free_block *next;
@@ -67,6 +68,8 @@ void *arena_alloc(size_t size) {
         if (block)
             arena->bytes += rounded;
     } else {
+        if (rounded % ARENA_LINE == 0) // it fits: the chunk's end is aligned as well
+            arena->chunk += -(uintptr_t)arena->chunk % ARENA_LINE;
         if ((size_t)(arena->chunk_end - arena->chunk) < rounded) {
             // What is left of the old chunk is less than a block of this size; it is given up.
             char *chunk = arena_map(ARENA_CHUNK);

@@ -2,9 +2,11 @@
 //
 // Memory for the shim's own tables, straight from the kernel, never from the host's malloc.
 //
-// Blocks are zeroed and 16-aligned. Memory is never given back to the kernel; arena_free keeps blocks for
-// reuse by size class. In a forked child all of it reads as zero (MADV_WIPEONFORK): whoever keeps a pointer
-// into the arena must keep it in memory that is wiped as well (struct shim, shim.h).
+// Blocks are zeroed and 16-aligned, those of a multiple of 64 bytes 64-aligned. Memory is never given back to
+// the kernel; arena_free keeps blocks for reuse by size class. In a forked child all of it reads as zero
+// (MADV_WIPEONFORK): whoever keeps a pointer into the arena must keep it in memory that is wiped as well
+// (struct shim, shim.h).
+//
 // Threads: any; arena_alloc and arena_free lock internally for a few instructions, or a system call.
 // Signals: only with the guard held (guard.h).
 // Failure: NULL; the caller degrades and counts the loss.

@@ -28,7 +28,7 @@ static void blocks_are_zeroed_aligned_and_disjoint(void **state) {
             sizes[i] = 1 + (size_t)rand() % (i % 100 ? 700 : 600000);
             blocks[i] = arena_alloc(sizes[i]);
             assert_non_null(blocks[i]);
-            assert_int_equal((uintptr_t)blocks[i] % 16, 0);
+            assert_int_equal((uintptr_t)blocks[i] % (sizes[i] % 64 ? 16 : 64), 0);
             for (size_t b = 0; b < sizes[i]; b++)
                 assert_int_equal(blocks[i][b], 0);
             memset(blocks[i], (int)(i % 255) + 1, sizes[i]);
