@@ -12,7 +12,8 @@
 #include <sys/statfs.h>
 
 #define DISK_LOOK_NS 50000000u         // 50 ms
-#define DISK_ROOM ((uint64_t)32 << 20) // less is little
+#define DISK_ROOM ((uint64_t)32 << 20) // less is little, in a file system of more than
+#define DISK_ROOM_PART 8               // times that; in a smaller one this part of it
 
 void disk_open(int fd) {
     struct statfs system;
@@ -33,7 +34,8 @@ static bool disk_is_short(void) {
     struct statfs system;
     if (sys_failed(sys_call(SYS_statfs, (long)shim.file_path, (long)&system, 0, 0, 0, 0)))
         return false;
-    return (uint64_t)system.f_bavail * (uint64_t)system.f_bsize < DISK_ROOM;
+    const uint64_t part = (uint64_t)system.f_blocks * (uint64_t)system.f_bsize / DISK_ROOM_PART;
+    return (uint64_t)system.f_bavail * (uint64_t)system.f_bsize < (part < DISK_ROOM ? part : DISK_ROOM);
 }
 
 // `address` becomes plain memory with the same content; `room` is used for it.
@@ -44,7 +46,7 @@ static void disk_take(char *room, void *address, size_t length) {
              0);
 }
 
-// What other threads have put down in the header (shim_lose, flags) while it was copied is in the file.
+// What other threads have put down in the header without a lock while it was copied is in the file.
 static void disk_take_late(int fd) {
     const size_t length = sizeof(struct record_header);
     char bytes[sizeof(struct record_header)] __attribute__((aligned(8)));
@@ -52,6 +54,8 @@ static void disk_take_late(int fd) {
         return;
     const struct record_header *late = (const struct record_header *)bytes;
     __atomic_fetch_or(&shim.header->flags, late->flags, __ATOMIC_RELAXED);
+    if (shim.header->unknown_frees < late->unknown_frees)
+        shim.header->unknown_frees = late->unknown_frees;
     for (int i = 0; i < RECORD_LOSSES; i++)
         if (shim.header->lost[i] < late->lost[i])
             shim.header->lost[i] = late->lost[i];
@@ -70,9 +74,11 @@ static void disk_leave(void) {
         }
         disk_take(room, shim.header, RECORD_FIRST_EXTENT);
         disk_take_late(fd);
-        shim.header->flags |= RECORD_FLAG_PRIVATE | RECORD_FLAG_DISK_SHORT;
-        sys_pwrite(fd, shim.header, sizeof *shim.header, 0); // for the reader, should the process be killed
-        shim.file_private = true;
+        // So it is until the rest has been written.
+        __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
+        sys_pwrite(fd, shim.header, sizeof *shim.header, 0);
+        __atomic_fetch_and(&shim.header->flags, ~(uint32_t)RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
+        shim.file_private = shim.file_left = true;
         shim.disk_watched = false;
         journal_release_all(NULL);
     } else if (!sys_failed(memory)) {

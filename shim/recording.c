@@ -114,11 +114,6 @@ static bool recording_map(int fd, char *address, uint64_t offset, size_t length)
     return true;
 }
 
-// A file that was left (disk.h) still gets blocks, so that what is written at the end has room.
-static bool recording_left(void) {
-    return shim.header->flags & RECORD_FLAG_DISK_SHORT;
-}
-
 // The table gets at least one grain more, an eighth of its size when it is large already.
 static bool recording_grow(enum record_table which) {
     struct table *table = &shim.tables[which];
@@ -136,7 +131,7 @@ static bool recording_grow(enum record_table which) {
     if (length == 0)
         return false;
     int fd = -1;
-    if (!shim.file_private || recording_left()) {
+    if (!shim.file_private || shim.file_left) { // which still needs blocks, for what is written at the end
         fd = recording_reopen();
         if (fd < 0) {
             shim_lose(RECORD_LOST_NO_SPACE);
@@ -412,7 +407,7 @@ void recording_flush(void) {
     size_t done[RECORD_TABLES] = {0};
     // Zeros would be all that remains on a full disk of a file that has its blocks.
     bool good =
-        recording_left() ? recording_may_write(shim.file_size) : recording_allocate(fd, 0, shim.file_size);
+        shim.file_left ? recording_may_write(shim.file_size) : recording_allocate(fd, 0, shim.file_size);
     for (uint32_t i = 0; good && i < shim.header->extents; i++) {
         size_t length = (size_t)extents[i].grains * RECORD_GRAIN;
         good = recording_write(fd, shim.tables[extents[i].table].base + done[extents[i].table], length,

@@ -132,6 +132,7 @@ struct shim {
     uint64_t file_allocated; // bytes of the file that have disk blocks
     uint64_t file_device, file_inode;
     bool file_private;  // the tables are plain memory, written out at the end
+    bool file_left;     // likewise, since the disk became full (disk.h)
     bool file_full;     // no more extents; nothing is tried again
     bool disk_watched;  // disk.h
     uint64_t disk_next; // coarse clock; not before is it looked at again

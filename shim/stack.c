@@ -335,7 +335,7 @@ uint32_t stack_native_new(struct thread *thread, const void *frame) {
 static inline uint32_t stack_native(struct thread *thread, const void *frame) {
     struct stack *stack = thread->stack;
     uint32_t node;
-    if (shim_unlikely(stack->beginning.node) && (node = stack_still_beginning(stack)))
+    if (shim_unlikely(stack->beginning.node) && (node = stack_still_beginning(thread, frame)))
         return node;
     const uintptr_t *hook = frame, pc = hook[1], sp = (uintptr_t)(hook + 2), fp = hook[0];
     const bool pays = seen_pays(&stack->seen);

@@ -35,8 +35,8 @@ struct stack_near {
     struct stack_place place;
 };
 
-// A line of a function of the interpreter's, while it is executed.
-struct stack_inside {
+// A line of Py_FinalizeEx, while that is executed.
+struct stack_ending {
     uint32_t node;               // 0 = not known
     struct unwind_word words[2]; // what they hold tells that it is
 };
@@ -49,7 +49,7 @@ struct stack_sure {
     uintptr_t instr; // where the innermost frame is
     struct stack_place place;
     struct python_sure python;
-    struct stack_inside ending; // place's, if there is no innermost frame
+    struct stack_ending ending; // place's, if there is no innermost frame
     struct stack_near near[STACK_NEAR];
 };
 
@@ -58,8 +58,8 @@ static inline struct stack_near *stack_near(const struct stack_sure *sure, uintp
     return (struct stack_near *)&sure->near[mixed >> 58 & (STACK_NEAR - 1)];
 }
 
-static inline bool stack_inside_holds(const struct stack_inside *inside) {
-    const struct unwind_word *words = inside->words;
+static inline bool stack_ending_holds(const struct stack_ending *ending) {
+    const struct unwind_word *words = ending->words;
     return *(const uintptr_t *)words[0].address == words[0].value &&
            *(const uintptr_t *)words[1].address == words[1].value;
 }
@@ -74,7 +74,7 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
     if (!sure || sure->under.doubts != __atomic_load_n(&shim_doubts, __ATOMIC_ACQUIRE))
         return NULL;
     if (shim_unlikely(!sure->python.innermost))
-        return python_same_ending(&sure->python) && stack_inside_holds(&sure->ending) ? &sure->place : NULL;
+        return python_same_ending(&sure->python) && stack_ending_holds(&sure->ending) ? &sure->place : NULL;
     if (!python_same_innermost(&sure->python, &instr))
         return NULL;
     const struct stack_place *place = &sure->place;

@@ -8,27 +8,35 @@
 #include "shim/owner.h"
 #include "shim/stack_parts.h"
 
-static uint32_t stack_go_inside(struct stack_inside *inside, const struct unwind_frame *here) {
-    inside->words[0] = (struct unwind_word){here->slot, here->value};
-    inside->words[1] = (struct unwind_word){here[-1].slot, here[-1].value};
-    inside->node = here->node;
-    return here->node;
-}
-
-__attribute__((noinline)) uint32_t stack_still_beginning(struct stack *stack) {
-    struct stack_inside *beginning = &stack->beginning;
-    if (!python_beginning())
-        beginning->node = 0; // the words may mean something else by the time another interpreter begins
-    return beginning->node && stack_inside_holds(beginning) ? beginning->node : 0;
+// Its callers are looked at each time, unlike those of Py_FinalizeEx: no state of the interpreter's says when
+// that is over, should it fail.
+__attribute__((noinline)) uint32_t stack_still_beginning(struct thread *thread, const void *frame) {
+    struct stack *stack = thread->stack;
+    struct stack_beginning *beginning = &stack->beginning;
+    struct unwind_stack *native = &stack->native;
+    if (python_beginning() && !shim.look_twice) {
+        const unsigned unchanged = unwind_capture(native, frame);
+        if (unchanged > beginning->at) {
+            for (unsigned i = unchanged; i < native->depth; i++)
+                native->frames[i].node = beginning->node;
+            return beginning->node;
+        }
+    }
+    // Frames further in have nodes that are not theirs.
+    beginning->node = stack->native_leaf.node = 0;
+    unwind_stack_reset(native);
+    return 0;
 }
 
 uint32_t stack_beginning(struct stack *stack) {
     const struct unwind_stack *native = &stack->native;
-    if (config.native || shim.look_twice || !native->direct || !python_beginning())
+    if (config.native || shim.look_twice || !python_beginning())
         return 0;
-    for (uint32_t i = 1; i + 1 < native->depth; i++)
-        if (python_in_initializer(native->frames[i].value - 1))
-            return stack_go_inside(&stack->beginning, &native->frames[i]);
+    for (unsigned i = 0; i + 1 < native->depth; i++)
+        if (python_in_initializer(native->frames[i].value - 1)) {
+            stack->beginning = (struct stack_beginning){.node = native->frames[i].node, .at = i};
+            return stack->beginning.node;
+        }
     return 0;
 }
 
@@ -45,16 +53,18 @@ static const struct unwind_frame *stack_finalizer(const struct unwind_stack *nat
 __attribute__((noinline)) uint32_t stack_ending(struct thread *thread, const void *frame, uint32_t doubts) {
     struct stack *stack = thread->stack;
     struct stack_sure *sure = &stack->sure;
-    struct stack_inside *ending = &sure->ending;
+    struct stack_ending *ending = &sure->ending;
     if (shim.look_twice || !python_ending(&sure->python, stack->python))
         return 0;
-    if (!ending->node || !stack_inside_holds(ending)) {
+    if (!ending->node || !stack_ending_holds(ending)) {
         if (stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
             return 0;
         const struct unwind_frame *here = stack_finalizer(&stack->native);
         if (!here)
             return 0;
-        stack_go_inside(ending, here);
+        ending->words[0] = (struct unwind_word){here->slot, here->value};
+        ending->words[1] = (struct unwind_word){here[-1].slot, here[-1].value};
+        ending->node = here->node;
     }
     sure->place = (struct stack_place){.node = ending->node, .owner = owner_of(ending->node)};
     sure->under.doubts = doubts;

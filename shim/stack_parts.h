@@ -22,6 +22,12 @@ struct stack_leaf {
     unsigned depth;
 };
 
+// A line of Py_InitializeFromConfig, while that is executed (stack_edges.c).
+struct stack_beginning {
+    uint32_t node; // 0 = not known
+    unsigned at;   // which frame of the native stack it is
+};
+
 struct splice; // splice.c
 
 struct stack {
@@ -32,7 +38,7 @@ struct stack {
     struct python_stack *python; // NULL until the thread is seen in a process with an interpreter
     struct splice *splice;       // NULL until native frames are put between Python's
     struct stack_leaf native_leaf, python_leaf;
-    struct stack_inside beginning; // stack_edges.c
+    struct stack_beginning beginning;
     uint32_t code_epoch, tree_epoch;
     uint32_t root; // the node above the outermost frame, where no scopes are open; 0 = not known
     struct python_moment moment; // when the marks were read
@@ -114,8 +120,8 @@ uint32_t stack_native_new(struct thread *thread, const void *frame);
 // Py_InitializeFromConfig that is being executed, until the interpreter is initialised, or of Py_FinalizeEx.
 // 0: it is something else.
 //
-// As before, where the last event was there, too.
-uint32_t stack_still_beginning(struct stack *stack);
+// Where the last event was there, too. Captures the native stack.
+uint32_t stack_still_beginning(struct thread *thread, const void *frame);
 // By the native stack that has just been captured.
 uint32_t stack_beginning(struct stack *stack);
 // `doubts`: shim_doubts from before the capture.

@@ -37,10 +37,9 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
         add_string(notes, "Started by fork: what it inherited from its parent is not counted here.");
     if (flags & RECORD_FLAG_DISK_SHORT)
         add_string(notes,
-                   "The disk became full: from then on the recording stayed in memory, and was written "
-                   "when the process ended. Of one that was killed, this shows what was before; `run "
-                   "-o` names another place.");
-    else if (flags & RECORD_FLAG_PRIVATE)
+                   "The disk became full: what was recorded from then on stayed in memory, and was not "
+                   "written any more; free some space, or name another place with `run -o`.");
+    if (flags & RECORD_FLAG_PRIVATE)
         add_string(notes, "The file system had no shared mappings: the recording was written when the "
                           "process ended. One that is "
                           "killed leaves none there; `run -o` names another place.");

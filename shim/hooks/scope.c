@@ -212,8 +212,10 @@ const char *peakline_shim_recording(void) {
     if (!thread)
         return guard_gave_up() && shim.header ? shim.file_path : NULL; // what there is
     enum lock_got locked = lock_take(&shim.lock);
-    if (locked != LOCK_REFUSED)
-        recording_flush();
+    const bool stopped = shim.file_private && locked != LOCK_REFUSED && journal_stop_all(NULL);
+    recording_flush();
+    if (stopped)
+        journal_release_all(NULL);
     lock_drop(&shim.lock, locked);
     guard_leave(thread);
     return shim.file_path;

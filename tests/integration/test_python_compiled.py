@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Extensions that are not written in C: by Cython, and by Fortran under numpy's f2py (as scipy's are)."""
+"""What takes a compiler and Python's headers: extensions by Cython, and by Fortran under numpy's f2py (as scipy's are); a program that is linked with Python."""
 import sysconfig
 
 from harness import *
@@ -169,3 +169,44 @@ def test_fortran():
         space = 70001 * 8
         expect(line(process, "program.py", "work")["self"], allocated_bytes=(space, space + 1024), freed_bytes=(space, space + 1024))
     expect(native(process, "work")["self"], allocated_bytes=space)
+
+
+EMBEDDING = """#include <Python.h>
+
+static PyStatus __attribute__((noinline)) start(wchar_t *home) {
+    char deep[4096]; // the stack below main is left as it is, for what is called next is not as deep
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    config.home = home;
+    __asm__ volatile("" : : "r"(deep) : "memory");
+    return Py_InitializeFromConfig(&config);
+}
+
+static void *volatile kept[1000];
+
+void __attribute__((noinline)) without_python(void) {
+    for (int i = 0; i < 1000; i++)
+        kept[i] = malloc(5003);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && start(L"/nonexistent")._type == 0)
+        return 2;
+    without_python();
+    return 0;
+}
+"""
+
+
+def test_a_beginning_that_fails():
+    """The program goes on without Python; the interpreter's functions are over."""
+    link = ["-L" + sysconfig.get_config_var("LIBDIR"), "-Wl,-rpath," + sysconfig.get_config_var("LIBDIR"), "-lpython" + sysconfig.get_config_var("LDVERSION")]
+    if not glob.glob(os.path.join(sysconfig.get_config_var("LIBDIR"), "libpython*.so")):
+        raise Skip("this Python has no shared library")
+    write("embedding.c", EMBEDDING)
+    build("gcc", *flags(), "-o", "embedding", "embedding.c", *link)
+    for arguments in [], ["fail"]:
+        process = record(os.path.abspath("embedding"), *arguments, compare=False, output="recording-%d" % len(arguments)).process
+        expect(native(process, "without_python")["self"], allocations=1000, live_at_exit_bytes=5003000)
+        if arguments:
+            assert native(process, "Py_InitializeFromConfig")["self"]["allocations"] > 100

@@ -21,10 +21,10 @@ static void leaf(uint64_t path) {
 
 LEVELS_0_TO_12
 
-static void *meanwhile(void *unused) {
-    for (int round = 0; round < ROUNDS; round++)
+static void *meanwhile(void *for_ever) {
+    for (int round = 0; for_ever || round < ROUNDS; round += !for_ever)
         free(opaque(malloc(37))); // @meanwhile
-    return unused;
+    return NULL;
 }
 
 static int fill(const char *path) {
@@ -41,16 +41,18 @@ static int fill(const char *path) {
 int main(int argc, char **argv) {
     pthread_t thread;
     opaque(malloc(10007)); // @before
-    REQUIRE(argc > 1 && pthread_create(&thread, NULL, meanwhile, NULL) == 0);
+    const char *how = argc > 2 ? argv[2] : "";
+    char *for_ever = strcmp(how, "leave") == 0 ? argv[2] : NULL;
+    REQUIRE(argc > 1 && pthread_create(&thread, NULL, meanwhile, for_ever) == 0);
     const int file = fill(argv[1]);
     for (uint64_t path = 0; path < sizeof kept / sizeof *kept; path++) {
         level_12(path);
         if (path % 2048 == 0)
             sync();
     }
-    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(for_ever || pthread_join(thread, NULL) == 0);
     opaque(malloc(50021)); // @after
-    if (argc > 2)
+    if (strcmp(how, "kill") == 0)
         kill(getpid(), SIGKILL);
     close(file);
     unlink(argv[1]);
