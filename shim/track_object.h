@@ -30,7 +30,11 @@ static inline enum track_quick track_object_alloc_quick(struct thread *thread, v
 static inline enum track_quick track_object_free_quick(struct thread *thread, void *block,
                                                        enum frames_kind kind);
 
-// The same in any case, after those two have said TRACK_NOT.
+// The end of a block that has been taken off the books (track_object_detach).
+static inline enum track_quick track_object_freed_quick(struct thread *thread, const void *block,
+                                                        const struct live_block *old, enum frames_kind kind);
+
+// The same in any case, after those have said TRACK_NOT.
 void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
 void track_object_free_any(struct thread *thread, void *block, const void *frame);
 
@@ -91,6 +95,20 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
     return track_object_noted(thread, due);
 }
 
+// `event` lacks its flags. Leaves the journal.
+static inline __attribute__((always_inline)) enum track_quick
+track_object_note_free(struct thread *thread, uintptr_t address, struct record_event event) {
+    struct journal *journal = thread->journal;
+    event.slack_flags = track_object_slack(event.size) | RECORD_EVENT_FREE;
+    if (shim_unlikely(thread->last_block == address)) {
+        thread->last_block = 0;
+        event.slack_flags |= RECORD_EVENT_TEMPORARY;
+    }
+    const bool due = journal_take(journal, event);
+    journal_leave(journal);
+    return track_object_noted(thread, due);
+}
+
 static inline __attribute__((always_inline)) enum track_quick
 track_object_free_quick(struct thread *thread, void *block, enum frames_kind kind) {
     const uintptr_t address = (uintptr_t)block;
@@ -123,20 +141,26 @@ track_object_free_quick(struct thread *thread, void *block, enum frames_kind kin
         live_empty_tiny(slot, live_known_shift(thread, address));
     else
         __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
-    uint32_t flags = RECORD_EVENT_FREE;
-    if (shim_unlikely(thread->last_block == address)) {
-        thread->last_block = 0;
-        flags |= RECORD_EVENT_TEMPORARY;
-    }
-    const bool due = journal_take(journal, (struct record_event){
-                                               .size = size,
-                                               .node = node,
-                                               .owner = owner,
-                                               .freeing = sure->node,
-                                               .slack_flags = track_object_slack(size) | flags,
-                                           });
-    journal_leave(journal);
-    return track_object_noted(thread, due);
+    return track_object_note_free(
+        thread, address,
+        (struct record_event){.size = size, .node = node, .owner = owner, .freeing = sure->node});
+}
+
+static inline __attribute__((always_inline)) enum track_quick
+track_object_freed_quick(struct thread *thread, const void *block, const struct live_block *old,
+                         enum frames_kind kind) {
+    struct journal *journal = thread->journal;
+    if (shim_unlikely(thread->until_sample <= 1) || shim_unlikely(!journal_enter(journal)))
+        return TRACK_NOT;
+    const struct stack_place *sure = stack_sure(thread, kind);
+    if (shim_unlikely(!sure))
+        return track_object_leave(journal, TRACK_NOT);
+    const uint32_t node = owner_present_node(old->owner);
+    if (shim_unlikely(!node) || shim_unlikely(!journal_takes(journal, old->size)))
+        return track_object_leave(journal, TRACK_NOT);
+    return track_object_note_free(
+        thread, (uintptr_t)block,
+        (struct record_event){.size = old->size, .node = node, .owner = old->owner, .freeing = sure->node});
 }
 
 #endif

@@ -169,6 +169,18 @@ __attribute__((noinline)) static void objects_track_free(struct thread *thread, 
         track_done_any(thread, quick == TRACK_FLUSH);
 }
 
+// Of a block that has been detached.
+static inline void objects_track_freed(struct thread *thread, void *block, const struct live_block *old,
+                                       const void *frame) {
+    const enum track_quick quick = track_object_freed_quick(thread, block, old, FRAMES_ANY);
+    if (shim_likely(quick == TRACK_DONE))
+        return;
+    if (quick == TRACK_NOT)
+        track_object_freed(thread, block, old, frame);
+    else
+        track_done_any(thread, quick == TRACK_FLUSH);
+}
+
 // After the inner call; `thread`: the guard, where it was held around that.
 static inline __attribute__((always_inline)) void objects_allocated(struct thread *thread, void *block,
                                                                     size_t size) {
@@ -232,7 +244,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
         return moved;
     if (moved) {
         if (known)
-            track_object_freed(thread, block, &old, OBJECTS_HERE);
+            objects_track_freed(thread, block, &old, OBJECTS_HERE);
         objects_track_alloc(thread, moved, size, OBJECTS_HERE);
     } else if (known) {
         track_restore(thread, block, &old);
