@@ -48,17 +48,15 @@ static void disk_take(char *room, void *address, size_t length) {
 
 // What other threads have put down in the header without a lock while it was copied is in the file.
 static void disk_take_late(int fd) {
-    const size_t length = sizeof(struct record_header);
-    char bytes[sizeof(struct record_header)] __attribute__((aligned(8)));
-    if (sys_call(SYS_pread64, fd, (long)bytes, (long)length, 0, 0, 0) != (long)length)
+    struct record_header late;
+    if (sys_call(SYS_pread64, fd, (long)&late, sizeof late, 0, 0, 0) != sizeof late)
         return;
-    const struct record_header *late = (const struct record_header *)bytes;
-    __atomic_fetch_or(&shim.header->flags, late->flags, __ATOMIC_RELAXED);
-    if (shim.header->unknown_frees < late->unknown_frees)
-        shim.header->unknown_frees = late->unknown_frees;
+    __atomic_fetch_or(&shim.header->flags, late.flags, __ATOMIC_RELAXED);
+    if (shim.header->unknown_frees < late.unknown_frees)
+        shim.header->unknown_frees = late.unknown_frees;
     for (int i = 0; i < RECORD_LOSSES; i++)
-        if (shim.header->lost[i] < late->lost[i])
-            shim.header->lost[i] = late->lost[i];
+        if (shim.header->lost[i] < late.lost[i])
+            shim.header->lost[i] = late.lost[i];
 }
 
 static void disk_leave(void) {
@@ -74,10 +72,9 @@ static void disk_leave(void) {
         }
         disk_take(room, shim.header, RECORD_FIRST_EXTENT);
         disk_take_late(fd);
-        // So it is until the rest has been written.
+        // So it is until the rest is written.
         __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
         sys_pwrite(fd, shim.header, sizeof *shim.header, 0);
-        __atomic_fetch_and(&shim.header->flags, ~(uint32_t)RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
         shim.file_private = shim.file_left = true;
         shim.disk_watched = false;
         journal_release_all(NULL);

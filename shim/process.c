@@ -205,7 +205,7 @@ static void process_last(enum record_end end, int status) {
     if (python_objects_replaced())
         shim.header->lost[RECORD_LOST_OBJECTS] = 1;
     track_tick();
-    if (!shim.file_private) {
+    if (!shim.file_private && !shim.disk_watched) {
         recording_end(end, status);
         return;
     }

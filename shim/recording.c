@@ -390,11 +390,20 @@ void recording_end(enum record_end end, int exit_code) {
     header->exit_code = exit_code & 0xff;
     header->end_ns = now;
     __atomic_store_n(&header->end, (uint32_t)end, __ATOMIC_RELEASE);
+    if (shim.file_left)
+        __atomic_fetch_and(&header->flags, ~(uint32_t)RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
     recording_flush();
 }
 
 void recording_go_on(void) {
     __atomic_store_n(&shim.header->end, (uint32_t)RECORD_RUNNING, __ATOMIC_RELEASE);
+    if (shim.file_left)
+        __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_DISK_SHORT, __ATOMIC_RELAXED);
+    const int fd = shim.file_private ? recording_reopen() : -1;
+    if (fd >= 0) {
+        recording_write(fd, (const char *)shim.header, sizeof *shim.header, 0);
+        sys_close(fd);
+    }
 }
 
 void recording_flush(void) {

@@ -8,6 +8,12 @@
 #include "shim/owner.h"
 #include "shim/stack_parts.h"
 
+// Frames further in have nodes that are not theirs.
+static void stack_end_beginning(struct stack *stack) {
+    stack->beginning.node = stack->native_leaf.node = 0;
+    unwind_stack_reset(&stack->native);
+}
+
 // Its callers are looked at each time, unlike those of Py_FinalizeEx: no state of the interpreter's says when
 // that is over, should it fail.
 __attribute__((noinline)) uint32_t stack_still_beginning(struct thread *thread, const void *frame) {
@@ -22,9 +28,7 @@ __attribute__((noinline)) uint32_t stack_still_beginning(struct thread *thread, 
             return beginning->node;
         }
     }
-    // Frames further in have nodes that are not theirs.
-    beginning->node = stack->native_leaf.node = 0;
-    unwind_stack_reset(native);
+    stack_end_beginning(stack);
     return 0;
 }
 
@@ -57,6 +61,8 @@ __attribute__((noinline)) uint32_t stack_ending(struct thread *thread, const voi
     if (shim.look_twice || !python_ending(&sure->python, stack->python))
         return 0;
     if (!ending->node || !stack_ending_holds(ending)) {
+        if (stack->beginning.node) // it was not looked at since
+            stack_end_beginning(stack);
         if (stack_native_new(thread, frame) == TREE_ROOT || !stack->native.direct)
             return 0;
         const struct unwind_frame *here = stack_finalizer(&stack->native);

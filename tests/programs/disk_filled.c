@@ -52,8 +52,10 @@ int main(int argc, char **argv) {
     }
     REQUIRE(for_ever || pthread_join(thread, NULL) == 0);
     opaque(malloc(50021)); // @after
-    if (strcmp(how, "kill") == 0)
+    if (strcmp(how, "kill") == 0) {
+        execl("/nonexistent/program", "program", (char *)NULL); // it goes on
         kill(getpid(), SIGKILL);
+    }
     close(file);
     unlink(argv[1]);
     return 0;
