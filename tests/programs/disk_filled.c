@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Fills the file system that argv[1] is in while a second thread allocates, goes on allocating in places that
-// are new, and gives the room back at the end; or, with argv[2], is killed before.
+// are new, and gives the room back at the end. argv[2]: "kill", an exec fails, and it is killed before;
+// "leave", it ends while the second thread still runs.
 
 #include <fcntl.h>
 #include <pthread.h>
