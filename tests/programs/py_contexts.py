@@ -37,6 +37,10 @@ def main():
         level_12(number >> 8)  # @call
 
 
+# Python's cache of attributes may let go of a name when these lines run for the first time: not below level_12.
+for place in range(40):
+    (odd, even)[place % 2](place)
+kept[:] = [None] * PLACES
 main()
 left = [sum(len(block) == size for block in kept if block) for size in (1001, 2003)]
 os.write(1, b"%d %d\n" % tuple(left))
