@@ -416,6 +416,18 @@ void journal_release_all(const struct thread *self) {
         lock_give(&shim.journal_shared->lock);
 }
 
+struct journal_still journal_keep_still(void) {
+    struct journal_still still = {.locked = lock_take(&shim.lock)};
+    still.stopped = shim.file_private && still.locked != LOCK_REFUSED && journal_stop_all(NULL);
+    return still;
+}
+
+void journal_go_on(struct journal_still still) {
+    if (still.stopped)
+        journal_release_all(NULL);
+    lock_drop(&shim.lock, still.locked);
+}
+
 void journal_apply_all(void) {
     unsigned naps = JOURNAL_NAPS;
     journal_stop_own(NULL);

@@ -130,6 +130,15 @@ void journal_unlock_books(enum lock_got locked);
 bool journal_stop_all(const struct thread *self);
 void journal_release_all(const struct thread *self);
 
+// shim.lock, and where the tables are plain memory that is about to be written out, all journals, so that
+// what is written fits together. With no journal locked. What came of the lock is .locked.
+struct journal_still {
+    enum lock_got locked;
+    bool stopped;
+};
+struct journal_still journal_keep_still(void);
+void journal_go_on(struct journal_still still);
+
 // With shim.lock held and no journal locked: applies what all threads have noted, but for those that cannot
 // be stopped.
 void journal_apply_all(void);

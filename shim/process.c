@@ -205,17 +205,9 @@ static void process_last(enum record_end end, int status) {
     if (python_objects_replaced())
         shim.header->lost[RECORD_LOST_OBJECTS] = 1;
     track_tick();
-    if (!shim.file_private && !shim.disk_watched) {
-        recording_end(end, status);
-        return;
-    }
-    // Other threads go on meanwhile: what is written must fit together.
-    enum lock_got locked = lock_take(&shim.lock);
-    const bool stopped = locked != LOCK_REFUSED && journal_stop_all(NULL);
+    const struct journal_still still = journal_keep_still();
     recording_end(end, status);
-    if (stopped)
-        journal_release_all(NULL);
-    lock_drop(&shim.lock, locked);
+    journal_go_on(still);
 }
 
 void process_exits(int status) {

@@ -46,8 +46,8 @@ void recording_end(enum record_end end, int exit_code);
 // exec failed: the process goes on.
 void recording_go_on(void);
 
-// Writes the tables to the file, where they are not a mapping of it already (shim.file_private). Other
-// threads are to be stopped then (journal_stop_all), or what is written does not fit together.
+// Writes the tables to the file, where they are not a mapping of it already (shim.file_private):
+// within journal_keep_still, or what is written does not fit together.
 void recording_flush(void);
 
 #endif

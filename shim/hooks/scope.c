@@ -211,12 +211,10 @@ const char *peakline_shim_recording(void) {
     struct thread *thread = guard_enter();
     if (!thread)
         return guard_gave_up() && shim.header ? shim.file_path : NULL; // what there is
-    enum lock_got locked = lock_take(&shim.lock);
-    const bool stopped = shim.file_private && locked != LOCK_REFUSED && journal_stop_all(NULL);
-    recording_flush();
-    if (stopped)
-        journal_release_all(NULL);
-    lock_drop(&shim.lock, locked);
+    const struct journal_still still = journal_keep_still();
+    if (still.locked != LOCK_REFUSED)
+        recording_flush();
+    journal_go_on(still);
     guard_leave(thread);
     return shim.file_path;
 }
