@@ -44,6 +44,7 @@ __attribute__((noinline, cold)) void guard_give_up(enum record_given_up why) {
 // What belongs to the thread alone and may be half changed.
 static void guard_mend(struct thread *thread) {
     thread->off_books = 0;
+    thread->resized = 0;
     thread->lent = 0;
     thread->wrapping = 0;
     thread->lent_block = 0;

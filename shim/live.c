@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-//   address   47 ....... 32 31 ........ 20 19 ............. 5 4 3 .. 0
-//              directory     middle table   leaf: slots        must be 0
+//   address   47 ....... 30 29 ........ 20 19 ............. 5 4 3 .. 0
+//              directory     leaf           slot              must be 0
 //
 //   slot      31      30 .............. 11 10      9 .......... 0
 //              object        owner         upper   slack, or size of an object
@@ -9,7 +9,7 @@
 // Slot 0 means "no block" (no block has owner 0). LIVE_ASIDE in the last field: look in the side table.
 //
 // A slot is for 32 bytes: glibc's blocks lie at least as far apart ("upper": this one begins 16 bytes on),
-// and so do those of pymalloc but for its smallest, of 16 bytes. The second half of a leaf has as many slots,
+// and so do those of pymalloc but for its smallest, of 16 bytes. The second half of a leaf's slots is
 // for what lies beside such a tiny object; one is empty where the first is, and the GIL sees to it that one
 // thread at a time changes them. Other allocators, and Python without GIL, have tiny blocks of different
 // threads side by side: there, leaves are fine, with a slot for each 16 bytes. Both kinds have the same size.
@@ -17,11 +17,11 @@
 #include "shim/live.h"
 #include "shim/arena.h"
 #include "shim/hash.h"
+#include "shim/live_arena.h"
 #include "shim/sys.h"
 
-#define LIVE_DIRECTORY (1u << 15)
-#define LIVE_MIDDLE (1u << 12)
-#define LIVE_LEAF (1u << (20 - LIVE_SHIFT_FINE)) // bytes
+#define LIVE_DIRECTORY (1u << 17)
+#define LIVE_MIDDLE (1u << 10)
 #define LIVE_OWNER_MAX ((1u << 20) - 1)
 #define LIVE_LEAST 24u // bytes of glibc's smallest block
 
@@ -32,16 +32,6 @@ struct live_side {
 };
 
 enum live_kind { LIVE_BLOCKS = 1, LIVE_OBJECTS = 2, LIVE_ANY = LIVE_BLOCKS | LIVE_OBJECTS };
-
-struct live_leaf {
-    char *slots; // NULL: there is none
-    unsigned shift;
-};
-
-struct live_slot {
-    uint32_t *slot; // NULL: none
-    unsigned shift;
-};
 
 bool live_open(void) {
     shim.live.directory = arena_reserve(LIVE_DIRECTORY * sizeof(void *));
@@ -54,54 +44,72 @@ void live_refine(void) {
     __atomic_store_n(&shim.live.fine, true, __ATOMIC_RELAXED);
 }
 
-// The table of `bytes` behind *place, made when it is not there; `mark` is added to its address.
-__attribute__((noinline, cold)) static void *live_make(void **place, size_t bytes, size_t mark) {
+// The table of `bytes` behind *place, made when it is not there.
+__attribute__((noinline, cold)) static void *live_make(void **place, size_t bytes) {
     char *table = arena_reserve(bytes);
     void *expected = NULL;
     if (!table)
         return NULL;
     // A thread that loses this race leaves its table unused: address space only.
-    if (!__atomic_compare_exchange_n(place, &expected, table + mark, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE))
+    if (!__atomic_compare_exchange_n(place, &expected, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return expected;
-    return table + mark;
+    return table;
 }
 
 static inline bool live_fits(uintptr_t address) {
     return (address & 15) == 0 && address >> 47 == 0;
 }
 
-// Tables begin on a page; 1 more: with fine slots.
-__attribute__((noinline)) static struct live_leaf live_leaf(uintptr_t address, bool make) {
-    void **place = &shim.live.directory[address >> 32];
-    void **middle = __atomic_load_n(place, __ATOMIC_ACQUIRE);
-    if (shim_unlikely(!middle) && (!make || !(middle = live_make(place, LIVE_MIDDLE * sizeof(void *), 0))))
-        return (struct live_leaf){.slots = NULL};
-    place = &middle[address >> 20 & (LIVE_MIDDLE - 1)];
-    uintptr_t word = (uintptr_t)__atomic_load_n(place, __ATOMIC_ACQUIRE);
-    if (shim_unlikely(!word) && make)
-        word = (uintptr_t)live_make(place, LIVE_LEAF, __atomic_load_n(&shim.live.fine, __ATOMIC_RELAXED));
-    return (struct live_leaf){.slots = (char *)(word & ~(uintptr_t)1),
-                              .shift = word & 1 ? LIVE_SHIFT_FINE : LIVE_SHIFT};
+// Its slots. NULL: no memory.
+__attribute__((noinline, cold)) static char *live_make_slots(struct live_leaf *leaf) {
+    char *slots = NULL;
+    enum lock_got locked = lock_take(&shim.live.side_lock);
+    if (locked == LOCK_REFUSED)
+        return NULL;
+    if (leaf->slots) {
+        slots = leaf->slots;
+    } else if ((slots = arena_reserve(LIVE_SLOTS + LIVE_ARRAYS))) {
+        leaf->ordinary = live_part_at(
+            slots, __atomic_load_n(&shim.live.fine, __ATOMIC_RELAXED) ? LIVE_SHIFT_FINE : LIVE_SHIFT, 0);
+        for (unsigned i = 0; i < LIVE_PARTS; i++)
+            leaf->parts[i] = leaf->ordinary;
+        __atomic_store_n(&leaf->slots, slots, __ATOMIC_RELEASE);
+    }
+    lock_drop(&shim.live.side_lock, locked);
+    return slots;
+}
+
+__attribute__((noinline)) struct live_leaf *live_leaf(uintptr_t address, bool make) {
+    void **place = &shim.live.directory[address >> 30];
+    struct live_leaf *middle = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (shim_unlikely(!middle) && (!make || !(middle = live_make(place, LIVE_MIDDLE * sizeof *middle))))
+        return NULL;
+    struct live_leaf *leaf = &middle[address >> 20 & (LIVE_MIDDLE - 1)];
+    const bool there = __atomic_load_n(&leaf->slots, __ATOMIC_ACQUIRE) || (make && live_make_slots(leaf));
+    return there ? leaf : NULL;
+}
+
+static inline struct live_slot live_slot_of(const struct live_leaf *leaf, uintptr_t address) {
+    const uint64_t part = live_part(leaf, address);
+    return (struct live_slot){live_slot_in(part, address), part};
 }
 
 // The middle and the directory are looked at only where the thread has not been lately: leaves stay as long
 // as the process.
 static inline struct live_slot live_slot(struct thread *thread, uintptr_t address, bool make) {
-    uint32_t *slot = live_known_slot(thread, address);
-    if (shim_likely(slot))
-        return (struct live_slot){slot, live_known_shift(thread, address)};
-    const struct live_leaf leaf = live_leaf(address, make);
-    if (!leaf.slots)
+    const struct live_slot known = live_known_slot(thread, address);
+    if (shim_likely(known.slot))
+        return known;
+    struct live_leaf *leaf = live_leaf(address, make);
+    if (!leaf)
         return (struct live_slot){.slot = NULL};
     // Not where every size goes to the side table: that is no ordinary case.
     if (!shim.live.sizes_aside) {
         const unsigned entry = address >> 20 & (THREAD_LEAVES - 1);
         thread->leaf_tags[entry] = live_tag(address & ~(uintptr_t)15);
-        thread->leaves[entry] = leaf.slots;
-        thread->leaf_shifts[entry] = (uint8_t)leaf.shift;
+        thread->leaves[entry] = leaf;
     }
-    return (struct live_slot){(uint32_t *)(leaf.slots + live_offset(address, leaf.shift)), leaf.shift};
+    return live_slot_of(leaf, address);
 }
 
 // ---- the side table ----
@@ -184,9 +192,10 @@ static inline struct live_block live_read(uintptr_t address, uint32_t value) {
 __attribute__((noinline, cold)) static bool live_take_aside(uintptr_t address, const struct live_slot *place,
                                                             enum live_kind kind, struct live_block *block) {
     bool taken = live_side_detach(address, kind, block);
-    bool rest = !taken && live_side_has(address, LIVE_ANY);
-    if (!rest && place->shift == LIVE_SHIFT)
-        rest = live_side_has(address ^ 16, LIVE_ANY);
+    const uintptr_t bytes = 4u << live_shift(place->part), begin = address & ~(bytes - 1);
+    bool rest = false;
+    for (uintptr_t at = begin; !rest && at < begin + bytes; at += 16)
+        rest = live_side_has(at, LIVE_ANY);
     if (!rest)
         __atomic_store_n(place->slot, 0, __ATOMIC_RELAXED);
     return taken;
@@ -198,7 +207,7 @@ static inline bool live_take(uintptr_t address, const struct live_slot *place, u
     if (shim_unlikely((value & LIVE_ASIDE) == LIVE_ASIDE))
         return live_take_aside(address, place, kind, block);
     const bool tiny = live_is_tiny(value), first = live_is_of(value, address);
-    uint32_t *beside = tiny ? live_beside(place->slot, place->shift) : NULL;
+    uint32_t *beside = tiny ? live_beside(place) : NULL;
     if (!first)
         value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
     if (!value || !live_is_of(value, address) || !live_is_kind(value & LIVE_OBJECT, kind))
@@ -206,7 +215,7 @@ static inline bool live_take(uintptr_t address, const struct live_slot *place, u
     if (!first)
         __atomic_store_n(beside, 0, __ATOMIC_RELAXED);
     else if (tiny)
-        live_empty_tiny(place->slot, place->shift);
+        live_empty_tiny(place);
     else
         __atomic_store_n(place->slot, 0, __ATOMIC_RELAXED);
     *block = live_read(address, value);
@@ -237,11 +246,10 @@ bool live_detach_object(struct thread *thread, const void *block_address, struct
 bool live_detach_simple(const void *block_address, struct live_block *block) {
     uintptr_t address = (uintptr_t)block_address;
     // Not by what the thread remembers: it may have been interrupted while it did that.
-    const struct live_leaf leaf =
-        live_fits(address) ? live_leaf(address, false) : (struct live_leaf){.slots = NULL};
-    if (!leaf.slots)
+    const struct live_leaf *leaf = live_fits(address) ? live_leaf(address, false) : NULL;
+    if (!leaf)
         return false;
-    const struct live_slot place = {(uint32_t *)(leaf.slots + live_offset(address, leaf.shift)), leaf.shift};
+    const struct live_slot place = live_slot_of(leaf, address);
     uint32_t value = __atomic_load_n(place.slot, __ATOMIC_RELAXED);
     return value && (value & LIVE_ASIDE) != LIVE_ASIDE &&
            live_take(address, &place, value, LIVE_BLOCKS, block);
@@ -289,13 +297,16 @@ static bool live_can_be_both(uintptr_t address, const struct live_block *block, 
     return address < other ? block->usable <= other - address : neighbour->usable <= address - other;
 }
 
-// The slot speaks of a block 16 bytes away. That goes aside, or is *stale; then the slot is empty.
-static void live_meet(uintptr_t address, const struct live_block *block, uint32_t *slot,
+// The slot speaks of a block 16 bytes away, or of an object of the same size that would reach to here. That
+// goes aside, or is *stale; then the slot is empty.
+static void live_meet(uintptr_t address, const struct live_block *block, const struct live_slot *place,
                       struct live_block *stale) {
+    uint32_t *slot = place->slot;
     const uintptr_t other = address ^ 16;
     const struct live_block neighbour = live_neighbour(other, __atomic_load_n(slot, __ATOMIC_RELAXED));
     struct live_block none;
-    if (live_can_be_both(address, block, other, &neighbour) && live_side_insert(other, &neighbour, &none)) {
+    if (live_shift(place->part) <= LIVE_SHIFT && live_can_be_both(address, block, other, &neighbour) &&
+        live_side_insert(other, &neighbour, &none)) {
         __atomic_store_n(slot, live_value(other, 1, LIVE_ASIDE, true), __ATOMIC_RELAXED);
     } else {
         *stale = neighbour;
@@ -315,8 +326,8 @@ __attribute__((noinline)) static uint32_t *live_make_room(uintptr_t address, con
     if (!present || (present & LIVE_ASIDE) == LIVE_ASIDE)
         return slot;
     if (block->object && block->size <= LIVE_TINY && live_is_tiny(present) && block->owner <= LIVE_OWNER_MAX)
-        return live_beside(slot, place->shift);
-    live_meet(address, block, slot, stale);
+        return live_beside(place);
+    live_meet(address, block, place, stale);
     return slot;
 }
 
@@ -326,15 +337,22 @@ bool live_insert(struct thread *thread, const void *block_address, const struct 
     stale->owner = 0;
     if (shim_unlikely(!live_fits(address)))
         return live_side_insert(address, block, stale);
-    const struct live_slot place = live_slot(thread, address, true);
+    struct live_slot place = live_slot(thread, address, true);
     if (shim_unlikely(!place.slot))
         return false;
+    bool aside = false;
+    if (shim_unlikely(!live_is_large_enough(place.part, block->object ? block->size : 0)) &&
+        thread->resized != address) {
+        if (!live_arena_settle(address, block, &aside))
+            return false;
+        place = live_slot(thread, address, true);
+    }
     uint32_t *slot = place.slot;
     if (shim_unlikely(__atomic_load_n(slot, __ATOMIC_RELAXED)))
         slot = live_make_room(address, block, &place, stale);
     const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED); // of a neighbour that is aside
     size_t field = block->object ? block->size : block->usable - block->size;
-    if (shim_unlikely(present || field >= LIVE_ASIDE || block->owner > LIVE_OWNER_MAX ||
+    if (shim_unlikely(present || aside || field >= LIVE_ASIDE || block->owner > LIVE_OWNER_MAX ||
                       (shim.live.sizes_aside && !block->object))) {
         if (!live_side_insert(address, block, stale))
             return false;

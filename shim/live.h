@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Which blocks are live, and where they came from: a shadow of the address space, one 32-bit slot for each 32
-// bytes, where no two blocks begin within those; else for each 16.
+// bytes, where no two blocks begin within those; else for each 16. Python's objects of one size lie together:
+// there, a slot is for as many bytes as that allows (live_arena.h).
 //
 // Lock-free for nearly all blocks: a slot is written by whoever owns the block, and the allocator hands a
 // block to one owner at a time. That holds only if a block leaves the table *before* the real free or realloc
@@ -12,7 +13,8 @@
 // `thread` is the calling one, which remembers where it has been.
 //
 // Memory: an eighth of a heap of small blocks (a quarter with other allocators than glibc's, and in
-// free-threaded Python); one page for a large block.
+// free-threaded Python); of Python's objects, 4 bytes each and up to as much again; one page for a large
+// block.
 
 #ifndef PEAKLINE_LIVE_H
 #define PEAKLINE_LIVE_H
@@ -63,42 +65,101 @@ static inline bool live_is_tiny(uint32_t slot) {
     return (slot & LIVE_OBJECT) && (slot & LIVE_ASIDE) <= LIVE_TINY;
 }
 
-// From the bytes of a MiB to those of its leaf: a slot of four for 16, or for 32.
+// What is known of a MiB of the address space. A word of `parts` says how the slots of one of its parts are
+// found:
+//   63 ...... 16   15 ... 6   5 ... 0
+//   base           least      shift
+// The slot of an address is at `base`, plus its place in the MiB >> shift, in units of a slot. No block of
+// fewer bytes than `least` may have one there.
+#define LIVE_PARTS 64u
+#define LIVE_PART_BITS 14u // a pool of pymalloc, from Python 3.10 on
+#define LIVE_LENGTHS 4u    // of arrays of slots (live_arena.c)
+
+#define LIVE_SLOTS (1u << (20 - LIVE_SHIFT_FINE)) // bytes, where blocks may be of any size
+#define LIVE_ARRAYS (60u << 10)                   // bytes behind them: arrays
+
+struct live_leaf {
+    uint64_t parts[LIVE_PARTS];
+    uint64_t ordinary;    // what a part says whose blocks have any size
+    char *slots;          // NULL: there are none
+    uint16_t arrays_used; // bytes
+    // By length: where the first one that is free begins, from the begin of all; 0 = none.
+    uint16_t arrays_free[LIVE_LENGTHS];
+} __attribute__((aligned(64)));
+
+// For 16 bytes each, and for 32.
 #define LIVE_SHIFT_FINE 2u
 #define LIVE_SHIFT 3u
 
-// The leaf's second slot for the same 32 bytes, for another tiny object. NULL: there is none.
-static inline uint32_t *live_beside(uint32_t *slot, unsigned shift) {
-    return shift == LIVE_SHIFT ? slot + (1u << (20 - LIVE_SHIFT)) / sizeof *slot : NULL;
+static inline unsigned live_shift(uint64_t part) {
+    return part & 63;
 }
 
-// Where an address has its slot in its leaf, in bytes.
-static inline size_t live_offset(uintptr_t address, unsigned shift) {
-    return (address & 0xfffff) >> shift & ~(size_t)3;
+static inline uint32_t *live_slot_in(uint64_t part, uintptr_t address) {
+    return (uint32_t *)((part >> 16) + ((address & 0xfffff) >> live_shift(part) & ~(uintptr_t)3));
 }
 
-// Of the part of memory that live_known_slot knows.
-static inline unsigned live_known_shift(const struct thread *thread, uintptr_t address) {
-    return thread->leaf_shifts[address >> 20 & (THREAD_LEAVES - 1)];
+static inline uint64_t live_part(const struct live_leaf *leaf, uintptr_t address) {
+    return __atomic_load_n(&leaf->parts[(address & 0xfffff) >> LIVE_PART_BITS], __ATOMIC_RELAXED);
 }
+
+static inline uint64_t live_part_at(const char *base, unsigned shift, uint32_t least) {
+    return (uint64_t)(uintptr_t)base << 16 | least << 6 | shift;
+}
+
+// Whether an object of so many bytes may have a slot there; 0: any block.
+static inline bool live_is_large_enough(uint64_t part, size_t size) {
+    return size >= (uint16_t)part >> 6;
+}
+
+#define LIVE_POOLED 512u // bytes of pymalloc's largest object
+
+// Likewise, for an object that is no larger than that. Where there is a `least`, the size may be more, but
+// fits a slot.
+static inline bool live_takes_object(uint64_t part, size_t size) {
+    return size - ((uint16_t)part >> 6) <= LIVE_POOLED;
+}
+
+_Static_assert(2 * LIVE_POOLED <= LIVE_ASIDE + 1, "an object of LIVE_POOLED and of the highest `least`");
+
+struct live_slot {
+    uint32_t *slot; // NULL: none
+    uint64_t part;
+};
+
+// For the same 32 bytes, that for another tiny object. NULL: there is none.
+static inline uint32_t *live_beside(const struct live_slot *place) {
+    return live_shift(place->part) == LIVE_SHIFT
+               ? place->slot + (1u << (20 - LIVE_SHIFT)) / sizeof *place->slot
+               : NULL;
+}
+
+// What is known of the address's MiB; NULL: there is none. `make`: or there was no memory for it.
+struct live_leaf *live_leaf(uintptr_t address, bool make);
 
 // What the thread remembers of that MiB of memory, if no block begins but at multiples of 16.
 static inline uintptr_t live_tag(uintptr_t address) {
     return (address & ~(uintptr_t)0xffff0) + 1;
 }
 
-// The slot of an address in a part of memory where the thread has been lately; else NULL.
-static inline uint32_t *live_known_slot(const struct thread *thread, uintptr_t address) {
+// The slot of an address in a part of memory where the thread has been lately; else none.
+static inline __attribute__((always_inline)) struct live_slot live_known_slot(const struct thread *thread,
+                                                                              uintptr_t address) {
     const uintptr_t entry = address >> 20 & (THREAD_LEAVES - 1);
     if (shim_unlikely(thread->leaf_tags[entry] != live_tag(address)))
-        return NULL;
-    return (uint32_t *)(thread->leaves[entry] + live_offset(address, thread->leaf_shifts[entry]));
+        return (struct live_slot){.slot = NULL};
+    const struct live_leaf *leaf = thread->leaves[entry];
+    const uint64_t part = live_part(leaf, address);
+    return (struct live_slot){live_slot_in(part, address), part};
 }
 
-// The same if it is empty; else NULL.
-static inline uint32_t *live_empty_slot(const struct thread *thread, uintptr_t address) {
-    uint32_t *slot = live_known_slot(thread, address);
-    return shim_likely(slot) && shim_likely(!__atomic_load_n(slot, __ATOMIC_RELAXED)) ? slot : NULL;
+// The same if it is empty and an object of so many bytes (0: any block) may have it; else NULL.
+static inline uint32_t *live_empty_slot(const struct thread *thread, uintptr_t address, size_t size) {
+    const struct live_slot place = live_known_slot(thread, address);
+    return shim_likely(place.slot) && shim_likely(live_is_large_enough(place.part, size)) &&
+                   shim_likely(!__atomic_load_n(place.slot, __ATOMIC_RELAXED))
+               ? place.slot
+               : NULL;
 }
 
 // Whether live_fill can do it; `field`: slack, or the size of an object.
@@ -117,7 +178,7 @@ static inline void live_fill(uint32_t *slot, uintptr_t address, uint32_t owner, 
 
 // The ordinary case of live_detach. The slot's value; 0: not that; nothing has been done.
 static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t address) {
-    uint32_t *slot = live_known_slot(thread, address);
+    uint32_t *slot = live_known_slot(thread, address).slot;
     if (shim_unlikely(!slot))
         return 0;
     uint32_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
@@ -129,27 +190,26 @@ static inline uint32_t live_detach_quick(const struct thread *thread, uintptr_t 
 }
 
 // The slot is not empty. That for a tiny object whose neighbour it speaks of, to be filled; else NULL.
-static inline uint32_t *live_empty_beside(const struct thread *thread, uint32_t *slot, uint32_t present,
-                                          uintptr_t address, size_t size) {
+static inline uint32_t *live_empty_beside(const struct live_slot *place, uint32_t present, uintptr_t address,
+                                          size_t size) {
     if (size > LIVE_TINY || !live_is_tiny(present) || live_is_of(present, address))
         return NULL;
-    uint32_t *beside = live_beside(slot, live_known_shift(thread, address));
+    uint32_t *beside = live_beside(place);
     return beside && __atomic_load_n(beside, __ATOMIC_RELAXED) == 0 ? beside : NULL;
 }
 
 // The slot speaks of another address. That of the tiny object beside; NULL: it is not there.
-static inline uint32_t *live_known_beside(const struct thread *thread, uint32_t *slot, uint32_t present,
+static inline uint32_t *live_known_beside(const struct live_slot *place, uint32_t present,
                                           uintptr_t address) {
-    uint32_t *beside = live_is_tiny(present) ? live_beside(slot, live_known_shift(thread, address)) : NULL;
+    uint32_t *beside = live_is_tiny(present) ? live_beside(place) : NULL;
     const uint32_t value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
     return value && live_is_of(value, address) ? beside : NULL;
 }
 
 // Empties the first slot of a tiny object: what is beside takes its place.
-static inline void live_empty_tiny(uint32_t *slot, unsigned shift) {
-    uint32_t *beside = live_beside(slot, shift),
-             value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
-    __atomic_store_n(slot, value, __ATOMIC_RELAXED);
+static inline void live_empty_tiny(const struct live_slot *place) {
+    uint32_t *beside = live_beside(place), value = beside ? __atomic_load_n(beside, __ATOMIC_RELAXED) : 0;
+    __atomic_store_n(place->slot, value, __ATOMIC_RELAXED);
     if (value)
         __atomic_store_n(beside, 0, __ATOMIC_RELAXED);
 }
@@ -157,7 +217,7 @@ static inline void live_empty_tiny(uint32_t *slot, unsigned shift) {
 // Whether there is no object at the address, as far as that can be told from where the thread has been
 // lately.
 static inline bool live_lacks_object(const struct thread *thread, uintptr_t address) {
-    const uint32_t *slot = live_known_slot(thread, address);
+    const uint32_t *slot = live_known_slot(thread, address).slot;
     return slot && !(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT);
 }
 

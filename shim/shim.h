@@ -63,6 +63,7 @@ struct thread {
     // numbers' state; 0 = not begun.
     int64_t until_object;
     uint64_t object_random;
+    uintptr_t resized;    // the object that is being resized in place; 0 = none
     uintptr_t lent_block; // the newest that malloc gave while the guard was lent: perhaps that one; 0 = none
     size_t lent_size;
     // A ring: signal handlers add at the tail, the thread itself takes from the head.
@@ -70,8 +71,7 @@ struct thread {
     struct late_free late[THREAD_LATE_FREES];
     // Parts of the shadow table that the thread has used before (live.h), by MiB of address space.
     uintptr_t leaf_tags[THREAD_LEAVES]; // where the MiB begins, plus 1; 0 = none
-    char *leaves[THREAD_LEAVES];
-    uint8_t leaf_shifts[THREAD_LEAVES]; // LIVE_SHIFT or LIVE_SHIFT_FINE
+    struct live_leaf *leaves[THREAD_LEAVES];
 };
 
 extern SHIM_OWN __thread struct thread thread_self;
@@ -109,6 +109,7 @@ struct live {
     struct live_side *side; // blocks that do not fit a slot
     bool sizes_aside;       // malloc_usable_size cannot be trusted: every size goes to the side table
     bool fine;              // two blocks may lie within 32 bytes, and belong to two threads
+    bool mixed;             // live_arena.h
 };
 
 struct mapping; // mapped.c

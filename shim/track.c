@@ -243,7 +243,8 @@ __attribute__((noinline, cold)) static void track_record_measured(struct thread 
                                                                   size_t size, size_t usable, bool object,
                                                                   const void *frame) {
     uint64_t since = clock_monotonic();
-    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, object, frame);
+    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, object ? size : 0), size,
+                 usable, object, frame);
     track_measured(thread, since);
 }
 
@@ -254,7 +255,7 @@ void track_alloc(struct thread *thread, void *address, size_t size, const void *
     if (track_is_sample(thread))
         track_record_measured(thread, address, size, usable, false, frame);
     else
-        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size, usable, false,
+        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, 0), size, usable, false,
                      frame);
 }
 
@@ -444,7 +445,7 @@ void track_object_alloc_any(struct thread *thread, void *address, size_t size, c
     if (track_is_sample(thread))
         track_record_measured(thread, address, size, track_object_usable(size), true, frame);
     else
-        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address), size,
+        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, size), size,
                      track_object_usable(size), true, frame);
 }
 

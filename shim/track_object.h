@@ -68,14 +68,14 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
     const struct stack_place *sure = stack_sure(thread, kind);
     if (shim_unlikely(!sure))
         return track_object_leave(journal, TRACK_NOT);
-    uint32_t *slot = live_known_slot(thread, address);
-    if (shim_unlikely(!slot) || shim_unlikely(size >= LIVE_ASIDE) ||
+    const struct live_slot place = live_known_slot(thread, address);
+    if (shim_unlikely(!place.slot) || shim_unlikely(!live_takes_object(place.part, size)) ||
         shim_unlikely(!journal_takes(journal, size)))
         return track_object_leave(journal, TRACK_NOT);
-    const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    uint32_t *free = slot;
+    const uint32_t present = __atomic_load_n(place.slot, __ATOMIC_RELAXED);
+    uint32_t *free = place.slot;
     if (shim_unlikely(present != 0)) {
-        free = live_empty_beside(thread, slot, present, address, size);
+        free = live_empty_beside(&place, present, address, size);
         // An object whose end was not seen, or a neighbour; else malloc has recorded it.
         if (!free)
             return track_object_leave(
@@ -118,13 +118,14 @@ track_object_free_quick(struct thread *thread, void *block, enum frames_kind kin
     const struct stack_place *sure = stack_sure(thread, kind);
     if (shim_unlikely(!sure))
         return track_object_leave(journal, TRACK_NOT);
-    uint32_t *slot = live_known_slot(thread, address);
+    const struct live_slot place = live_known_slot(thread, address);
+    uint32_t *slot = place.slot;
     if (shim_unlikely(!slot))
         return track_object_leave(journal, TRACK_NOT);
     uint32_t value = __atomic_load_n(slot, __ATOMIC_RELAXED);
     const bool beside = value && !live_is_of(value, address);
     if (shim_unlikely(beside)) {
-        slot = live_known_beside(thread, slot, value, address);
+        slot = live_known_beside(&place, value, address);
         if (!slot)
             return track_object_leave(journal, TRACK_NOT);
         value = __atomic_load_n(slot, __ATOMIC_RELAXED);
@@ -138,7 +139,7 @@ track_object_free_quick(struct thread *thread, void *block, enum frames_kind kin
     if (shim_unlikely(!node))
         return track_object_leave(journal, TRACK_NOT);
     if (shim_unlikely(size <= LIVE_TINY) && !beside)
-        live_empty_tiny(slot, live_known_shift(thread, address));
+        live_empty_tiny(&place);
     else
         __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     return track_object_note_free(

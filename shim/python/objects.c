@@ -16,6 +16,7 @@
 #include "shim/clock.h"
 #include "shim/guard.h"
 #include "shim/hash.h"
+#include "shim/live_arena.h"
 #include "shim/python/code.h"
 #include "shim/python/python.h"
 #include "shim/sampling.h"
@@ -245,7 +246,9 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
     if (moved) {
         if (known)
             objects_track_freed(thread, block, &old, OBJECTS_HERE);
+        thread->resized = known && moved == block ? (uintptr_t)block : 0;
         objects_track_alloc(thread, moved, size, OBJECTS_HERE);
+        thread->resized = 0;
     } else if (known) {
         track_restore(thread, block, &old);
     }
@@ -386,10 +389,12 @@ __attribute__((noinline)) static void objects_resized(const struct objects_wrapp
     } else {
         if (old)
             objects_gone(thread, NULL, old);
+        thread->resized = old && moved == block ? (uintptr_t)block : 0;
         if (size > SAMPLING_LARGEST)
             objects_track_alloc(thread, moved, size, OBJECTS_HERE);
         else if (hit)
             track_sampled(thread, moved, size, OBJECTS_HERE);
+        thread->resized = 0;
     }
     guard_leave(thread);
 }
@@ -540,16 +545,35 @@ OBJECTS_DOMAIN(obj_hidden, objects_hidden, OBJECTS_OBJ)
 OBJECTS_DOMAIN(mem_sampled, objects_sampled, OBJECTS_MEM)
 OBJECTS_DOMAIN(obj_sampled, objects_sampled, OBJECTS_OBJ)
 
+// With the guard, which may be lent to who calls.
+static void objects_note_arena(const void *arena, size_t size, bool begin) {
+    const bool lent = thread_self.lent;
+    struct thread *thread = lent ? &thread_self : guard_enter();
+    if (!thread)
+        return;
+    thread->lent = 0;
+    if (begin)
+        live_arena_begin(thread, arena, size);
+    else
+        live_arena_end(arena, size);
+    thread->lent = lent;
+    if (!lent)
+        guard_leave(thread);
+}
+
 static void *objects_arena_alloc(void *ctx, size_t size) {
     (void)ctx;
     thread_self.off_books++;
     void *arena = objects_arenas.alloc(objects_arenas.ctx, size);
     thread_self.off_books--;
+    if (arena)
+        objects_note_arena(arena, size, true);
     return arena;
 }
 
 static void objects_arena_free(void *ctx, void *arena, size_t size) {
     (void)ctx;
+    objects_note_arena(arena, size, false);
     thread_self.off_books++;
     objects_arenas.free(objects_arenas.ctx, arena, size);
     thread_self.off_books--;
@@ -601,6 +625,8 @@ static void objects_wrap_domain(const struct detect_runtime *runtime, int domain
         wrapped->before = again && wraps ? wrapped->inner : (struct python_allocator){.ctx = NULL};
         wrapped->inner = allocator;
         wrapped->nested = wraps || runtime->layout.free_threaded;
+        if (wraps)
+            live_arena_mix();
         objects_plain = false;
     }
     struct python_allocator ours = objects_ours(domain, allocator.ctx);

@@ -382,6 +382,16 @@ void live_visit(struct thread *thread, const void *block) {
     (void)thread, (void)block;
 }
 
+void live_arena_begin(struct thread *thread, const void *arena, size_t size) {
+    (void)thread, (void)arena, (void)size;
+}
+
+void live_arena_end(const void *arena, size_t size) {
+    (void)arena, (void)size;
+}
+
+void live_arena_mix(void) {}
+
 void track_sampled(struct thread *thread, void *block, size_t size, const void *frame) {
     (void)thread, (void)block, (void)size, (void)frame;
 }

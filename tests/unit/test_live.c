@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/live.c shim/arena.c shim/lock.c tests/unit/shim_double.c
+// needs: shim/live.c shim/live_arena.c shim/arena.c shim/lock.c tests/unit/shim_double.c
 //
 // The table of live blocks: what goes in comes out, wherever it had to be kept.
 
-#include "shim/live.h"
+#include "shim/live_arena.h"
 #include "shim/real.h"
 #include "tests/unit/shim_double.h"
 
@@ -176,11 +176,9 @@ static void objects_side_by_side_are_told_apart(void **state) {
         struct live_block out = {.owner = 0}, *there = &model[at];
         if (there->owner) {
             assert_false(live_has_block(&thread_self, address));
-            uint32_t *slot = live_known_slot(&thread_self, (uintptr_t)address);
-            if (!live_is_of(*slot, (uintptr_t)address)) {
-                slot = live_known_beside(&thread_self, slot, *slot, (uintptr_t)address);
-                tiny += slot != NULL;
-            }
+            const struct live_slot place = live_known_slot(&thread_self, (uintptr_t)address);
+            if (!live_is_of(*place.slot, (uintptr_t)address))
+                tiny += live_known_beside(&place, *place.slot, (uintptr_t)address) != NULL;
             assert_true(rand() % 2 ? live_detach(&thread_self, address, &out)
                                    : live_detach_object(&thread_self, address, &out));
             assert_int_equal(out.owner, there->owner);
@@ -200,9 +198,9 @@ static void objects_side_by_side_are_told_apart(void **state) {
             continue;
         *there = (struct live_block){.owner = 1 + (uint32_t)rand() % 1000, .object = true, .size = size};
         there->usable = 16 * places;
-        uint32_t *slot = live_known_slot(&thread_self, (uintptr_t)address);
-        uint32_t *beside = slot && *slot && rand() % 2
-                               ? live_empty_beside(&thread_self, slot, *slot, (uintptr_t)address, size)
+        const struct live_slot place = live_known_slot(&thread_self, (uintptr_t)address);
+        uint32_t *beside = place.slot && *place.slot && rand() % 2
+                               ? live_empty_beside(&place, *place.slot, (uintptr_t)address, size)
                                : NULL;
         if (beside)
             live_fill(beside, (uintptr_t)address, there->owner, size, true);
@@ -251,7 +249,242 @@ static void blocks_too_near_are_dead(void **state) {
     assert_int_equal(out.owner, 5);
     assert_false(live_detach(&thread_self, (void *)head, &out));
     // The slot is empty again.
-    assert_non_null(live_empty_slot(&thread_self, head));
+    assert_non_null(live_empty_slot(&thread_self, head, 0));
+}
+
+// ---- arenas of pymalloc ----
+
+#define ARENA 0x7f0000031000u // in two MiB of the address space, and no whole number of pools
+#define ARENA_BYTES (1u << 20)
+#define POOL 16384u
+#define POOLS 63u
+#define HEAD 48u
+
+struct pool {
+    unsigned size, used; // of its objects; how many there are
+    struct live_block objects[POOL / 16];
+};
+
+static struct pool pools[POOLS];
+
+static uintptr_t pool_object(const struct pool *pool, unsigned number) {
+    const uintptr_t first = (ARENA + POOL - 1) & ~(uintptr_t)(POOL - 1);
+    return first + (uintptr_t)(pool - pools) * POOL + HEAD + (uintptr_t)number * pool->size;
+}
+
+static void pool_allocate(struct pool *pool, unsigned number) {
+    const uintptr_t address = pool_object(pool, number);
+    struct live_block stale = {.owner = 0}, *object = &pool->objects[number];
+    *object = (struct live_block){.owner = 1 + (uint32_t)rand() % 1000, .object = true};
+    object->size = pool->size - (unsigned)rand() % 16;
+    object->usable = pool->size;
+    uint32_t *slot = live_empty_slot(&thread_self, address, object->size);
+    if (slot && rand() % 2)
+        live_fill(slot, address, object->owner, object->size, true);
+    else
+        assert_true(live_insert(&thread_self, (void *)address, object, &stale));
+    assert_int_equal(stale.owner, 0);
+    pool->used++;
+}
+
+// Shrinks it by up to a quarter, as realloc does in place.
+static void pool_shrink(struct pool *pool, unsigned number) {
+    const uintptr_t address = pool_object(pool, number);
+    struct live_block out, stale, *object = &pool->objects[number];
+    assert_true(live_detach_object(&thread_self, (void *)address, &out));
+    assert_int_equal(out.size, object->size);
+    if (object->size > pool->size * 3 / 4)
+        object->size -= (unsigned)rand() % (object->size - pool->size * 3 / 4);
+    object->usable = (object->size + 15) & ~15ul;
+    thread_self.resized = address;
+    assert_true(live_insert(&thread_self, (void *)address, object, &stale));
+    thread_self.resized = 0;
+    assert_int_equal(stale.owner, 0);
+}
+
+static void pool_free(struct pool *pool, unsigned number) {
+    const uintptr_t address = pool_object(pool, number);
+    struct live_block out, *object = &pool->objects[number];
+    assert_false(live_has_block(&thread_self, (void *)address));
+    assert_true(live_detach_object(&thread_self, (void *)address, &out));
+    assert_int_equal(out.owner, object->owner);
+    assert_int_equal(out.size, object->size);
+    object->owner = 0;
+    pool->used--;
+}
+
+static unsigned any_class(void) {
+    return 16 * (1 + (unsigned)rand() % (rand() % 2 ? 8 : 32));
+}
+
+// Pools of random sizes, that become empty and are used for others, against a plain list of what is there.
+static void objects_in_pools_come_back(void **state) {
+    (void)state;
+    struct live_block out;
+    unsigned sizes = 0;
+    memset(pools, 0, sizeof pools);
+    srand(11);
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    for (int step = 0; step < 1000000; step++) {
+        struct pool *pool = &pools[(unsigned)rand() % POOLS];
+        if (!pool->used) {
+            pool->size = any_class();
+            sizes++;
+        }
+        const unsigned number = (unsigned)rand() % ((POOL - HEAD) / pool->size);
+        if (!pool->objects[number].owner) {
+            assert_false(live_detach_object(&thread_self, (void *)pool_object(pool, number), &out));
+            pool_allocate(pool, number);
+        } else if (rand() % 3 == 0) {
+            pool_shrink(pool, number);
+        } else {
+            pool_free(pool, number);
+        }
+        if (rand() % 2000 == 0)
+            for (unsigned i = 0; i < POOL / 16; i++)
+                if (pool->objects[i].owner)
+                    pool_free(pool, i);
+    }
+    assert_true(sizes > 300);
+    assert_null(shim.live.side);
+}
+
+// Where somebody adds to objects, those of one pool differ for us: all have their slots.
+static void objects_of_mixed_sizes_have_slots(void **state) {
+    (void)state;
+    const uintptr_t pool = ARENA + 9 * POOL - ARENA % POOL;
+    struct live_block stale, object = {.owner = 5, .object = true};
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    live_arena_mix();
+    for (unsigned i = 0; i < 100; i++) {
+        object.size = 70 - i % 24;
+        object.usable = (object.size + 15) & ~15ul;
+        assert_true(live_insert(&thread_self, (void *)(pool + HEAD + (uintptr_t)i * 96), &object, &stale));
+        assert_int_equal(stale.owner, 0);
+    }
+    assert_null(shim.live.side);
+}
+
+// Objects of 128 bytes and more: a slot for each 128 bytes, in arrays side by side.
+static void slots_of_large_objects_lie_near(void **state) {
+    (void)state;
+    uintptr_t pages[64];
+    unsigned touched = 0;
+    memset(pools, 0, sizeof pools);
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    for (unsigned p = 0; p < POOLS; p++) {
+        pools[p].size = 128 + 16 * (p % 8);
+        for (unsigned i = 0; i < (POOL - HEAD) / pools[p].size; i++) {
+            pool_allocate(&pools[p], i);
+            const uintptr_t page =
+                (uintptr_t)live_known_slot(&thread_self, pool_object(&pools[p], i)).slot / 4096;
+            unsigned at = 0;
+            while (at < touched && pages[at] != page)
+                at++;
+            assert_true(at < sizeof pages / sizeof *pages);
+            if (at == touched)
+                pages[touched++] = page;
+        }
+    }
+    assert_in_range(touched, POOLS * POOL / 128 * 4 / 4096, POOLS * POOL / 128 * 4 / 4096 + 3);
+}
+
+// What no allocator does, or hardly: smaller objects in a pool of larger ones come back all the same.
+static void small_objects_among_large_ones_come_back(void **state) {
+    (void)state;
+    const uintptr_t pool = ARENA + 3 * POOL - ARENA % POOL;
+    struct live_block out, stale, large = {.owner = 5, .object = true, .size = 300, .usable = 304},
+                                  small = {.owner = 6, .object = true, .size = 16, .usable = 16};
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_true(live_insert(&thread_self, (void *)(pool + HEAD), &large, &stale));
+        for (uintptr_t at = pool + 1024; at < pool + 2048; at += 32)
+            assert_true(live_insert(&thread_self, (void *)at, &small, &stale));
+        assert_int_equal(stale.owner, 0);
+        assert_null(live_empty_slot(&thread_self, pool + 1024, 300));
+        for (uintptr_t at = pool + 1024; at < pool + 2048; at += 32) {
+            assert_false(live_has_block(&thread_self, (void *)at));
+            assert_true(live_detach_object(&thread_self, (void *)at, &out));
+            assert_int_equal(out.owner, 6);
+            assert_int_equal(out.size, 16);
+            assert_false(live_detach_object(&thread_self, (void *)at, &out));
+        }
+        assert_non_null(live_empty_slot(&thread_self, pool + 1024, 300));
+        assert_true(live_detach_object(&thread_self, (void *)(pool + HEAD), &out));
+        assert_int_equal(out.size, 300);
+        // Now it is empty, and fits the small ones.
+        assert_true(live_insert(&thread_self, (void *)(pool + 1024), &small, &stale));
+        assert_non_null(live_empty_slot(&thread_self, pool + 1056, 16));
+        assert_true(live_detach_object(&thread_self, (void *)(pool + 1024), &out));
+        live_arena_end((void *)(uintptr_t)ARENA, ARENA_BYTES);
+        live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    }
+}
+
+// An object whose end was not seen is known to be dead when another one lies there.
+static void unseen_frees_in_pools_are_noticed(void **state) {
+    (void)state;
+    const uintptr_t pool = ARENA + 5 * POOL - ARENA % POOL;
+    struct live_block out, stale;
+    const struct live_block one = {.owner = 5, .object = true, .size = 256, .usable = 256},
+                            other = {.owner = 6, .object = true, .size = 250, .usable = 256};
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    assert_true(live_insert(&thread_self, (void *)(pool + HEAD), &one, &stale));
+    for (unsigned shift = 0; shift <= 16; shift += 16) { // at the same place, and at one beside
+        assert_true(live_insert(&thread_self, (void *)(pool + HEAD + shift), &other, &stale));
+        assert_int_equal(stale.owner, shift ? 6 : 5);
+        assert_int_equal(stale.size, shift ? 250 : 256);
+    }
+    assert_true(live_detach_object(&thread_self, (void *)(pool + HEAD + 16), &out));
+    assert_int_equal(out.owner, 6);
+    assert_false(live_detach_object(&thread_self, (void *)(pool + HEAD), &out));
+}
+
+static void memory_of_an_arena_is_ordinary_when_it_ends(void **state) {
+    (void)state;
+    const uintptr_t pool = ARENA + 7 * POOL - ARENA % POOL;
+    struct live_block out, stale;
+    const struct live_block object = {.owner = 5, .object = true, .size = 512, .usable = 512},
+                            block = {.owner = 6, .size = 20, .usable = 24};
+    shim_double_usable = 24;
+    for (int turn = 0; turn < 2; turn++) {
+        live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+        assert_true(live_insert(&thread_self, (void *)(pool + HEAD), &object, &stale));
+        // Malloc gives nothing out of an arena. If it does, that is missing, and said to be.
+        assert_false(live_insert(&thread_self, (void *)(pool + 4096), &block, &stale));
+        live_arena_end((void *)(uintptr_t)ARENA, ARENA_BYTES);
+        for (uintptr_t at = pool; at < pool + POOL; at += 32) {
+            assert_true(live_insert(&thread_self, (void *)at, &block, &stale));
+            assert_int_equal(stale.owner, 0);
+        }
+        for (uintptr_t at = pool; at < pool + POOL; at += 32) {
+            assert_true(live_detach(&thread_self, (void *)at, &out));
+            assert_int_equal(out.owner, 6);
+        }
+    }
+    // The end of that one was not seen.
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    for (uintptr_t at = pool; at < pool + POOL; at += 32)
+        assert_true(live_insert(&thread_self, (void *)at, &block, &stale));
+    for (uintptr_t at = pool; at < pool + POOL; at += 32)
+        assert_true(live_detach(&thread_self, (void *)at, &out));
+}
+
+// An arena that the program takes from malloc is a block, at its own address.
+static void an_arena_that_is_a_block_is_left_alone(void **state) {
+    (void)state;
+    struct live_block out, stale;
+    const uintptr_t arena = 0x7f0000200000;
+    const struct live_block block = {.owner = 6, .size = ARENA_BYTES, .usable = ARENA_BYTES},
+                            object = {.owner = 7, .object = true, .size = 500, .usable = 512};
+    shim_double_usable = ARENA_BYTES;
+    assert_true(live_insert(&thread_self, (void *)arena, &block, &stale));
+    live_arena_begin(&thread_self, (void *)arena, ARENA_BYTES);
+    assert_true(live_insert(&thread_self, (void *)(arena + HEAD), &object, &stale));
+    assert_true(live_detach_object(&thread_self, (void *)(arena + HEAD), &out));
+    live_arena_end((void *)arena, ARENA_BYTES);
+    assert_true(live_detach(&thread_self, (void *)arena, &out));
+    assert_int_equal(out.size, ARENA_BYTES);
 }
 
 int main(void) {
@@ -273,6 +506,16 @@ int main(void) {
         cmocka_unit_test_setup(objects_side_by_side_are_told_apart, open_coarse),
         cmocka_unit_test_setup(objects_side_by_side_are_told_apart, open_table),
         cmocka_unit_test_setup(blocks_too_near_are_dead, open_coarse),
+        cmocka_unit_test_setup(objects_in_pools_come_back, open_coarse),
+        cmocka_unit_test_setup(objects_in_pools_come_back, open_table),
+        cmocka_unit_test_setup(slots_of_large_objects_lie_near, open_coarse),
+        cmocka_unit_test_setup(objects_of_mixed_sizes_have_slots, open_coarse),
+        cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_coarse),
+        cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_table),
+        cmocka_unit_test_setup(unseen_frees_in_pools_are_noticed, open_coarse),
+        cmocka_unit_test_setup(memory_of_an_arena_is_ordinary_when_it_ends, open_coarse),
+        cmocka_unit_test_setup(memory_of_an_arena_is_ordinary_when_it_ends, open_table),
+        cmocka_unit_test_setup(an_arena_that_is_a_block_is_left_alone, open_coarse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
