@@ -33,14 +33,17 @@ struct live_side {
 
 enum live_kind { LIVE_BLOCKS = 1, LIVE_OBJECTS = 2, LIVE_ANY = LIVE_BLOCKS | LIVE_OBJECTS };
 
+static bool live_refined; // not wiped by fork: the child has the same allocators
+
 bool live_open(void) {
     shim.live.directory = arena_reserve(LIVE_DIRECTORY * sizeof(void *));
     shim.live.sizes_aside = !real.usable_size_matches;
-    shim.live.fine = !real.glibc;
+    shim.live.fine = !real.glibc || __atomic_load_n(&live_refined, __ATOMIC_RELAXED);
     return shim.live.directory != NULL;
 }
 
 void live_refine(void) {
+    __atomic_store_n(&live_refined, true, __ATOMIC_RELAXED);
     __atomic_store_n(&shim.live.fine, true, __ATOMIC_RELAXED);
 }
 

@@ -16,6 +16,8 @@
 #define LIVE_SHIFT_LAST (LIVE_SHIFT + LIVE_LENGTHS)
 #define LIVE_SHIFT_NONE 20u // of a part without objects: all addresses have the same slot, which is empty
 
+static bool live_arena_mixed; // not wiped by fork: the child has the same allocators
+
 static inline uint32_t live_array_bytes(unsigned shift) {
     return 1u << LIVE_PART_BITS >> shift;
 }
@@ -72,7 +74,7 @@ static bool live_part_is_empty(const struct live_leaf *leaf, unsigned number) {
 
 // Has an empty part fit objects of so many bytes; 0: any block.
 static void live_part_fit(struct live_leaf *leaf, unsigned number, size_t size) {
-    const bool mixed = __atomic_load_n(&shim.live.mixed, __ATOMIC_RELAXED);
+    const bool mixed = __atomic_load_n(&live_arena_mixed, __ATOMIC_RELAXED);
     unsigned shift = LIVE_SHIFT;
     while (!mixed && shift < LIVE_SHIFT_LAST && ((size + 15) & ~(size_t)15) >= 8u << shift)
         shift++;
@@ -120,7 +122,7 @@ static void live_arena_parts(const void *arena, size_t size, bool begin) {
 
 void live_arena_begin(struct thread *thread, const void *arena, size_t size) {
     // Not one that the program took from malloc: that block has a slot.
-    if (!__atomic_load_n(&shim.live.mixed, __ATOMIC_RELAXED) && !live_has_block(thread, arena))
+    if (!__atomic_load_n(&live_arena_mixed, __ATOMIC_RELAXED) && !live_has_block(thread, arena))
         live_arena_parts(arena, size, true);
 }
 
@@ -129,5 +131,5 @@ void live_arena_end(const void *arena, size_t size) {
 }
 
 void live_arena_mix(void) {
-    __atomic_store_n(&shim.live.mixed, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&live_arena_mixed, true, __ATOMIC_RELAXED);
 }

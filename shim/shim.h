@@ -109,7 +109,6 @@ struct live {
     struct live_side *side; // blocks that do not fit a slot
     bool sizes_aside;       // malloc_usable_size cannot be trusted: every size goes to the side table
     bool fine;              // two blocks may lie within 32 bytes, and belong to two threads
-    bool mixed;             // live_arena.h
 };
 
 struct mapping; // mapped.c

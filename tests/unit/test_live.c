@@ -487,6 +487,23 @@ static void an_arena_that_is_a_block_is_left_alone(void **state) {
     assert_int_equal(out.size, ARENA_BYTES);
 }
 
+// A child's table is a new one.
+static void what_is_known_of_allocators_outlives_a_fork(void **state) {
+    (void)state;
+    struct live_block stale, object = {.owner = 5, .object = true, .size = 70, .usable = 80};
+    assert_false(shim.live.fine);
+    live_refine();
+    live_arena_mix();
+    shim_double_reset(4);
+    assert_true(live_open());
+    assert_true(shim.live.fine);
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+    assert_true(live_insert(&thread_self, (void *)(uintptr_t)(ARENA + POOL), &object, &stale));
+    object.size = 20;
+    assert_true(live_insert(&thread_self, (void *)(uintptr_t)(ARENA + POOL + 96), &object, &stale));
+    assert_null(shim.live.side);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(blocks_of_every_kind_come_back, open_table),
@@ -509,13 +526,15 @@ int main(void) {
         cmocka_unit_test_setup(objects_in_pools_come_back, open_coarse),
         cmocka_unit_test_setup(objects_in_pools_come_back, open_table),
         cmocka_unit_test_setup(slots_of_large_objects_lie_near, open_coarse),
-        cmocka_unit_test_setup(objects_of_mixed_sizes_have_slots, open_coarse),
         cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_coarse),
         cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_table),
         cmocka_unit_test_setup(unseen_frees_in_pools_are_noticed, open_coarse),
         cmocka_unit_test_setup(memory_of_an_arena_is_ordinary_when_it_ends, open_coarse),
         cmocka_unit_test_setup(memory_of_an_arena_is_ordinary_when_it_ends, open_table),
         cmocka_unit_test_setup(an_arena_that_is_a_block_is_left_alone, open_coarse),
+        // What these say of allocators holds for all that follow.
+        cmocka_unit_test_setup(objects_of_mixed_sizes_have_slots, open_coarse),
+        cmocka_unit_test_setup(what_is_known_of_allocators_outlives_a_fork, open_coarse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
