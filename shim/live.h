@@ -99,8 +99,12 @@ static inline uint32_t *live_slot_in(uint64_t part, uintptr_t address) {
     return (uint32_t *)((part >> 16) + ((address & 0xfffff) >> live_shift(part) & ~(uintptr_t)3));
 }
 
+static inline unsigned live_part_number(uintptr_t address) {
+    return (unsigned)(address >> LIVE_PART_BITS) & (LIVE_PARTS - 1);
+}
+
 static inline uint64_t live_part(const struct live_leaf *leaf, uintptr_t address) {
-    return __atomic_load_n(&leaf->parts[(address & 0xfffff) >> LIVE_PART_BITS], __ATOMIC_RELAXED);
+    return __atomic_load_n(&leaf->parts[live_part_number(address)], __ATOMIC_RELAXED);
 }
 
 static inline uint64_t live_part_at(const char *base, unsigned shift, uint32_t least) {

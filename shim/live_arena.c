@@ -88,7 +88,7 @@ static void live_part_fit(struct live_leaf *leaf, unsigned number, size_t size) 
 
 bool live_arena_settle(uintptr_t address, const struct live_block *block, bool *aside) {
     struct live_leaf *leaf = live_leaf(address, false);
-    const unsigned number = (address & 0xfffff) >> LIVE_PART_BITS;
+    const unsigned number = live_part_number(address);
     enum lock_got locked = lock_take(&shim.live.side_lock);
     if (locked == LOCK_REFUSED)
         return false;
@@ -107,7 +107,7 @@ static void live_arena_parts(const void *arena, size_t size, bool begin) {
         return;
     for (uintptr_t at = ((uintptr_t)arena + part - 1) & ~(part - 1); at + part <= end; at += part) {
         struct live_leaf *leaf = live_leaf(at, begin);
-        const unsigned number = (at & 0xfffff) >> LIVE_PART_BITS;
+        const unsigned number = live_part_number(at);
         if (!leaf)
             continue;
         enum lock_got locked = lock_take(&shim.live.side_lock);

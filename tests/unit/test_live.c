@@ -389,6 +389,13 @@ static void slots_of_large_objects_lie_near(void **state) {
     assert_in_range(touched, POOLS * POOL / 128 * 4 / 4096, POOLS * POOL / 128 * 4 / 4096 + 3);
 }
 
+// Out of line: GCC 12 with -fsanitize=null loses a comparison where it sees that this is of thread-local
+// memory.
+static __attribute__((noinline)) uint32_t *empty_slot(const struct thread *thread, uintptr_t address,
+                                                      size_t size) {
+    return live_empty_slot(thread, address, size);
+}
+
 // What no allocator does, or hardly: smaller objects in a pool of larger ones come back all the same.
 static void small_objects_among_large_ones_come_back(void **state) {
     (void)state;
@@ -401,7 +408,7 @@ static void small_objects_among_large_ones_come_back(void **state) {
         for (uintptr_t at = pool + 1024; at < pool + 2048; at += 32)
             assert_true(live_insert(&thread_self, (void *)at, &small, &stale));
         assert_int_equal(stale.owner, 0);
-        assert_null(live_empty_slot(&thread_self, pool + 1024, 300));
+        assert_null(empty_slot(&thread_self, pool + 1024, 300));
         for (uintptr_t at = pool + 1024; at < pool + 2048; at += 32) {
             assert_false(live_has_block(&thread_self, (void *)at));
             assert_true(live_detach_object(&thread_self, (void *)at, &out));
@@ -409,12 +416,12 @@ static void small_objects_among_large_ones_come_back(void **state) {
             assert_int_equal(out.size, 16);
             assert_false(live_detach_object(&thread_self, (void *)at, &out));
         }
-        assert_non_null(live_empty_slot(&thread_self, pool + 1024, 300));
+        assert_non_null(empty_slot(&thread_self, pool + 1024, 300));
         assert_true(live_detach_object(&thread_self, (void *)(pool + HEAD), &out));
         assert_int_equal(out.size, 300);
         // Now it is empty, and fits the small ones.
         assert_true(live_insert(&thread_self, (void *)(pool + 1024), &small, &stale));
-        assert_non_null(live_empty_slot(&thread_self, pool + 1056, 16));
+        assert_non_null(empty_slot(&thread_self, pool + 1056, 16));
         assert_true(live_detach_object(&thread_self, (void *)(pool + 1024), &out));
         live_arena_end((void *)(uintptr_t)ARENA, ARENA_BYTES);
         live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
