@@ -22,6 +22,7 @@
 
 #define LIVE_DIRECTORY (1u << 17)
 #define LIVE_MIDDLE (1u << 10)
+#define LIVE_SLOTS (1u << (20 - LIVE_SHIFT_FINE)) // bytes
 #define LIVE_OWNER_MAX ((1u << 20) - 1)
 #define LIVE_LEAST 24u // bytes of glibc's smallest block
 
@@ -71,11 +72,11 @@ __attribute__((noinline, cold)) static char *live_make_slots(struct live_leaf *l
         return NULL;
     if (leaf->slots) {
         slots = leaf->slots;
-    } else if ((slots = arena_reserve(LIVE_SLOTS + LIVE_ARRAYS))) {
+    } else if ((slots = arena_reserve(LIVE_SLOTS))) {
         leaf->ordinary = live_part_at(
             slots, __atomic_load_n(&shim.live.fine, __ATOMIC_RELAXED) ? LIVE_SHIFT_FINE : LIVE_SHIFT, 0);
         for (unsigned i = 0; i < LIVE_PARTS; i++)
-            leaf->parts[i] = leaf->ordinary;
+            leaf->parts[i] = leaf->ordinary | LIVE_UNTOUCHED << 6;
         __atomic_store_n(&leaf->slots, slots, __ATOMIC_RELEASE);
     }
     lock_drop(&shim.live.side_lock, locked);
@@ -328,10 +329,25 @@ __attribute__((noinline)) static uint32_t *live_make_room(uintptr_t address, con
     const uint32_t present = __atomic_load_n(slot, __ATOMIC_RELAXED);
     if (!present || (present & LIVE_ASIDE) == LIVE_ASIDE)
         return slot;
-    if (block->object && block->size <= LIVE_TINY && live_is_tiny(present) && block->owner <= LIVE_OWNER_MAX)
+    if (block->object && block->size <= LIVE_TINY && live_is_tiny(present) && live_beside(place) &&
+        block->owner <= LIVE_OWNER_MAX)
         return live_beside(place);
     live_meet(address, block, place, stale);
     return slot;
+}
+
+// The part cannot have the block, or has had none yet. Returns where it has its slot from now on; none: it
+// cannot be followed.
+__attribute__((noinline)) static struct live_slot
+live_make_fit(uintptr_t address, const struct live_block *block, struct live_slot place, bool *aside) {
+    struct live_leaf *leaf = live_leaf(address, false);
+    if (live_is_untouched(place.part))
+        __atomic_store_n(&leaf->parts[live_part_number(address)], leaf->ordinary, __ATOMIC_RELAXED);
+    else if (!live_arena_settle(leaf, address, block, aside))
+        return (struct live_slot){.slot = NULL};
+    place = live_slot_of(leaf, address);
+    __atomic_fetch_or(place.slot, 0, __ATOMIC_RELAXED); // memory that is first read has two page faults
+    return place;
 }
 
 bool live_insert(struct thread *thread, const void *block_address, const struct live_block *block,
@@ -344,11 +360,12 @@ bool live_insert(struct thread *thread, const void *block_address, const struct 
     if (shim_unlikely(!place.slot))
         return false;
     bool aside = false;
-    if (shim_unlikely(!live_is_large_enough(place.part, block->object ? block->size : 0)) &&
+    const size_t pooled = block->size < LIVE_POOLED ? block->size : LIVE_POOLED;
+    if (shim_unlikely(!live_is_large_enough(place.part, block->object ? pooled : 0)) &&
         thread->resized != address) {
-        if (!live_arena_settle(address, block, &aside))
+        place = live_make_fit(address, block, place, &aside);
+        if (!place.slot)
             return false;
-        place = live_slot(thread, address, true);
     }
     uint32_t *slot = place.slot;
     if (shim_unlikely(__atomic_load_n(slot, __ATOMIC_RELAXED)))

@@ -13,8 +13,8 @@
 // `thread` is the calling one, which remembers where it has been.
 //
 // Memory: an eighth of a heap of small blocks (a quarter with other allocators than glibc's, and in
-// free-threaded Python); of Python's objects, 4 bytes each and up to as much again; one page for a large
-// block.
+// free-threaded Python); less where Python's objects are, and at most 60 KiB for each MiB more, if sizes
+// change for the worse; one page for a large block.
 
 #ifndef PEAKLINE_LIVE_H
 #define PEAKLINE_LIVE_H
@@ -75,13 +75,11 @@ static inline bool live_is_tiny(uint32_t slot) {
 #define LIVE_PART_BITS 14u // a pool of pymalloc, from Python 3.10 on
 #define LIVE_LENGTHS 4u    // of arrays of slots (live_arena.c)
 
-#define LIVE_SLOTS (1u << (20 - LIVE_SHIFT_FINE)) // bytes, where blocks may be of any size
-#define LIVE_ARRAYS (60u << 10)                   // bytes behind them: arrays
-
 struct live_leaf {
     uint64_t parts[LIVE_PARTS];
     uint64_t ordinary;    // what a part says whose blocks have any size
     char *slots;          // NULL: there are none
+    char *arrays;         // likewise
     uint16_t arrays_used; // bytes
     // By length: where the first one that is free begins, from the begin of all; 0 = none.
     uint16_t arrays_free[LIVE_LENGTHS];
@@ -111,20 +109,19 @@ static inline uint64_t live_part_at(const char *base, unsigned shift, uint32_t l
     return (uint64_t)(uintptr_t)base << 16 | least << 6 | shift;
 }
 
-// Whether an object of so many bytes may have a slot there; 0: any block.
+// Whether an object of so many bytes, at most LIVE_POOLED, may have a slot there; 0: any block.
 static inline bool live_is_large_enough(uint64_t part, size_t size) {
     return size >= (uint16_t)part >> 6;
 }
 
-#define LIVE_POOLED 512u // bytes of pymalloc's largest object
+#define LIVE_POOLED 512u // bytes of pymalloc's largest object; above, it is malloc's
 
-// Likewise, for an object that is no larger than that. Where there is a `least`, the size may be more, but
-// fits a slot.
-static inline bool live_takes_object(uint64_t part, size_t size) {
-    return size - ((uint16_t)part >> 6) <= LIVE_POOLED;
+// `least` of a part that has had no block yet: nothing is ever as large.
+#define LIVE_UNTOUCHED (LIVE_POOLED + 1)
+
+static inline bool live_is_untouched(uint64_t part) {
+    return (uint16_t)part >> 6 == LIVE_UNTOUCHED;
 }
-
-_Static_assert(2 * LIVE_POOLED <= LIVE_ASIDE + 1, "an object of LIVE_POOLED and of the highest `least`");
 
 struct live_slot {
     uint32_t *slot; // NULL: none
@@ -160,7 +157,8 @@ static inline __attribute__((always_inline)) struct live_slot live_known_slot(co
 // The same if it is empty and an object of so many bytes (0: any block) may have it; else NULL.
 static inline uint32_t *live_empty_slot(const struct thread *thread, uintptr_t address, size_t size) {
     const struct live_slot place = live_known_slot(thread, address);
-    return shim_likely(place.slot) && shim_likely(live_is_large_enough(place.part, size)) &&
+    return shim_likely(place.slot) && shim_likely(size <= LIVE_POOLED) &&
+                   shim_likely(live_is_large_enough(place.part, size)) &&
                    shim_likely(!__atomic_load_n(place.slot, __ATOMIC_RELAXED))
                ? place.slot
                : NULL;

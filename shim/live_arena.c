@@ -9,21 +9,22 @@
 // arrays are shared by interpreters with a GIL each: side_lock.
 
 #include "shim/live_arena.h"
+#include "shim/arena.h"
+#include "shim/config.h"
 
+#define LIVE_ARRAYS (60u << 10)     // bytes of all arrays of a MiB
 #define LIVE_ARRAY_LEAST 128u       // bytes of the shortest array
 #define LIVE_ARENA_LEAST (1u << 20) // bytes; arenas up to Python 3.9 are smaller, and so are pools
 #define LIVE_SHIFT_FIRST (LIVE_SHIFT + 1)
 #define LIVE_SHIFT_LAST (LIVE_SHIFT + LIVE_LENGTHS)
-#define LIVE_SHIFT_NONE 20u // of a part without objects: all addresses have the same slot, which is empty
+#define LIVE_SHIFT_NONE 20u // of a part without objects: all addresses have the same slot
 
 static bool live_arena_mixed; // not wiped by fork: the child has the same allocators
 
+static uint32_t live_arena_nothing; // that slot, which stays empty
+
 static inline uint32_t live_array_bytes(unsigned shift) {
     return 1u << LIVE_PART_BITS >> shift;
-}
-
-static inline char *live_arrays(const struct live_leaf *leaf) {
-    return leaf->slots + LIVE_SLOTS;
 }
 
 // The array of such a part; NULL: it has none.
@@ -42,13 +43,13 @@ static void live_array_free(struct live_leaf *leaf, unsigned number) {
     uint16_t *first = &leaf->arrays_free[shift - LIVE_SHIFT_FIRST];
     __builtin_memset(array, 0, live_array_bytes(shift));
     *array = *first;
-    *first = (uint16_t)((char *)array - live_arrays(leaf));
+    *first = (uint16_t)((char *)array - leaf->arrays);
 }
 
 // An array of zeros. NULL: there is no room.
 static char *live_array_take(struct live_leaf *leaf, unsigned shift) {
     uint16_t *first = &leaf->arrays_free[shift - LIVE_SHIFT_FIRST];
-    uint32_t *array = (uint32_t *)(live_arrays(leaf) + *first);
+    uint32_t *array = (uint32_t *)(leaf->arrays + *first);
     if (*first) {
         *first = (uint16_t)*array;
         *array = 0;
@@ -56,7 +57,8 @@ static char *live_array_take(struct live_leaf *leaf, unsigned shift) {
         const uint32_t used = leaf->arrays_used ? leaf->arrays_used : LIVE_ARRAY_LEAST;
         if (used + live_array_bytes(shift) > LIVE_ARRAYS)
             return NULL;
-        array = (uint32_t *)(live_arrays(leaf) + used);
+        array = (uint32_t *)(leaf->arrays + used);
+        // The first bytes of all are left: 0 is none.
         leaf->arrays_used = (uint16_t)(used + live_array_bytes(shift));
     }
     return (char *)array;
@@ -86,8 +88,8 @@ static void live_part_fit(struct live_leaf *leaf, unsigned number, size_t size) 
     __atomic_store_n(&leaf->parts[number], part, __ATOMIC_RELAXED);
 }
 
-bool live_arena_settle(uintptr_t address, const struct live_block *block, bool *aside) {
-    struct live_leaf *leaf = live_leaf(address, false);
+bool live_arena_settle(struct live_leaf *leaf, uintptr_t address, const struct live_block *block,
+                       bool *aside) {
     const unsigned number = live_part_number(address);
     enum lock_got locked = lock_take(&shim.live.side_lock);
     if (locked == LOCK_REFUSED)
@@ -114,15 +116,19 @@ static void live_arena_parts(const void *arena, size_t size, bool begin) {
         if (locked == LOCK_REFUSED)
             return;
         live_array_free(leaf, number);
-        const uint64_t none = live_part_at(live_arrays(leaf), LIVE_SHIFT_NONE, LIVE_ASIDE);
-        __atomic_store_n(&leaf->parts[number], begin ? none : leaf->ordinary, __ATOMIC_RELAXED);
+        if (begin && !leaf->arrays)
+            leaf->arrays = arena_reserve(LIVE_ARRAYS);
+        const uint64_t none = live_part_at((char *)&live_arena_nothing, LIVE_SHIFT_NONE, LIVE_ASIDE);
+        __atomic_store_n(&leaf->parts[number], begin && leaf->arrays ? none : leaf->ordinary,
+                         __ATOMIC_RELAXED);
         lock_drop(&shim.live.side_lock, locked);
     }
 }
 
 void live_arena_begin(struct thread *thread, const void *arena, size_t size) {
     // Not one that the program took from malloc: that block has a slot.
-    if (!__atomic_load_n(&live_arena_mixed, __ATOMIC_RELAXED) && !live_has_block(thread, arena))
+    const bool mixed = __atomic_load_n(&live_arena_mixed, __ATOMIC_RELAXED);
+    if (!mixed && !config.scarce && !live_has_block(thread, arena))
         live_arena_parts(arena, size, true);
 }
 

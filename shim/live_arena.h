@@ -23,6 +23,7 @@ void live_arena_mix(void);
 
 // The block is not large enough for a slot of its part. If that is empty, it gets other slots; else the block
 // is to go *aside. False: malloc gives nothing out of an arena, or recording has been given up.
-bool live_arena_settle(uintptr_t address, const struct live_block *block, bool *aside);
+bool live_arena_settle(struct live_leaf *leaf, uintptr_t address, const struct live_block *block,
+                       bool *aside);
 
 #endif

@@ -69,8 +69,8 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
     if (shim_unlikely(!sure))
         return track_object_leave(journal, TRACK_NOT);
     const struct live_slot place = live_known_slot(thread, address);
-    if (shim_unlikely(!place.slot) || shim_unlikely(!live_takes_object(place.part, size)) ||
-        shim_unlikely(!journal_takes(journal, size)))
+    if (shim_unlikely(!place.slot) || shim_unlikely(!live_is_large_enough(place.part, size)) ||
+        shim_unlikely(size > LIVE_POOLED) || shim_unlikely(!journal_takes(journal, size)))
         return track_object_leave(journal, TRACK_NOT);
     const uint32_t present = __atomic_load_n(place.slot, __ATOMIC_RELAXED);
     uint32_t *free = place.slot;

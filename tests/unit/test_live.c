@@ -254,10 +254,12 @@ static void blocks_too_near_are_dead(void **state) {
 
 // ---- arenas of pymalloc ----
 
-#define ARENA 0x7f0000031000u // in two MiB of the address space, and no whole number of pools
+// In two MiB of the address space, and no whole number of pools; and one that is a MiB.
+#define ARENA 0x7f0000031000u
+#define ARENA_ALIGNED 0x7f0000400000u
 #define ARENA_BYTES (1u << 20)
 #define POOL 16384u
-#define POOLS 63u
+#define POOLS 63u // of the former; one more in the latter
 #define HEAD 48u
 
 struct pool {
@@ -265,10 +267,11 @@ struct pool {
     struct live_block objects[POOL / 16];
 };
 
-static struct pool pools[POOLS];
+static struct pool pools[POOLS + 1];
+static uintptr_t pools_at = ARENA;
 
 static uintptr_t pool_object(const struct pool *pool, unsigned number) {
-    const uintptr_t first = (ARENA + POOL - 1) & ~(uintptr_t)(POOL - 1);
+    const uintptr_t first = (pools_at + POOL - 1) & ~(uintptr_t)(POOL - 1);
     return first + (uintptr_t)(pool - pools) * POOL + HEAD + (uintptr_t)number * pool->size;
 }
 
@@ -344,6 +347,15 @@ static void objects_in_pools_come_back(void **state) {
             for (unsigned i = 0; i < POOL / 16; i++)
                 if (pool->objects[i].owner)
                     pool_free(pool, i);
+        assert_null(shim.live.side);
+        // Slots become finer only, as long as the arena lives.
+        if (step % 100000 == 99999) {
+            for (unsigned i = 0; i < POOLS * (POOL / 16); i++)
+                if (pools[i / (POOL / 16)].objects[i % (POOL / 16)].owner)
+                    pool_free(&pools[i / (POOL / 16)], i % (POOL / 16));
+            live_arena_end((void *)(uintptr_t)ARENA, ARENA_BYTES);
+            live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA, ARENA_BYTES);
+        }
     }
     assert_true(sizes > 300);
     assert_null(shim.live.side);
@@ -363,6 +375,62 @@ static void objects_of_mixed_sizes_have_slots(void **state) {
         assert_int_equal(stale.owner, 0);
     }
     assert_null(shim.live.side);
+}
+
+// 64 pools of one MiB can have more slots than arrays have room for, and arrays that are used again are
+// empty.
+static void arrays_of_a_mib_are_used_up(void **state) {
+    (void)state;
+    const unsigned sizes[] = {512, 256, 128, 512, 256, 128, 64, 64};
+    struct live_block out;
+    for (unsigned turn = 0; turn < 9; turn++) {
+        const unsigned size = turn < 8 ? sizes[turn] : 64;
+        pools_at = ARENA_ALIGNED + (turn < 8 ? 0 : ARENA_BYTES); // the last time with no arrays yet
+        memset(pools, 0, sizeof pools);
+        live_arena_begin(&thread_self, (void *)pools_at, ARENA_BYTES);
+        for (unsigned p = 0; p <= POOLS; p++) {
+            pools[p].size = size;
+            for (unsigned i = 0; i < (POOL - HEAD) / size; i++) {
+                assert_false(live_detach_object(&thread_self, (void *)pool_object(&pools[p], i), &out));
+                pool_allocate(&pools[p], i);
+            }
+        }
+        // Where all had arrays, the end of every third was not seen.
+        for (unsigned p = 0; p <= POOLS; p++)
+            for (unsigned i = 0; i < (POOL - HEAD) / size; i++)
+                if (size == 64 || i % 3)
+                    pool_free(&pools[p], i);
+        assert_null(shim.live.side);
+        live_arena_end((void *)pools_at, ARENA_BYTES);
+    }
+    pools_at = ARENA;
+}
+
+// However an object came to lie within another's slot: no slot is lost, none is another's.
+static void objects_in_the_slot_of_another_are_followed(void **state) {
+    (void)state;
+    const uintptr_t at = ARENA_ALIGNED + POOL + 1024;
+    struct live_block out, stale, object = {.owner = 5, .object = true, .size = 500, .usable = 512};
+    live_arena_begin(&thread_self, (void *)(uintptr_t)ARENA_ALIGNED, ARENA_BYTES);
+    assert_true(live_insert(&thread_self, (void *)at, &object, &stale));
+    assert_true(live_detach_object(&thread_self, (void *)at, &out));
+    object.size = 10;
+    thread_self.resized = at;
+    assert_true(live_insert(&thread_self, (void *)at, &object, &stale));
+    thread_self.resized = 0;
+    object = (struct live_block){.owner = 6, .object = true, .size = 16, .usable = 16};
+    assert_true(live_insert(&thread_self, (void *)(at + 16), &object, &stale));
+    assert_int_equal(stale.owner, 5);
+    assert_true(live_detach_object(&thread_self, (void *)(at + 16), &out));
+    assert_int_equal(out.owner, 6);
+    // One that is larger than any of a pool, where no object has been yet.
+    object.size = object.usable = 1104;
+    assert_true(live_insert(&thread_self, (void *)(at + POOL), &object, &stale));
+    assert_false(live_detach_object(&thread_self, (void *)(at + 5 * POOL), &out));
+    assert_non_null(live_known_slot(&thread_self, at + 5 * POOL).slot);
+    assert_int_equal(*live_known_slot(&thread_self, at + 5 * POOL).slot, 0);
+    assert_true(live_detach_object(&thread_self, (void *)(at + POOL), &out));
+    assert_int_equal(out.size, 1104);
 }
 
 // Objects of 128 bytes and more: a slot for each 128 bytes, in arrays side by side.
@@ -532,6 +600,8 @@ int main(void) {
         cmocka_unit_test_setup(blocks_too_near_are_dead, open_coarse),
         cmocka_unit_test_setup(objects_in_pools_come_back, open_coarse),
         cmocka_unit_test_setup(objects_in_pools_come_back, open_table),
+        cmocka_unit_test_setup(arrays_of_a_mib_are_used_up, open_coarse),
+        cmocka_unit_test_setup(objects_in_the_slot_of_another_are_followed, open_coarse),
         cmocka_unit_test_setup(slots_of_large_objects_lie_near, open_coarse),
         cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_coarse),
         cmocka_unit_test_setup(small_objects_among_large_ones_come_back, open_table),
