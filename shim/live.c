@@ -93,11 +93,6 @@ __attribute__((noinline)) struct live_leaf *live_leaf(uintptr_t address, bool ma
     return there ? leaf : NULL;
 }
 
-static inline struct live_slot live_slot_of(const struct live_leaf *leaf, uintptr_t address) {
-    const uint64_t part = live_part(leaf, address);
-    return (struct live_slot){live_slot_in(part, address), part};
-}
-
 // The middle and the directory are looked at only where the thread has not been lately: leaves stay as long
 // as the process.
 static inline struct live_slot live_slot(struct thread *thread, uintptr_t address, bool make) {

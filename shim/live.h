@@ -128,6 +128,11 @@ struct live_slot {
     uint64_t part;
 };
 
+static inline struct live_slot live_slot_of(const struct live_leaf *leaf, uintptr_t address) {
+    const uint64_t part = live_part(leaf, address);
+    return (struct live_slot){live_slot_in(part, address), part};
+}
+
 // For the same 32 bytes, that for another tiny object. NULL: there is none.
 static inline uint32_t *live_beside(const struct live_slot *place) {
     return live_shift(place->part) == LIVE_SHIFT
@@ -149,9 +154,7 @@ static inline __attribute__((always_inline)) struct live_slot live_known_slot(co
     const uintptr_t entry = address >> 20 & (THREAD_LEAVES - 1);
     if (shim_unlikely(thread->leaf_tags[entry] != live_tag(address)))
         return (struct live_slot){.slot = NULL};
-    const struct live_leaf *leaf = thread->leaves[entry];
-    const uint64_t part = live_part(leaf, address);
-    return (struct live_slot){live_slot_in(part, address), part};
+    return live_slot_of(thread->leaves[entry], address);
 }
 
 // The same if it is empty and an object of so many bytes (0: any block) may have it; else NULL.

@@ -54,12 +54,10 @@ static char *live_array_take(struct live_leaf *leaf, unsigned shift) {
         *first = (uint16_t)*array;
         *array = 0;
     } else {
-        const uint32_t used = leaf->arrays_used ? leaf->arrays_used : LIVE_ARRAY_LEAST;
-        if (used + live_array_bytes(shift) > LIVE_ARRAYS)
+        if (leaf->arrays_used + live_array_bytes(shift) > LIVE_ARRAYS)
             return NULL;
-        array = (uint32_t *)(leaf->arrays + used);
-        // The first bytes of all are left: 0 is none.
-        leaf->arrays_used = (uint16_t)(used + live_array_bytes(shift));
+        array = (uint32_t *)(leaf->arrays + leaf->arrays_used);
+        leaf->arrays_used = (uint16_t)(leaf->arrays_used + live_array_bytes(shift));
     }
     return (char *)array;
 }
@@ -116,8 +114,10 @@ static void live_arena_parts(const void *arena, size_t size, bool begin) {
         if (locked == LOCK_REFUSED)
             return;
         live_array_free(leaf, number);
-        if (begin && !leaf->arrays)
+        if (begin && !leaf->arrays) {
             leaf->arrays = arena_reserve(LIVE_ARRAYS);
+            leaf->arrays_used = LIVE_ARRAY_LEAST; // no array begins at 0, which is none
+        }
         const uint64_t none = live_part_at((char *)&live_arena_nothing, LIVE_SHIFT_NONE, LIVE_ASIDE);
         __atomic_store_n(&leaf->parts[number], begin && leaf->arrays ? none : leaf->ordinary,
                          __ATOMIC_RELAXED);

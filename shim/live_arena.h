@@ -5,6 +5,7 @@
 // pymalloc takes memory in arenas of 1 MiB, and cuts these into pools of 16 KiB, which are of objects of one
 // size each (Python 3.10 and later). With a slot for each 32 bytes, most would stay empty between others. So
 // the slots of such a part are for 64 to 512 bytes, as its objects are.
+// Where address space is short (config.scarce), they are as everywhere.
 //
 // All with the GIL.
 
