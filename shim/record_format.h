@@ -254,7 +254,7 @@ struct record_header {
     uint64_t unknown_frees;      // of blocks that were not: older than the recording, or lost
     uint64_t rss_peak_bytes;     // 0 = not known yet
     uint64_t peak_error_bytes; // with several threads: heap_peak and all other peaks may be off by this much
-    uint64_t hook_ns;          // time spent in the shim, estimated by sampling
+    uint64_t hook_ns;          // time spent in the shim, estimated (track.c)
     uint64_t hook_samples;     // on how many samples hook_ns rests
     uint64_t table_bytes;      // the shim's own memory beside this file
     uint64_t folded_nodes;     // how many nodes were folded

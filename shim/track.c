@@ -8,6 +8,7 @@
 #include "shim/config.h"
 #include "shim/estimate.h"
 #include "shim/former.h"
+#include "shim/hash.h"
 #include "shim/journal.h"
 #include "shim/mapped.h"
 #include "shim/owner.h"
@@ -19,13 +20,8 @@
 #include "shim/track_object.h"
 #include "shim/tree.h"
 
-#define TRACK_SAMPLE 1024        // events for one measurement of our own cost
+#define TRACK_SAMPLE 1024        // events for one measurement of our own cost, on average; a power of two
 #define TRACK_INTERRUPTED 100000 // ns
-
-// Whether this event's cost is to be measured.
-static inline bool track_is_sample(struct thread *thread) {
-    return shim_unlikely(--thread->until_sample == 0);
-}
 
 // Slack as events have it.
 static inline uint32_t track_slack(size_t slack) {
@@ -33,8 +29,24 @@ static inline uint32_t track_slack(size_t slack) {
     return (uint32_t)(shim_likely(slack <= most) ? slack : most) << RECORD_EVENT_FLAG_BITS;
 }
 
-static void track_measured(struct thread *thread, uint64_t since) {
-    thread->until_sample = TRACK_SAMPLE;
+// ---- our own cost ----
+//
+// One event in TRACK_SAMPLE is measured: the whole of it by the very functions that all others take, since a
+// copy that runs once in a while would be slower, by waits for its code and branches that nothing predicts.
+
+// Whether this event's cost is to be measured.
+static inline bool track_is_sample(struct thread *thread) {
+    return shim_unlikely(--thread->until_sample == 0);
+}
+
+// The next one is drawn, so that the measurements keep no time with what recurs: journals that are full.
+static uint64_t track_measure(struct thread *thread) {
+    const uint64_t now = clock_monotonic();
+    thread->until_sample = TRACK_SAMPLE / 2 + (uint32_t)hash_mix(now) % TRACK_SAMPLE;
+    return now;
+}
+
+static void track_measured(uint64_t since) {
     // What two readings of the clock in a row differ by is the cost of measuring.
     uint64_t end = clock_monotonic(), again = clock_monotonic();
     uint64_t spent = end - since, own = again - end;
@@ -239,24 +251,22 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     track_done(thread, due);
 }
 
-__attribute__((noinline, cold)) static void track_record_measured(struct thread *thread, void *address,
-                                                                  size_t size, size_t usable, bool object,
-                                                                  const void *frame) {
-    uint64_t since = clock_monotonic();
-    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, object ? size : 0), size,
-                 usable, object, frame);
-    track_measured(thread, since);
+__attribute__((noinline, cold)) static void track_alloc_measured(struct thread *thread, void *address,
+                                                                 size_t size, const void *frame) {
+    const uint64_t since = track_measure(thread);
+    track_alloc(thread, address, size, frame);
+    track_measured(since);
 }
 
 void track_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
     if (shim_unlikely(!address) || shim_unlikely(thread->paused))
         return;
+    if (track_is_sample(thread)) {
+        track_alloc_measured(thread, address, size, frame);
+        return;
+    }
     size_t usable = live_usable(address, size);
-    if (track_is_sample(thread))
-        track_record_measured(thread, address, size, usable, false, frame);
-    else
-        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, 0), size, usable, false,
-                     frame);
+    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, 0), size, usable, false, frame);
 }
 
 __attribute__((noinline, cold)) static void track_released_former(struct thread *thread, uint32_t owner,
@@ -306,27 +316,23 @@ __attribute__((noinline)) static void track_released_block(struct thread *thread
     track_released(thread, address, old->owner, old->size, old->usable - old->size, frame);
 }
 
-__attribute__((noinline, cold)) static void track_released_measured(struct thread *thread, uintptr_t address,
-                                                                    const struct live_block *old,
-                                                                    const void *frame) {
-    uint64_t since = clock_monotonic();
-    track_released_block(thread, address, old, frame);
-    track_measured(thread, since);
+__attribute__((noinline, cold)) static void track_free_measured(struct thread *thread, void *address,
+                                                                const void *frame) {
+    const uint64_t since = track_measure(thread);
+    track_free(thread, address, frame);
+    track_measured(since);
 }
 
 void track_free(struct thread *thread, void *address, const void *frame) {
+    if (track_is_sample(thread)) {
+        track_free_measured(thread, address, frame);
+        return;
+    }
     struct live_block old;
     uint32_t slot = live_detach_quick(thread, (uintptr_t)address);
     if (shim_likely(slot)) {
         const size_t usable = real_usable_size(address), slack = slot & LIVE_ASIDE;
-        if (!track_is_sample(thread)) {
-            track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack,
-                           frame);
-            return;
-        }
-        old =
-            (struct live_block){.owner = slot >> LIVE_OWNER_SHIFT, .size = usable - slack, .usable = usable};
-        track_released_measured(thread, (uintptr_t)address, &old, frame);
+        track_released(thread, (uintptr_t)address, slot >> LIVE_OWNER_SHIFT, usable - slack, slack, frame);
     } else if (live_detach(thread, address, &old)) {
         if (shim_unlikely(track_is_estimated(&old)))
             track_sampled_freed(thread, address, &old, frame);
@@ -435,18 +441,36 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     timeline_mapped();
 }
 
+__attribute__((noinline, cold)) static void track_object_alloc_measured(struct thread *thread, void *address,
+                                                                        size_t size, const void *frame) {
+    const uint64_t since = track_measure(thread);
+    track_object_alloc(thread, address, size, frame);
+    track_measured(since);
+}
+
 void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
+    if (track_is_sample(thread)) {
+        track_object_alloc_measured(thread, address, size, frame);
+        return;
+    }
     if (thread->paused || live_has_block(thread, address)) {
         // Else it was malloc's, or has just been noted in realloc.
         if (thread->paused || (size && size <= SAMPLING_LARGEST && thread->last_block != (uintptr_t)address))
             stack_overlooked(thread);
         return;
     }
-    if (track_is_sample(thread))
-        track_record_measured(thread, address, size, track_object_usable(size), true, frame);
+    track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, size), size,
+                 track_object_usable(size), true, frame);
+}
+
+void track_object_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
+    const enum track_quick quick = track_object_alloc_quick(thread, address, size, FRAMES_ANY);
+    if (shim_likely(quick == TRACK_DONE))
+        return;
+    if (quick == TRACK_NOT)
+        track_object_alloc_any(thread, address, size, frame);
     else
-        track_record(thread, address, live_empty_slot(thread, (uintptr_t)address, size), size,
-                     track_object_usable(size), true, frame);
+        track_done(thread, quick == TRACK_FLUSH);
 }
 
 bool track_object_detach(struct thread *thread, void *address, struct live_block *old) {
@@ -458,14 +482,31 @@ void track_object_freed(struct thread *thread, void *address, const struct live_
     track_released_block(thread, (uintptr_t)address, old, frame);
 }
 
+__attribute__((noinline, cold)) static void track_object_free_measured(struct thread *thread, void *address,
+                                                                       const void *frame) {
+    const uint64_t since = track_measure(thread);
+    track_object_free(thread, address, frame);
+    track_measured(since);
+}
+
 void track_object_free_any(struct thread *thread, void *address, const void *frame) {
-    struct live_block old;
-    if (!live_detach_object(thread, address, &old))
+    if (track_is_sample(thread)) {
+        track_object_free_measured(thread, address, frame);
         return;
-    if (track_is_sample(thread))
-        track_released_measured(thread, (uintptr_t)address, &old, frame);
-    else
+    }
+    struct live_block old;
+    if (live_detach_object(thread, address, &old))
         track_released_block(thread, (uintptr_t)address, &old, frame);
+}
+
+void track_object_free(struct thread *thread, void *address, const void *frame) {
+    const enum track_quick quick = track_object_free_quick(thread, address, FRAMES_ANY);
+    if (shim_likely(quick == TRACK_DONE))
+        return;
+    if (quick == TRACK_NOT)
+        track_object_free_any(thread, address, frame);
+    else
+        track_done(thread, quick == TRACK_FLUSH);
 }
 
 void track_tick(void) {

@@ -38,6 +38,10 @@ static inline enum track_quick track_object_freed_quick(struct thread *thread, c
 void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
 void track_object_free_any(struct thread *thread, void *block, const void *frame);
 
+// The same from the beginning, for all that comes less often than the OBJ domain's malloc and free.
+void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
+void track_object_free(struct thread *thread, void *block, const void *frame);
+
 // Once in a while, after an event; `due`: the journal is to be flushed.
 void track_done_any(struct thread *thread, bool due);
 

@@ -146,30 +146,6 @@ static inline void objects_take_back(struct thread *thread, const void *object) 
         objects_look_at(thread, object);
 }
 
-// Most objects come from the OBJ domain's malloc and free, which have the events' ordinary case inline. All
-// others share these.
-__attribute__((noinline)) static void objects_track_alloc(struct thread *thread, void *block, size_t size,
-                                                          const void *frame) {
-    const enum track_quick quick = track_object_alloc_quick(thread, block, size, FRAMES_ANY);
-    if (shim_likely(quick == TRACK_DONE))
-        return;
-    if (quick == TRACK_NOT)
-        track_object_alloc_any(thread, block, size, frame);
-    else
-        track_done_any(thread, quick == TRACK_FLUSH);
-}
-
-__attribute__((noinline)) static void objects_track_free(struct thread *thread, void *block,
-                                                         const void *frame) {
-    const enum track_quick quick = track_object_free_quick(thread, block, FRAMES_ANY);
-    if (shim_likely(quick == TRACK_DONE))
-        return;
-    if (quick == TRACK_NOT)
-        track_object_free_any(thread, block, frame);
-    else
-        track_done_any(thread, quick == TRACK_FLUSH);
-}
-
 // Of a block that has been detached.
 static inline void objects_track_freed(struct thread *thread, void *block, const struct live_block *old,
                                        const void *frame) {
@@ -190,7 +166,7 @@ static inline __attribute__((always_inline)) void objects_allocated(struct threa
     if (!thread)
         return;
     if (block)
-        objects_track_alloc(thread, block, size, OBJECTS_HERE);
+        track_object_alloc(thread, block, size, OBJECTS_HERE);
     guard_leave(thread);
 }
 
@@ -216,7 +192,7 @@ static void objects_free(const struct objects_wrapped *wrapped, void *block) {
     objects_note_call();
     struct thread *thread = block ? guard_enter() : NULL;
     if (thread) {
-        objects_track_free(thread, block, OBJECTS_HERE);
+        track_object_free(thread, block, OBJECTS_HERE);
         if (!wrapped->nested)
             guard_leave(thread);
     }
@@ -247,7 +223,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
         if (known)
             objects_track_freed(thread, block, &old, OBJECTS_HERE);
         thread->resized = known && moved == block ? (uintptr_t)block : 0;
-        objects_track_alloc(thread, moved, size, OBJECTS_HERE);
+        track_object_alloc(thread, moved, size, OBJECTS_HERE);
         thread->resized = 0;
     } else if (known) {
         track_restore(thread, block, &old);
@@ -391,7 +367,7 @@ __attribute__((noinline)) static void objects_resized(const struct objects_wrapp
             objects_gone(thread, NULL, old);
         thread->resized = old && moved == block ? (uintptr_t)block : 0;
         if (size > SAMPLING_LARGEST)
-            objects_track_alloc(thread, moved, size, OBJECTS_HERE);
+            track_object_alloc(thread, moved, size, OBJECTS_HERE);
         else if (hit)
             track_sampled(thread, moved, size, OBJECTS_HERE);
         thread->resized = 0;

@@ -332,6 +332,10 @@ void track_object_alloc_any(struct thread *thread, void *block, size_t size, con
         probe_allocated(thread, block, thread->last_block == (uintptr_t)block ? 0 : size);
 }
 
+void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
+    track_object_alloc_any(thread, block, size, frame);
+}
+
 bool track_object_detach(struct thread *thread, void *block, struct live_block *old) {
     old->size = 1;
     enum lock_got locked = lock_take(&probe_lock);
@@ -364,6 +368,10 @@ void track_object_free_any(struct thread *thread, void *block, const void *frame
     struct live_block old;
     if (track_object_detach(thread, block, &old))
         track_object_freed(thread, block, &old, frame);
+}
+
+void track_object_free(struct thread *thread, void *block, const void *frame) {
+    track_object_free_any(thread, block, frame);
 }
 
 void track_done_any(struct thread *thread, bool due) {

@@ -48,6 +48,12 @@ def test_temporaries():
     expect(process.totals, allocations=2000, frees=2000, live_at_exit_bytes=0, peak_bytes=149 + 151)
 
 
+def test_own_cost():
+    """Events that are measured are events like all others; what they cost is known, and less than the run took."""
+    process = record(program("contexts")).process
+    assert 0 < process.totals["hook_seconds"] < process["duration"], process.totals
+
+
 def test_reallocs():
     process = record(program("reallocs"), options=["--frees"]).process
     expect(process.line("first")["self"], peak_bytes=1000003, at_peak_bytes=0, live_at_exit_bytes=0, freed_bytes=0)
