@@ -22,10 +22,12 @@ bool owner_add(uint32_t node) {
         shim.owners_free = shim.owners[owner].to;
         shim.owners_free_count--;
         __builtin_prefetch(&shim.owners[shim.owners_free], 1);
-    } else if (shim.owners_used <= shim.owners_most)
+    } else if (shim.owners_used <= shim.owners_most) {
         owner = shim.owners_used++;
-    else
+        former_begin(owner);
+    } else {
         return false;
+    }
     shim.owners[owner] = (struct owner){.to = node};
     shim.links[node].owner = owner;
     return true;
