@@ -65,7 +65,7 @@ void former_note(uint32_t owner, const struct record_node *node);
 // the line.
 void former_skip(uint32_t owner);
 
-// A new owner. Its memory is there from now on, not from its first line on: no processor remembers that a
+// A new owner. Its memory is there from now on, not from its first line on: no x86 processor remembers that a
 // page is missing, so to fetch from one takes a walk through the page tables each time, longer than all the
 // rest of a free.
 static inline void former_begin(uint32_t owner) {

@@ -31,8 +31,9 @@ static inline uint32_t track_slack(size_t slack) {
 
 // ---- our own cost ----
 //
-// One event in TRACK_SAMPLE is measured: the whole of it by the very functions that all others take, since a
-// copy that runs once in a while would be slower, by waits for its code and branches that nothing predicts.
+// One event in TRACK_SAMPLE is measured, by functions that others take as well: a copy that runs once in a
+// while would be slower, by waits for its code and branches that nothing predicts. The hook and its guard are
+// left out, and so is what samples of objects cost (track_sampled).
 
 // Whether this event's cost is to be measured.
 static inline bool track_is_sample(struct thread *thread) {
@@ -323,6 +324,18 @@ __attribute__((noinline, cold)) static void track_free_measured(struct thread *t
     track_measured(since);
 }
 
+// The end of a block that is resized.
+static void track_released_resized(struct thread *thread, uintptr_t address, const struct live_block *old,
+                                   const void *frame) {
+    if (!track_is_sample(thread)) {
+        track_released_block(thread, address, old, frame);
+        return;
+    }
+    const uint64_t since = track_measure(thread);
+    track_released_block(thread, address, old, frame);
+    track_measured(since);
+}
+
 void track_free(struct thread *thread, void *address, const void *frame) {
     if (track_is_sample(thread)) {
         track_free_measured(thread, address, frame);
@@ -366,7 +379,7 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
     if (shim_unlikely(track_is_estimated(old)))
         track_sampled_freed(thread, NULL, old, frame);
     else
-        track_released_block(thread, UINTPTR_MAX, old, frame); // what is resized is not temporary
+        track_released_resized(thread, UINTPTR_MAX, old, frame); // which is not temporary
     track_alloc(thread, address, size, frame);
 }
 
@@ -479,7 +492,7 @@ bool track_object_detach(struct thread *thread, void *address, struct live_block
 
 void track_object_freed(struct thread *thread, void *address, const struct live_block *old,
                         const void *frame) {
-    track_released_block(thread, (uintptr_t)address, old, frame);
+    track_released_resized(thread, (uintptr_t)address, old, frame);
 }
 
 __attribute__((noinline, cold)) static void track_object_free_measured(struct thread *thread, void *address,
