@@ -57,6 +57,24 @@ static void track_measured(uint64_t since) {
     shim.header->hook_samples++;
 }
 
+typedef void track_alloc_function(struct thread *thread, void *address, size_t size, const void *frame);
+typedef void track_free_function(struct thread *thread, void *address, const void *frame);
+
+__attribute__((noinline, cold)) static void track_alloc_measured(track_alloc_function *alloc,
+                                                                 struct thread *thread, void *address,
+                                                                 size_t size, const void *frame) {
+    const uint64_t since = track_measure(thread);
+    alloc(thread, address, size, frame);
+    track_measured(since);
+}
+
+__attribute__((noinline, cold)) static void
+track_free_measured(track_free_function *release, struct thread *thread, void *address, const void *frame) {
+    const uint64_t since = track_measure(thread);
+    release(thread, address, frame);
+    track_measured(since);
+}
+
 // What pymalloc's size classes give.
 static inline size_t track_object_usable(size_t size) {
     return (size + 15) & ~(size_t)15;
@@ -252,18 +270,11 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     track_done(thread, due);
 }
 
-__attribute__((noinline, cold)) static void track_alloc_measured(struct thread *thread, void *address,
-                                                                 size_t size, const void *frame) {
-    const uint64_t since = track_measure(thread);
-    track_alloc(thread, address, size, frame);
-    track_measured(since);
-}
-
 void track_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
     if (shim_unlikely(!address) || shim_unlikely(thread->paused))
         return;
     if (track_is_sample(thread)) {
-        track_alloc_measured(thread, address, size, frame);
+        track_alloc_measured(track_alloc, thread, address, size, frame);
         return;
     }
     size_t usable = live_usable(address, size);
@@ -317,13 +328,6 @@ __attribute__((noinline)) static void track_released_block(struct thread *thread
     track_released(thread, address, old->owner, old->size, old->usable - old->size, frame);
 }
 
-__attribute__((noinline, cold)) static void track_free_measured(struct thread *thread, void *address,
-                                                                const void *frame) {
-    const uint64_t since = track_measure(thread);
-    track_free(thread, address, frame);
-    track_measured(since);
-}
-
 // The end of a block that is resized.
 static void track_released_resized(struct thread *thread, uintptr_t address, const struct live_block *old,
                                    const void *frame) {
@@ -338,7 +342,7 @@ static void track_released_resized(struct thread *thread, uintptr_t address, con
 
 void track_free(struct thread *thread, void *address, const void *frame) {
     if (track_is_sample(thread)) {
-        track_free_measured(thread, address, frame);
+        track_free_measured(track_free, thread, address, frame);
         return;
     }
     struct live_block old;
@@ -454,16 +458,9 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     timeline_mapped();
 }
 
-__attribute__((noinline, cold)) static void track_object_alloc_measured(struct thread *thread, void *address,
-                                                                        size_t size, const void *frame) {
-    const uint64_t since = track_measure(thread);
-    track_object_alloc(thread, address, size, frame);
-    track_measured(since);
-}
-
 void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
     if (track_is_sample(thread)) {
-        track_object_alloc_measured(thread, address, size, frame);
+        track_alloc_measured(track_object_alloc, thread, address, size, frame);
         return;
     }
     if (thread->paused || live_has_block(thread, address)) {
@@ -495,16 +492,9 @@ void track_object_freed(struct thread *thread, void *address, const struct live_
     track_released_resized(thread, (uintptr_t)address, old, frame);
 }
 
-__attribute__((noinline, cold)) static void track_object_free_measured(struct thread *thread, void *address,
-                                                                       const void *frame) {
-    const uint64_t since = track_measure(thread);
-    track_object_free(thread, address, frame);
-    track_measured(since);
-}
-
 void track_object_free_any(struct thread *thread, void *address, const void *frame) {
     if (track_is_sample(thread)) {
-        track_object_free_measured(thread, address, frame);
+        track_free_measured(track_object_free, thread, address, frame);
         return;
     }
     struct live_block old;
