@@ -40,6 +40,8 @@ static bool disk_is_short(void) {
 
 // `address` becomes plain memory with the same content; `room` is used for it.
 static void disk_take(char *room, void *address, size_t length) {
+    if (!length)
+        return;
     __builtin_memcpy(room, address, length);
     sys_madvise(room, length, MADV_DONTFORK);
     sys_call(SYS_mremap, (long)room, (long)length, (long)length, MREMAP_MAYMOVE | MREMAP_FIXED, (long)address,

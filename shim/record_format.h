@@ -33,6 +33,8 @@
 //   36864   struct record_mark    [RECORD_MARKS_MAX]
 //   49152   extents: whole multiples of RECORD_GRAIN bytes, each belonging to one table
 //
+// Most of the first three lists is never written in most files, and takes no room on the disk then.
+//
 // A table is the concatenation of its extents, in the order of their list. Its records have a fixed size
 // (strings excepted) and are numbered from 0; record 0 of each table is unused, so 0 always means "none".
 //
@@ -119,8 +121,8 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 7
-#define RECORD_GRAIN 16384 // bytes; extents start at and consist of multiples of it
+#define RECORD_VERSION 8
+#define RECORD_GRAIN 4096 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
 #define RECORD_MARKS_AT 36864
@@ -198,7 +200,7 @@ enum record_given_up {
 };
 
 struct record_table_info {
-    uint64_t count;       // entries in use, the unused entry 0 included; bytes for RECORD_STRINGS
+    uint64_t count; // entries in use, the unused entry 0 included; bytes for RECORD_STRINGS; 0: no extent yet
     uint32_t record_size; // bytes; 1 for RECORD_STRINGS
     uint32_t reserved;
 };

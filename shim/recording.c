@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 
 #define RECORDING_IMAGES_MAX 100000 // files per pid that are tried
+#define RECORDING_STEP 16384        // bytes: the least that a table grows by
+#define RECORDING_PAGE 4096
 
 static const uint32_t recording_sizes[RECORD_TABLES] = {
     [RECORD_STRINGS] = 1,
@@ -36,6 +38,13 @@ static const unsigned recording_share[RECORD_TABLES] = {
     [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1,  [RECORD_FUNCTIONS] = 3,
     [RECORD_FRAMES] = 3,  [RECORD_NODES] = 5,    [RECORD_REAPED] = 1,
     [RECORD_FOLDED] = 4,  [RECORD_JOURNALS] = 1, [RECORD_ESTIMATES] = 4,
+};
+
+// Grains at first, for some hundred contexts. Processes can be many, and small: what most of them never need
+// has none.
+static const uint32_t recording_first[RECORD_TABLES] = {
+    [RECORD_STRINGS] = 2, [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 2, [RECORD_FRAMES] = 2,
+    [RECORD_NODES] = 4,   [RECORD_FOLDED] = 2,  [RECORD_JOURNALS] = 2,
 };
 
 static struct record_extent *recording_extents(void) {
@@ -104,6 +113,47 @@ static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
     return recording_write_zeros(fd, from, length);
 }
 
+// The pages of the header, and of the lists behind it, that are always needed: their first ones.
+#define RECORDING_HEAD_PAGE(offset) (1u << (offset) / RECORDING_PAGE)
+_Static_assert(RECORD_EXTENTS_AT == RECORDING_PAGE, "the list of extents follows the header's page");
+
+static bool recording_allocate_head(int fd) {
+    if (!recording_allocate(fd, 0, 2 * RECORDING_PAGE) ||
+        !recording_allocate(fd, RECORD_TICKS_AT, RECORDING_PAGE))
+        return false;
+    shim.head_pages = RECORDING_HEAD_PAGE(0) | RECORDING_HEAD_PAGE(RECORD_EXTENTS_AT) |
+                      RECORDING_HEAD_PAGE(RECORD_TICKS_AT);
+    return true;
+}
+
+// Whether the file has to have blocks for what is written to the tables.
+static bool recording_needs_blocks(void) {
+    return !shim.file_private || shim.file_left; // then for what is written at the end
+}
+
+// `fd`: of the file, where that needs blocks.
+static bool recording_reserve_page(int fd, size_t offset) {
+    const uint32_t page = RECORDING_HEAD_PAGE(offset);
+    if (shim_likely(shim.head_pages & page))
+        return true;
+    if (fd >= 0 && !recording_allocate(fd, offset & ~(size_t)(RECORDING_PAGE - 1), RECORDING_PAGE))
+        return false;
+    shim.head_pages |= page;
+    return true;
+}
+
+bool recording_reserve_head(size_t offset) {
+    if (shim_likely(shim.head_pages & RECORDING_HEAD_PAGE(offset)))
+        return true;
+    int fd = -1;
+    if (recording_needs_blocks() && (shim.file_full || (fd = recording_reopen()) < 0))
+        return false;
+    const bool reserved = recording_reserve_page(fd, offset);
+    if (fd >= 0)
+        sys_close(fd);
+    return reserved;
+}
+
 static bool recording_map(int fd, char *address, uint64_t offset, size_t length) {
     int flags = shim.file_private ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED : MAP_SHARED | MAP_FIXED;
     long result = sys_mmap(address, length, PROT_READ | PROT_WRITE, flags, shim.file_private ? -1 : fd,
@@ -114,15 +164,15 @@ static bool recording_map(int fd, char *address, uint64_t offset, size_t length)
     return true;
 }
 
-// The table gets at least one grain more, an eighth of its size when it is large already.
+// The table gets an eighth of its size more, but not less than a step.
 static bool recording_grow(enum record_table which) {
     struct table *table = &shim.tables[which];
     struct record_header *header = shim.header;
     if (shim.file_full || header->extents >= RECORD_EXTENTS_MAX)
         return false;
     uint64_t length = (table->mapped / 8 + RECORD_GRAIN - 1) & ~(uint64_t)(RECORD_GRAIN - 1);
-    if (length < RECORD_GRAIN)
-        length = RECORD_GRAIN;
+    if (length < RECORDING_STEP)
+        length = RECORDING_STEP;
     uint64_t room = config.max_size - shim.file_size;
     if (room > table->reserved - table->mapped)
         room = table->reserved - table->mapped;
@@ -130,14 +180,15 @@ static bool recording_grow(enum record_table which) {
         length = room & ~(uint64_t)(RECORD_GRAIN - 1);
     if (length == 0)
         return false;
+    const size_t entry = RECORD_EXTENTS_AT + header->extents * sizeof(struct record_extent);
     int fd = -1;
-    if (!shim.file_private || shim.file_left) { // which still needs blocks, for what is written at the end
+    if (recording_needs_blocks()) {
         fd = recording_reopen();
         if (fd < 0) {
             shim_lose(RECORD_LOST_NO_SPACE);
             return false;
         }
-        if (!recording_allocate(fd, shim.file_size, length)) {
+        if (!recording_reserve_page(fd, entry) || !recording_allocate(fd, shim.file_size, length)) {
             // Asking again with every new context would be slow, and a disk that is full stays so for long.
             shim.file_full = true;
             shim_lose(RECORD_LOST_NO_SPACE);
@@ -160,9 +211,15 @@ static bool recording_grow(enum record_table which) {
     return true;
 }
 
+// The number of the table's next record.
+static inline uint64_t recording_next(enum record_table which) {
+    const uint64_t count = shim.header->tables[which].count;
+    return count ? count : 1; // record 0 is "none"
+}
+
 bool recording_reserve(enum record_table which, uint32_t records) {
     struct table *table = &shim.tables[which];
-    uint64_t end = (shim.header->tables[which].count + records) * recording_sizes[which];
+    uint64_t end = (recording_next(which) + records) * recording_sizes[which];
     while (end > table->mapped)
         if (!recording_grow(which))
             return false;
@@ -181,9 +238,10 @@ uint32_t recording_append(enum record_table which, const void *entry) {
     struct table *table = &shim.tables[which];
     struct record_table_info *info = &shim.header->tables[which];
     size_t size = recording_sizes[which];
-    if (info->count >= UINT32_MAX || ((info->count + 1) * size > table->mapped && !recording_grow(which)))
+    const uint64_t next = recording_next(which);
+    if (next >= UINT32_MAX || ((next + 1) * size > table->mapped && !recording_grow(which)))
         return 0;
-    uint32_t number = (uint32_t)info->count;
+    uint32_t number = (uint32_t)next;
     recording_put(which, number, entry);
     __atomic_store_n(&info->count, number + 1, __ATOMIC_RELEASE);
     return number;
@@ -297,9 +355,11 @@ void recording_abandon(void) {
 }
 
 static bool recording_map_all(int fd) {
-    // One disk request for the header and the first grain of each table.
-    uint64_t first = RECORD_FIRST_EXTENT + RECORD_TABLES * (uint64_t)RECORD_GRAIN;
-    if (!recording_allocate(fd, 0, first))
+    uint32_t grains = 0;
+    for (uint32_t i = 0; i < RECORD_TABLES; i++)
+        grains += recording_first[i];
+    if (!recording_allocate_head(fd) ||
+        !recording_allocate(fd, RECORD_FIRST_EXTENT, (uint64_t)grains * RECORD_GRAIN))
         return false;
     long header = sys_mmap(NULL, RECORD_FIRST_EXTENT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (sys_failed(header)) {
@@ -323,15 +383,18 @@ static bool recording_map_all(int fd) {
         sys_madvise((void *)base, reserved, MADV_DONTFORK);
         table->base = (char *)base;
         table->reserved = reserved;
-        if (!recording_map(fd, table->base, shim.file_size, RECORD_GRAIN))
-            return false;
-        table->mapped = RECORD_GRAIN;
-        recording_extents()[i] = (struct record_extent){.table = i, .grains = 1, .offset = shim.file_size};
-        shim.file_size += RECORD_GRAIN;
         shim.header->tables[i].record_size = recording_sizes[i];
+        if (!recording_first[i])
+            continue;
+        const size_t length = recording_first[i] * (size_t)RECORD_GRAIN;
+        if (!recording_map(fd, table->base, shim.file_size, length))
+            return false;
+        table->mapped = length;
+        recording_extents()[shim.header->extents++] =
+            (struct record_extent){.table = i, .grains = recording_first[i], .offset = shim.file_size};
+        shim.file_size += length;
         shim.header->tables[i].count = i == RECORD_STRINGS ? 8 : 1; // entry 0 is "none"
     }
-    shim.header->extents = RECORD_TABLES;
     budget_open();
     return true;
 }
@@ -423,7 +486,9 @@ void recording_flush(void) {
                                extents[i].offset);
         done[extents[i].table] += length;
     }
-    if (good)
-        recording_write(fd, (const char *)shim.header, RECORD_FIRST_EXTENT, 0);
+    // Only what has blocks: on a full disk there would be none for the others.
+    for (uint64_t at = 0; good && at < RECORD_FIRST_EXTENT; at += RECORDING_PAGE)
+        if (shim.head_pages & RECORDING_HEAD_PAGE(at))
+            good = recording_write(fd, (const char *)shim.header + at, RECORDING_PAGE, at);
     sys_close(fd);
 }

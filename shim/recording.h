@@ -24,6 +24,10 @@ int recording_reopen(void);
 // Takes a file that was just opened away again: there is no memory to go on.
 void recording_abandon(void);
 
+// Room on the disk for what is written at that offset of the header and the lists behind it. False: there is
+// none.
+bool recording_reserve_head(size_t offset);
+
 // Room for so many records more, without adding them. False: they do not fit.
 bool recording_reserve(enum record_table table, uint32_t records);
 

@@ -128,7 +128,8 @@ struct shim {
     struct record_tick *ticks;
     struct record_mark *marks;
     struct table tables[RECORD_TABLES];
-    uint64_t file_size; // bytes of the file in use
+    uint64_t file_size;  // bytes of the file in use
+    uint32_t head_pages; // which pages before the first extent have blocks, a bit each
     uint64_t file_device, file_inode;
     bool file_private;  // the tables are plain memory, written out at the end
     bool file_left;     // likewise, since the disk became full (disk.h)

@@ -5,6 +5,7 @@
 #include "shim/timeline.h"
 #include "shim/arena.h"
 #include "shim/clock.h"
+#include "shim/recording.h"
 #include "shim/shim.h"
 
 #define TIMELINE_FIRST_NS 10000000u // 10 ms
@@ -31,7 +32,8 @@ static uint64_t timeline_since_start(uint64_t now) {
 }
 
 static void timeline_halve(struct record_header *header) {
-    for (uint32_t i = 0; i + 1 < RECORD_TICKS_MAX; i += 2) {
+    const uint32_t ticks = header->ticks; // even: a page's, or all
+    for (uint32_t i = 0; i + 1 < ticks; i += 2) {
         struct record_tick merged = shim.ticks[i + 1];
         if (shim.ticks[i].heap_bytes > merged.heap_bytes)
             merged.heap_bytes = shim.ticks[i].heap_bytes;
@@ -39,12 +41,13 @@ static void timeline_halve(struct record_header *header) {
     }
     header->tick_ns *= 2;
     header->table_bytes = arena_resident();
-    __atomic_store_n(&header->ticks, RECORD_TICKS_MAX / 2, __ATOMIC_RELEASE);
+    __atomic_store_n(&header->ticks, ticks / 2, __ATOMIC_RELEASE);
 }
 
 __attribute__((noinline)) static void timeline_tick(uint64_t now) {
     struct record_header *header = shim.header;
-    if (header->ticks == RECORD_TICKS_MAX)
+    if (header->ticks == RECORD_TICKS_MAX ||
+        !recording_reserve_head(RECORD_TICKS_AT + header->ticks * sizeof *shim.ticks))
         timeline_halve(header);
     struct record_tick *tick = &shim.ticks[header->ticks];
     tick->time_ns = now;

@@ -160,7 +160,8 @@ void peakline_shim_mark(const char *name) {
         guard_leave(thread);
         return;
     }
-    if (header->marks < RECORD_MARKS_MAX) {
+    if (header->marks < RECORD_MARKS_MAX &&
+        recording_reserve_head(RECORD_MARKS_AT + header->marks * sizeof *shim.marks)) {
         uint64_t resident = timeline_resident() / 1024;
         shim.marks[header->marks] = (struct record_mark){
             .time_ns = clock_monotonic() - header->start_monotonic_ns,
