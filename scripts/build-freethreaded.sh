@@ -49,6 +49,10 @@ build() {
     for suite in trixie sid; do
         (cd "$work" && apt_source source --download-only "python$version/$suite" >/dev/null 2>&1) && break
     done
+    if ! ls "$work"/*.orig.tar.?z >/dev/null 2>&1; then
+        echo "build-freethreaded: $mirror has no sources of python$version" >&2
+        return 1
+    fi
     tar -x -f "$work"/*.orig.tar.?z -C "$work" || return 1
     # Without the optimisations that take hours; the structures are the same.
     (

@@ -144,12 +144,12 @@ def test_against_tracemalloc(version):
 
 @python_cases()
 def test_slots_of_objects(version):
-    """What it costs in memory to know which objects are alive: from 3.10 on, four bytes for each 128 of pools whose objects are larger."""
+    """What it costs in memory to know which objects are alive: from 3.10 on, four bytes for each 128 of pools whose objects are larger; without pools, for each 16."""
     interpreter = python(version)
     code = "held = [bytes(%d) for _ in range(%%d)]" % (144 - empty_bytes(interpreter))
     (few, many) = (record(interpreter, "-c", code % count, output="recording-%d" % count).process["totals"]["table_bytes"] for count in (1, 200000))
     pools = 200000 * 144
-    share = 32 if minor(version) >= (3, 10) and "t" not in version else 8
+    share = 4 if "t" in version else 32 if minor(version) >= (3, 10) else 8
     assert pools / share - 100000 < many - few < pools / share * 1.15 + 200000, (many - few, pools / share)
 
 
