@@ -38,6 +38,8 @@ struct late_free {
 
 #define THREAD_LEAVES 64 // a power of two
 
+#define THREAD_ASIDE (1u << 31) // in `paused`, beside the number of pauses
+
 // Of the calling thread. Plain memory: only its own thread touches it. What every event needs comes first.
 struct thread {
     uint32_t generation; // shim.generation when this thread was set up; UINT32_MAX before
@@ -48,7 +50,7 @@ struct thread {
     struct stack *stack;   // previous stacks of this thread (stack.c); NULL when there was no memory
     uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
     uint32_t until_sample; // events until our own cost is measured again
-    uint32_t paused;       // > 0: what is allocated now is not recorded (hooks/scope.c)
+    uint32_t paused;       // > 0: what is allocated now is not recorded (stack_is_paused)
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from
     // malloc and free is accounted as ever, but for the block in which they hand out an object.
     uint32_t lent;
@@ -57,6 +59,8 @@ struct thread {
     uint32_t off_books; // > 0: mappings made now belong to an allocator, not to the program (Python arenas)
     uint32_t ending;    // the thread's destructors have begun
     uint32_t scopes;    // the innermost scope that was begun natively (scope.h); 0 = none
+    const void *aside_frame,
+        *aside_code; // with THREAD_ASIDE: paused as long as this frame of Python is there
     // The frame of the line that started the thread (hooks/thread.c), in the recording of that generation.
     uint32_t origin, origin_generation;
     // Sampling of small objects (python/objects.c): how far it is to the next sample point, and the random

@@ -17,6 +17,8 @@
 #define STACK_SWITCH_FRAMES                                                                                  \
     3 // it calls the allocator itself: with its wrappers, greenlet is among the innermost three
 
+#define STACK_ASIDE_DEPTH 16 // calls that a function which is set aside makes at most, one within the other
+
 #define STACK_FETCH 4 // new frames that are probably unknown to the tree
 
 #define STACK_SEEN_THROUGH (1u << 31) // beside a node
@@ -443,6 +445,18 @@ bool stack_python_caller(struct thread *thread, unsigned up, struct python_frame
     *frame = python->frames[python->depth - 1 - up];
     *context = python_context(thread->stack->python);
     return true;
+}
+
+__attribute__((cold)) bool stack_still_paused(struct thread *thread) {
+    if (thread->paused & ~THREAD_ASIDE)
+        return true;
+    const struct python_stack *python = stack_python_now(thread);
+    const struct python_frame *frames = python ? python->frames + python->depth : NULL;
+    for (uint32_t i = 1; python && i <= python->depth && i <= STACK_ASIDE_DEPTH; i++)
+        if (frames[-(int)i].frame == thread->aside_frame && frames[-(int)i].code == thread->aside_code)
+            return true;
+    thread->paused = 0;
+    return false;
 }
 
 void stack_overlooked(struct thread *thread) {

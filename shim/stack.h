@@ -93,6 +93,13 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
 // journal is unlocked.
 uint32_t stack_find(struct thread *thread, const void *frame);
 
+// Whether what the thread allocates now is to be left out (hooks/scope.c). With the guard held.
+bool stack_still_paused(struct thread *thread);
+
+static inline bool stack_is_paused(struct thread *thread) {
+    return shim_unlikely(thread->paused) && stack_still_paused(thread);
+}
+
 // An object of Python's OBJ domain was allocated, and stack_find not asked about it.
 void stack_overlooked(struct thread *thread);
 

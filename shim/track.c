@@ -271,7 +271,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
 }
 
 void track_alloc(struct thread *thread, void *address, size_t size, const void *frame) {
-    if (shim_unlikely(!address) || shim_unlikely(thread->paused))
+    if (shim_unlikely(!address) || stack_is_paused(thread))
         return;
     if (track_is_sample(thread)) {
         track_alloc_measured(track_alloc, thread, address, size, frame);
@@ -389,7 +389,7 @@ void track_realloc(struct thread *thread, const struct live_block *old, void *ad
 
 __attribute__((cold)) void track_sampled(struct thread *thread, void *address, size_t size,
                                          const void *frame) {
-    if (thread->paused || live_has_block(thread, address))
+    if (stack_is_paused(thread) || live_has_block(thread, address))
         return; // malloc has recorded it
     thread->last_block = (uintptr_t)address;
     enum lock_got locked;
@@ -463,9 +463,10 @@ void track_object_alloc_any(struct thread *thread, void *address, size_t size, c
         track_alloc_measured(track_object_alloc, thread, address, size, frame);
         return;
     }
-    if (thread->paused || live_has_block(thread, address)) {
+    const bool paused = stack_is_paused(thread);
+    if (paused || live_has_block(thread, address)) {
         // Else it was malloc's, or has just been noted in realloc.
-        if (thread->paused || (size && size <= SAMPLING_LARGEST && thread->last_block != (uintptr_t)address))
+        if (paused || (size && size <= SAMPLING_LARGEST && thread->last_block != (uintptr_t)address))
             stack_overlooked(thread);
         return;
     }

@@ -5,6 +5,7 @@
 
 #include "shim/guard.h"
 #include "shim/real.h"
+#include "shim/stack.h"
 #include "shim/track.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@ static inline void *mapping_anywhere(mapping_function *function, void *address, 
     struct thread *thread = result != MAP_FAILED && (flags & MAP_ANONYMOUS) ? guard_enter() : NULL;
     if (!thread)
         return result;
-    if (!thread->off_books && !thread->paused) {
+    if (!thread->off_books && !stack_is_paused(thread)) {
         const struct track_hold hold = track_hold(thread, frame);
         track_mapped(&hold, result, mapping_round(length));
         track_let_go(&hold);
@@ -45,7 +46,7 @@ static inline void *mapping_fixed(mapping_function *function, void *address, siz
     struct thread *thread = guard_enter();
     if (!thread)
         return function(address, length, protection, flags, fd, offset);
-    const bool recorded = (flags & MAP_ANONYMOUS) && !thread->off_books && !thread->paused;
+    const bool recorded = (flags & MAP_ANONYMOUS) && !thread->off_books && !stack_is_paused(thread);
     const struct track_hold hold = track_hold(thread, recorded ? frame : NULL);
     void *result = function(address, length, protection, flags, fd, offset);
     if (result != MAP_FAILED)

@@ -28,7 +28,8 @@ SCOPE_EXPORT void peakline_shim_leave(scope_handle scope);
 SCOPE_EXPORT void peakline_shim_mark(const char *name);
 SCOPE_EXPORT void peakline_shim_pause(void);
 SCOPE_EXPORT void peakline_shim_resume(void);
-SCOPE_EXPORT scope_handle peakline_shim_enter_frame(const char *name, unsigned up);
+SCOPE_EXPORT void peakline_shim_aside(void);
+SCOPE_EXPORT void peakline_shim_open_frame(const char *name, unsigned up, scope_handle *scope);
 SCOPE_EXPORT scope_handle peakline_shim_enter_code(const char *name, const void *code);
 SCOPE_EXPORT void peakline_shim_exit(scope_handle scope);
 SCOPE_EXPORT uint32_t peakline_shim_follow(const void *variable, int64_t hash, const void *value);
@@ -104,17 +105,17 @@ void peakline_shim_end(void) {
         scope_exit(scope_innermost(thread_self.scopes), false);
 }
 
-// For the block of the Python function `up` calls outside of the one that calls this.
-scope_handle peakline_shim_enter_frame(const char *name, unsigned up) {
+// For the block of the Python function `up` calls outside of the one that calls this. The handle is put down
+// before Python can raise anything.
+void peakline_shim_open_frame(const char *name, unsigned up, scope_handle *scope) {
     struct thread *thread = name ? guard_enter() : NULL;
     if (!thread)
-        return 0;
+        return;
     struct python_frame frame;
     const void *context = NULL;
     bool found = stack_python_caller(thread, up, &frame, &context);
-    scope_handle scope = scope_enter(thread, found ? &frame : NULL, context, name);
+    *scope = scope_enter(thread, found ? &frame : NULL, context, name);
     guard_leave(thread);
-    return scope;
 }
 
 // For all frames of a code object, which must never go away. 0: frames of Python cannot be read.
@@ -183,8 +184,24 @@ void peakline_shim_pause(void) {
 }
 
 void peakline_shim_resume(void) {
-    if (thread_self.paused)
+    if (thread_self.paused & ~THREAD_ASIDE)
         thread_self.paused--;
+}
+
+// What the Python function that calls this takes from now on until it ends, however that comes about, is not
+// the program's. Unlike a pause it cannot stay behind when a signal handler raises an exception.
+void peakline_shim_aside(void) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    struct python_frame frame;
+    const void *context;
+    if (!stack_is_paused(thread) && stack_python_caller(thread, 0, &frame, &context)) {
+        thread->aside_frame = frame.frame;
+        thread->aside_code = frame.code;
+        thread->paused = THREAD_ASIDE;
+    }
+    guard_leave(thread);
 }
 
 // The number of this Python function in the recording, whose table is wanted; 0: there will be none.

@@ -120,6 +120,18 @@ def test_python(version):
     expect(scopes(child)["forked"], peak_bytes=(910003, 912003))
 
 
+@python_cases()
+@limit(90)
+def test_shared(version):
+    """One object in several threads; the limit of recursion is the program's own error; a handler's exceptions do not pause the thread."""
+    need_malloc(version)
+    recording = record(python(version), program("py_scopes_shared.py"), options=["--python-objects=off"], env={"PYTHONPATH": PACKAGE})
+    assert recording.stdout == b"too deep\nend\n", recording.stdout
+    # A block each time; what the threads and the scope itself take beside them is little.
+    expect(scopes(recording.process)["stage"], allocated_bytes=(12000 * 10008, 12000 * 10008 + 1500000), live_at_exit_bytes=(0, 20000))
+    expect(recording.process.line("later")["self"], peak_bytes=(3000018, 3000018 + 4096))
+
+
 @cases("1M", "16M")
 def test_many(size):
     """Far more scopes than fit, in the smallest recording: contexts are folded, sums stay."""

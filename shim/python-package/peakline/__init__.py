@@ -12,6 +12,7 @@
 Under `peakline run` this package is there by itself, and the report has the peak of all that was allocated in a scope. Installed with
 pip it lets the program run anywhere else, too: there it does nothing. Threads: any.
 """
+import _thread
 import sys
 
 __all__ = ["mark", "pause", "resume", "scope"]
@@ -26,23 +27,27 @@ def _find():
         try:
             import ctypes
 
-            # PyDLL keeps the GIL: the stack that the shim looks at is that of the caller.
+            # PyDLL keeps the GIL: the stack that the shim looks at is that of the caller. Without `argtypes`: to convert arguments by
+            # them takes calls, and where no more are left ctypes has an error of its own for that.
             shim = ctypes.PyDLL(None)
-            for name, result, arguments in (
-                ("enter_frame", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_uint)),
-                ("enter_code", ctypes.c_uint64, (ctypes.c_char_p, ctypes.c_void_p)),
-                ("exit", None, (ctypes.c_uint64,)),
-                ("follow", ctypes.c_uint32, (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)),
-                ("mark", None, (ctypes.c_char_p,)),
-                ("pause", None, ()),
-                ("resume", None, ()),
+            for name, result in (
+                ("open_frame", None),
+                ("enter_code", ctypes.c_uint64),
+                ("exit", None),
+                ("follow", ctypes.c_uint32),
+                ("mark", None),
+                ("pause", None),
+                ("resume", None),
+                ("aside", None),
             ):
                 function = getattr(shim, "peakline_shim_" + name)
                 function.restype = result
-                function.argtypes = arguments
                 setattr(shim, name, function)
+            shim.handle, shim.number, shim.pointer, shim.byref = ctypes.c_uint64, ctypes.c_int64, ctypes.c_void_p, ctypes.byref
             _follow(shim)
             _shim = shim
+        except RecursionError:  # it may be there
+            raise
         except Exception:  # no ctypes, or no shim in this process
             _shim = False
     return _shim
@@ -55,13 +60,15 @@ _alive = set()  # the handles of open scopes
 def _follow(shim):
     """Has the shim look for scopes in contexts, if it finds in them what is there."""
     global _variable
+    if _variable is not None:
+        return  # another thread was first
     import contextvars
 
     variable = contextvars.ContextVar("peakline")
 
     def found(value):
         variable.set(value)
-        return shim.follow(id(variable), hash(variable), id(value))
+        return shim.follow(shim.pointer(id(variable)), shim.number(hash(variable)), shim.pointer(id(value)))
 
     def test():
         # Few variables and many are kept differently.
@@ -87,6 +94,10 @@ def _context():
         every = [handles[at : at + 8] for at in range(0, len(handles), 8)]
         handles = b"".join([handle for handle in every if handle in _alive])
     return handles
+
+
+def _word(handle):
+    return handle.value.to_bytes(8, "little")
 
 
 def _check(what, name):
@@ -131,39 +142,66 @@ class scope:
     def __init__(self, name):
         _check("scope", name)
         self.name = name
-        self._open = []  # (id of the block's frame, the shim's handle)
+        # One object may be in use by several threads and tasks: id of a block's frame -> its entries, the innermost last; each with that
+        # id, its thread, and the shim's handle.
+        self._open = {}
+
+    # A signal handler's exception can come after any call; one that comes at the beginning of __exit__ leaves the scope open.
 
     def __enter__(self):
         shim = _find()
         if shim:
-            shim.pause()  # what this takes is not the program's
+            shim.aside()  # what this takes is not the program's
+            entry = None
             try:
                 outer = _context()
                 frame, up = _block(sys._getframe(1))
-                handle = shim.enter_frame(_bytes(self.name), up + 1)
-                self._open.append((id(frame), handle))
-                if _variable is not None and handle:
-                    handle = handle.to_bytes(8, "little")
+                entry = (id(frame), _thread.get_ident(), shim.handle())
+                self._open.setdefault(entry[0], []).append(entry)
+                shim.open_frame(_bytes(self.name), up + 1, shim.byref(entry[2]))
+                if _variable is not None and entry[2].value:
+                    handle = _word(entry[2])
                     _alive.add(handle)
                     _variable.set(outer + handle)
-            finally:
-                shim.resume()
+            except BaseException:
+                self._end(entry)
+                raise
         return self
 
     def __exit__(self, *error):
-        if self._open:
-            _shim.pause()
-            try:
-                block = id(_block(sys._getframe(1))[0])
-                # One object may be in use by several threads and tasks.
-                at = next((i for i in reversed(range(len(self._open))) if self._open[i][0] == block), -1)
-                handle = self._open.pop(at)[1]
-                _shim.exit(handle)
-                if _variable is not None:
-                    _alive.discard(handle.to_bytes(8, "little"))
-                    _variable.set(_context())
-            finally:
-                _shim.resume()
+        try:
+            entry = None
+            if self._open:
+                _shim.aside()
+                entry = self._entry(sys._getframe(1))
+                self._end(entry)
+        except BaseException:
+            self._end(entry or self._entry(sys._getframe(1)))
+            raise
+
+    def _entry(self, frame):
+        """The innermost entry of the block that is left there; of one that was entered elsewhere, the thread's last, or any."""
+        entries = self._open.get(id(_block(frame)[0]))
+        if entries:
+            return entries[-1]
+        thread = _thread.get_ident()
+        others = [entry for entries in list(self._open.values()) for entry in entries[-1:]]
+        return ([entry for entry in others if entry[1] == thread] or others or [None])[-1]
+
+    def _end(self, entry):
+        """As often as one likes."""
+        if entry is None:
+            return
+        block, _, handle = entry
+        _shim.exit(handle)
+        if _variable is not None:
+            _alive.discard(_word(handle))
+            _variable.set(_context())
+        entries = self._open.get(block, [])
+        if entry in entries:
+            entries.remove(entry)
+        if not entries:
+            self._open.pop(block, None)
 
     def __call__(self, function):
         functions = _functions(function)
@@ -219,7 +257,7 @@ def _enter_code(function, name):
     if id(function.__code__) not in _codes:
         function.__code__ = function.__code__.replace()
     code = function.__code__
-    handle = _shim.enter_code(name, id(code))
+    handle = _shim.handle(_shim.enter_code(name, _shim.pointer(id(code))))
 
     def died(_, address=id(code), handle=handle):
         _codes.pop(address, None)
