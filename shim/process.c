@@ -71,6 +71,8 @@ static bool process_open(void) {
     }
     if (scope_of_contexts)
         shim.look_twice = SHIM_CONTEXTS; // a child goes on in the scopes it was forked in
+    if (stack_met_greenlets)
+        shim.look_twice |= SHIM_GREENLETS; // and with the greenlets
     if (config.frees)
         shim.header->flags |= RECORD_FLAG_FREES;
     if (shim.pid != process_image_pid)

@@ -89,8 +89,19 @@ bool stack_prepare(struct stack *stack, unsigned frames, unsigned depth) {
     return true;
 }
 
+bool stack_met_greenlets;
+
+// Whether the file is of greenlet's Python part. In a frozen program its name is a relative one.
+static bool stack_is_greenlet(const struct python_location *location) {
+    static const char part[] = "/greenlet/";
+    const size_t length = sizeof part - 1;
+    return memmem(location->file, location->file_length, part, length) ||
+           (location->file_length >= length - 1 && memcmp(location->file, part + 1, length - 1) == 0);
+}
+
 // greenlet was met: from now on stacks must be looked at twice.
 static void stack_greenlets(void) {
+    stack_met_greenlets = true;
     shim.look_twice |= SHIM_GREENLETS;
     __atomic_fetch_add(&shim.code_epoch, 1, __ATOMIC_RELEASE);
     shim_doubt();
@@ -111,8 +122,7 @@ uint32_t stack_python_frame(struct stack *stack, const struct python_frame *fram
         number = place_python((struct place_text){location.file, location.file_length},
                               (struct place_text){location.name, location.name_length}, location.first_line,
                               location.line);
-        if (!(shim.look_twice & SHIM_GREENLETS) &&
-            memmem(location.file, location.file_length, "/greenlet/", 10))
+        if (!(shim.look_twice & SHIM_GREENLETS) && stack_is_greenlet(&location))
             stack_greenlets();
         if (function && number)
             *function = shim_frame(number)->function;

@@ -93,6 +93,9 @@ static inline __attribute__((always_inline)) const struct stack_place *stack_sur
 // journal is unlocked.
 uint32_t stack_find(struct thread *thread, const void *frame);
 
+// greenlet swaps C stacks in this process, or did so in the one that it was forked from.
+extern SHIM_OWN bool stack_met_greenlets;
+
 // Whether what the thread allocates now is to be left out (hooks/scope.c). With the guard held.
 bool stack_still_paused(struct thread *thread);
 

@@ -169,8 +169,8 @@ class scope:
         return self
 
     def __exit__(self, *error):
+        entry = None
         try:
-            entry = None
             if self._open:
                 _shim.aside()
                 entry = self._entry(sys._getframe(1))
