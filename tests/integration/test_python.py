@@ -220,6 +220,19 @@ def test_folded_contexts(version):
 
 
 @python_cases()
+@limit(90)
+def test_greenlets_forked(version):
+    interpreter = python(version)
+    need_modules(interpreter, "greenlet")
+    for mode in "exact", "off":
+        recording = record(interpreter, program("py_greenlets_forked.py"), options=["--python-objects=" + mode], output=mode)
+        assert recording.stdout == b"0\n", recording.stdout
+        for process in recording.processes:
+            (line,) = [each for each in process["lines"] if each["line"] == 23 and (each["file"] or "").endswith("/py_greenlets_forked.py")]
+            expect(line["self"], peak_bytes=(3000018, 3000018 + 4096))
+
+
+@python_cases()
 def test_greenlets(version):
     """C stacks that are swapped beneath the interpreter: no crash, each line its own bytes, objects recorded or not."""
     interpreter = python(version)
