@@ -4,7 +4,11 @@
 `@profile` leaves the function as it is and has peakline print its table when the program ends. All other names come from the installed
 package.
 """
+import os as _os
 import sys as _sys
+
+# The reporter. A program may clear its environment.
+_reporter = _os.environ.get("PEAKLINE_PROGRAM")
 
 # (code, stream, precision), in the order of definition; of one code, each stream once. A reload keeps what was decorated.
 _functions = globals().get("_functions", [])
@@ -125,26 +129,30 @@ def _tables(numbers, precision):
     """What `peakline report` prints of these functions of this process, which it reads as it is now."""
     import os
 
-    program = os.environ.get("PEAKLINE_PROGRAM")
-    if not program:
+    if not _reporter:
         return ""
-    arguments = [program, "report", os.fsdecode(_shim.recording()), "--chosen=" + ",".join(numbers)]
+    arguments = [_reporter, "report", os.fsdecode(_shim.recording()), "--chosen=" + ",".join(numbers)]
     if precision is not None:
         arguments.append("--precision=%d" % max(0, min(int(precision), 9)))
     # The reporter is not part of the program: it is not recorded, and takes no defaults from the environment.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PEAKLINE_")}
     environment["PEAKLINE_OUTPUT"] = ""
-    read, write = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
+        read, write = os.pipe()
+    except OSError:  # the program has used up its descriptors; `peakline report` has the tables
+        return ""
+    null = -1
+    try:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 2)]
-        child = os.posix_spawn(program, arguments, environment, file_actions=actions)
+        child = os.posix_spawn(_reporter, arguments, environment, file_actions=actions)
     except OSError:
         os.close(read)
         return ""
     finally:
         os.close(write)
-        os.close(null)
+        if null >= 0:
+            os.close(null)
     with open(read, encoding="utf-8", errors="replace") as pipe:
         text = pipe.read()
     try:
