@@ -99,16 +99,22 @@ static void config_read_proc(void) {
 // stay a small part of it.
 #define CONFIG_LIMIT_PART 128
 
-static void config_limit(void) {
+static uint64_t config_limit_of(int resource) {
     struct rlimit limit;
-    if (sys_failed(sys_call(SYS_getrlimit, RLIMIT_AS, (long)&limit, 0, 0, 0, 0)) ||
-        limit.rlim_cur == RLIM_INFINITY)
+    return sys_failed(sys_call(SYS_getrlimit, resource, (long)&limit, 0, 0, 0, 0)) ? RLIM_INFINITY
+                                                                                   : limit.rlim_cur;
+}
+
+static void config_limit(void) {
+    const uint64_t space = config_limit_of(RLIMIT_AS), data = config_limit_of(RLIMIT_DATA);
+    const uint64_t limit = space < data ? space : data;
+    if (limit == RLIM_INFINITY)
         return;
     config.scarce = true;
     // A child may have been handed what its parent had lowered.
-    config.lowered = config.max_size >= limit.rlim_cur / CONFIG_LIMIT_PART;
+    config.lowered = config.max_size >= limit / CONFIG_LIMIT_PART;
     if (config.lowered)
-        config.max_size = limit.rlim_cur / CONFIG_LIMIT_PART;
+        config.max_size = limit / CONFIG_LIMIT_PART;
 }
 
 void config_read(void) {

@@ -24,8 +24,9 @@ struct config {
     uint64_t sampling_seed;       // PEAKLINE_SAMPLING_SEED, for tests; 0 = another one each time
     uint64_t max_size;            // PEAKLINE_MAX_SIZE: bytes, cap of a recording file
     char output[CONFIG_PATH_MAX]; // PEAKLINE_OUTPUT: absolute
-    bool scarce;  // address space is limited (RLIMIT_AS): it is taken in small pieces, and little of it
-    bool lowered; // max_size was, as that is scarce
+    bool scarce; // address space is limited (RLIMIT_AS, RLIMIT_DATA): it is taken in small pieces, and little
+                 // of it
+    bool lowered;               // max_size was, as that is scarce
     char shim[CONFIG_PATH_MAX]; // PEAKLINE_SHIM: the shim as LD_PRELOAD names it; "" = unknown
 };
 

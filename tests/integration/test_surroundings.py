@@ -80,6 +80,13 @@ def test_limits_of_the_launcher():
     assert "summary" in said, said  # what else there is depends on what the C library takes
 
 
+def test_little_data():
+    """RLIMIT_DATA counts writable memory that is mapped, used or not: the program has what it needs all the same."""
+    recording = record("sh", "-c", "ulimit -d 30000; exec '%s' -c 'print(len(bytearray(3000017)))'" % sys.executable)
+    held = max(line["self"]["peak_bytes"] for process in recording.processes for line in process["lines"])
+    assert 3000018 <= held < 3000018 + 100000, held  # with what else is "<string>"
+
+
 def test_a_report_names_the_limit_of_address_space():
     recording = record("sh", "-c", "ulimit -v 120000; exec '%s' -c 'import asyncio'" % sys.executable)
     (process,) = recording.by_command("import asyncio")
