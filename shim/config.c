@@ -100,9 +100,9 @@ static void config_read_proc(void) {
 #define CONFIG_LIMIT_PART 128
 
 static uint64_t config_limit_of(int resource) {
-    struct rlimit limit;
-    return sys_failed(sys_call(SYS_getrlimit, resource, (long)&limit, 0, 0, 0, 0)) ? RLIM_INFINITY
-                                                                                   : limit.rlim_cur;
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    sys_call(SYS_getrlimit, resource, (long)&limit, 0, 0, 0, 0);
+    return limit.rlim_cur;
 }
 
 static void config_limit(void) {
