@@ -404,7 +404,7 @@ bool recording_open(void) {
     int fd = recording_create(&image);
     if (fd < 0)
         return false;
-    struct stat status;
+    struct stat status = {.st_dev = 0};
     bool good = !sys_failed(sys_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0));
     if (good) {
         shim.file_device = status.st_dev;
