@@ -113,6 +113,7 @@ static void config_limit(void) {
     config.scarce = true;
     // A child may have been handed what its parent had lowered.
     config.lowered = config.max_size >= limit / CONFIG_LIMIT_PART;
+    config.lowered_data = config.lowered && data < space;
     if (config.lowered)
         config.max_size = limit / CONFIG_LIMIT_PART;
 }

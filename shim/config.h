@@ -27,6 +27,7 @@ struct config {
     bool scarce; // address space is limited (RLIMIT_AS, RLIMIT_DATA): it is taken in small pieces, and little
                  // of it
     bool lowered;               // max_size was, as that is scarce
+    bool lowered_data;          // likewise, and it was RLIMIT_DATA
     char shim[CONFIG_PATH_MAX]; // PEAKLINE_SHIM: the shim as LD_PRELOAD names it; "" = unknown
 };
 

@@ -165,7 +165,10 @@ enum record_flags {
     RECORD_FLAG_FORKED = 1 << 5,      // started by fork: blocks inherited from the parent are not counted
     RECORD_FLAG_THREADS = 1 << 6,     // more than one thread was seen
     RECORD_FLAG_NO_UNWINDER = 1 << 7, // native stacks could not be walked: call sites only
-    RECORD_FLAG_SCARCE = 1 << 8, // RLIMIT_AS: the file's cap is a small part of that, less than was asked for
+    // RLIMIT_AS, or with the second one RLIMIT_DATA: the file's cap is a small part of that, less than was
+    // asked for.
+    RECORD_FLAG_SCARCE = 1 << 8,
+    RECORD_FLAG_SCARCE_DATA = 1 << 11,
     RECORD_FLAG_FILE_LIMIT = 1 << 9, // RLIMIT_FSIZE kept the file from growing
     // The disk became full: the rest stayed in memory, to be written when the process ended, and was not.
     RECORD_FLAG_DISK_SHORT = 1 << 10,

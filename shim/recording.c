@@ -440,6 +440,8 @@ bool recording_open(void) {
         header->flags |= RECORD_FLAG_PRIVATE;
     if (config.lowered)
         header->flags |= RECORD_FLAG_SCARCE;
+    if (config.lowered_data)
+        header->flags |= RECORD_FLAG_SCARCE_DATA;
     // The magic comes last: before it, the file is nothing.
     __atomic_thread_fence(__ATOMIC_RELEASE);
     __builtin_memcpy(header->magic, RECORD_MAGIC, sizeof header->magic);

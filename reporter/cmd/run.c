@@ -131,22 +131,32 @@ static void run_started(bool success, void *context) {
         output_rollback(&run->output);
 }
 
-// The limit of this process's address space, which the program had, too; NULL = none.
-static const char *run_address_space(char size[TEXT_SIZE_MAX]) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return NULL;
-    return text_size(size, model_signed(limit.rlim_cur));
+// What of this process's memory is limited, and so the program's; the tighter limit, as the shim sees it.
+struct run_limit {
+    const char *of, *name, *option;
+    char size[TEXT_SIZE_MAX]; // "" = nothing is limited
+};
+
+static struct run_limit run_limit(void) {
+    struct run_limit found = {.of = "address space", .name = "RLIMIT_AS", .option = "ulimit -v"};
+    struct rlimit space, data;
+    if (getrlimit(RLIMIT_AS, &space) != 0 || getrlimit(RLIMIT_DATA, &data) != 0)
+        return found;
+    if (data.rlim_cur < space.rlim_cur) {
+        found = (struct run_limit){.of = "writable memory", .name = "RLIMIT_DATA", .option = "ulimit -d"};
+        space = data;
+    }
+    if (space.rlim_cur != RLIM_INFINITY)
+        text_size(found.size, model_signed(space.rlim_cur));
+    return found;
 }
 
 static void run_nothing(const struct run *run) {
-    char size[TEXT_SIZE_MAX];
-    const char *limit = run_address_space(size);
-    if (limit != NULL)
-        message_print(
-            "nothing was recorded: the recording found no room in %s's address space, which is limited to "
-            "%s (RLIMIT_AS), or %s never loaded the shim; raise the limit with `ulimit -v`",
-            run->argv[0], limit, run->argv[0]);
+    const struct run_limit limit = run_limit();
+    if (limit.size[0])
+        message_print("nothing was recorded: the recording found no room in %s's %s, which is limited to "
+                      "%s (%s), or %s never loaded the shim; raise the limit with `%s`",
+                      run->argv[0], limit.of, limit.size, limit.name, run->argv[0], limit.option);
     else
         message_print(
             "nothing was recorded: %s never loaded the shim, or could not write its recording; does it "
@@ -161,15 +171,16 @@ static void run_print_summary(void *context) {
 
 // Where memory is limited, the reporter may end for want of it: the program's exit status shall not suffer.
 static void run_summary(struct run *run) {
-    char size[TEXT_SIZE_MAX];
     if (apart_run(run_print_summary, run))
         return;
-    const char *limit = run_address_space(size);
+    const struct run_limit limit = run_limit();
     char *word = text_quote(run->output.path);
-    message_print("no summary: it found no room in the address space%s%s%s; next: peakline report %s%s",
-                  limit != NULL ? ", which is limited to " : "", limit != NULL ? limit : "",
-                  limit != NULL ? " (RLIMIT_AS)" : "", word,
-                  limit != NULL ? ", where that is not limited (`ulimit -v`)" : "");
+    if (limit.size[0])
+        message_print("no summary: it found no room in the %s, which is limited to %s (%s); next: peakline "
+                      "report %s, where that is not limited (`%s`)",
+                      limit.of, limit.size, limit.name, word, limit.option);
+    else
+        message_print("no summary: it found no room in the address space; next: peakline report %s", word);
     free(word);
 }
 

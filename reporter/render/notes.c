@@ -55,6 +55,10 @@ const char *notes_room(const struct record_header *header) {
                      "another place with `run -o`";
     if (!lost[RECORD_LOST_TABLE_FULL] && !header->forgotten_lines && !header->estimates_missing)
         return NULL;
+    if (header->flags & RECORD_FLAG_SCARCE_DATA)
+        return "writable memory is limited (RLIMIT_DATA), and it may take but little of that; raise the "
+               "limit "
+               "with `ulimit -d`";
     return header->flags & RECORD_FLAG_SCARCE ? "address space is limited (RLIMIT_AS), and it may take but "
                                                 "little of that; raise the limit with "
                                                 "`ulimit -v`"

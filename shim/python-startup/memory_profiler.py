@@ -127,36 +127,34 @@ if _before is not None:
 
 def _tables(numbers, precision):
     """What `peakline report` prints of these functions of this process, which it reads as it is now."""
-    import os
-
     if not _reporter:
         return ""
-    arguments = [_reporter, "report", os.fsdecode(_shim.recording()), "--chosen=" + ",".join(numbers)]
+    arguments = [_reporter, "report", _os.fsdecode(_shim.recording()), "--chosen=" + ",".join(numbers)]
     if precision is not None:
         arguments.append("--precision=%d" % max(0, min(int(precision), 9)))
     # The reporter is not part of the program: it is not recorded, and takes no defaults from the environment.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PEAKLINE_")}
+    environment = {key: value for key, value in _os.environ.items() if not key.startswith("PEAKLINE_")}
     environment["PEAKLINE_OUTPUT"] = ""
     try:
-        read, write = os.pipe()
+        read, write = _os.pipe()
     except OSError:  # the program has used up its descriptors; `peakline report` has the tables
         return ""
     null = -1
     try:
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        actions = [(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 2)]
-        child = os.posix_spawn(_reporter, arguments, environment, file_actions=actions)
+        null = _os.open(_os.devnull, _os.O_RDWR | _os.O_CLOEXEC)
+        actions = [(_os.POSIX_SPAWN_DUP2, write, 1), (_os.POSIX_SPAWN_DUP2, null, 0), (_os.POSIX_SPAWN_DUP2, null, 2)]
+        child = _os.posix_spawn(_reporter, arguments, environment, file_actions=actions)
     except OSError:
-        os.close(read)
+        _os.close(read)
         return ""
     finally:
-        os.close(write)
+        _os.close(write)
         if null >= 0:
-            os.close(null)
+            _os.close(null)
     with open(read, encoding="utf-8", errors="replace") as pipe:
         text = pipe.read()
     try:
-        os.waitpid(child, 0)
+        _os.waitpid(child, 0)
     except OSError:
         pass  # the program ignores SIGCHLD
     return text

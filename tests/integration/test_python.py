@@ -228,8 +228,7 @@ def test_greenlets_forked(version):
         recording = record(interpreter, program("py_greenlets_forked.py"), options=["--python-objects=" + mode], output=mode)
         assert recording.stdout == b"0\n", recording.stdout
         for process in recording.processes:
-            (line,) = [each for each in process["lines"] if each["line"] == 23 and (each["file"] or "").endswith("/py_greenlets_forked.py")]
-            expect(line["self"], peak_bytes=(3000018, 3000018 + 4096))
+            expect(process.line("held")["self"], peak_bytes=(3000018, 3000018 + 4096))
 
 
 @python_cases()

@@ -85,6 +85,9 @@ def test_little_data():
     recording = record("sh", "-c", "ulimit -d 30000; exec '%s' -c 'print(len(bytearray(3000017)))'" % sys.executable)
     held = max(line["self"]["peak_bytes"] for process in recording.processes for line in process["lines"])
     assert 3000018 <= held < 3000018 + 100000, held  # with what else is "<string>"
+    recording = record("sh", "-c", "ulimit -d 60000; exec '%s' -c 'import asyncio'" % sys.executable, output="noted")
+    (process,) = recording.by_command("import asyncio")
+    assert any("RLIMIT_DATA" in note and "ulimit -d" in note for note in process["notes"]), process["notes"]
 
 
 def test_a_report_names_the_limit_of_address_space():

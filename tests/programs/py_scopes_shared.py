@@ -1,6 +1,5 @@
 """One scope object in many hands at once, at the limit of recursion, and when exceptions come in between."""
 import signal
-import sys
 import threading
 
 import peakline
