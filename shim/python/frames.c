@@ -424,10 +424,19 @@ void python_anchor_found(struct python_stack *stack, uint32_t at) {
     };
 }
 
-// The end of a capture.
+// The beginning of a capture. Should the counter have been set back, all frames can have been exchanged.
+static inline void frames_reach(struct python_stack *stack) {
+    if (frames_likely(stack->depth <= FRAMES_DEEP))
+        return;
+    const uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
+    stack->reach = stack->time && ticks < UINT32_MAX ? FRAMES_IN_FLIGHT + (uint32_t)ticks / FRAMES_TICKS
+                                                     : FRAMES_ALL;
+}
+
+// The end of one. That what has been compared took its time is no reason to compare more.
 static inline int frames_stamp(struct python_stack *stack, int unchanged) {
-    if (frames_unlikely(stack->depth > FRAMES_COMPARED))
-        stack->time = __builtin_ia32_rdtsc();
+    if (frames_unlikely(stack->depth > FRAMES_DEEP))
+        stack->time = unchanged < 0 ? 0 : __builtin_ia32_rdtsc();
     return unchanged;
 }
 
@@ -437,6 +446,7 @@ int python_capture(struct python_stack *stack) {
         stack->wraps = objects_wraps;
         python_overlooked(stack);
     }
+    frames_reach(stack);
     // Nothing to attend to, and a previous stack, whose code objects all live.
     if (frames_likely(frames_is_plain(stack) && stack->depth &&
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
@@ -507,7 +517,7 @@ int python_finalizer(uintptr_t start) {
 }
 
 bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
-    if (!frames_is_plain(stack) || stack->depth > FRAMES_COMPARED || !frames_sure_state(sure, stack))
+    if (!frames_is_plain(stack) || !frames_sure_state(sure, stack))
         return false;
     sure->innermost = &stack->frames[stack->depth - 1];
     sure->chain.outer = stack->outer;
@@ -525,7 +535,7 @@ bool python_rely(struct python_sure *sure, const struct python_stack *stack) {
         sure->malloc_place = __atomic_load_n(&python_objects_place, __ATOMIC_ACQUIRE);
         sure->malloc = python_objects_malloc;
     }
-    return sure->malloc_place != NULL;
+    return sure->malloc_place && sure->innermost - sure->chain.outermost <= FRAMES_DEEP;
 }
 
 void python_forget(struct python_stack *stack) {
@@ -534,5 +544,6 @@ void python_forget(struct python_stack *stack) {
     stack->outer_node = 0;
     stack->cut = false;
     stack->runtime = NULL; // another thread's may be elsewhere
+    stack->time = 0;
     python_overlooked(stack);
 }

@@ -34,6 +34,17 @@ def test_deep_recursion(version):
 
 
 @python_cases()
+def test_exchanged_frames(version):
+    """Not all frames of a deep stack are compared each time: only those that there was time to exchange."""
+    interpreter = python(version)
+    process, more = record(interpreter, program("py_exchanged.py")).process, block(interpreter)
+    for mark, size in (("called", 100003), ("called_again", 200003), ("resumed", 100003), ("resumed_again", 200003)):
+        wanted = 1000 * (size + more)
+        frames = 0.3 * wanted if minor(version) < (3, 11) else 0  # which are objects there
+        expect(process.line(mark)["total"], allocated_bytes=(wanted, wanted + frames + 100000))
+
+
+@python_cases()
 @limit(120)
 def test_ten_thousand_codes(version):
     interpreter = python(version)
