@@ -76,7 +76,8 @@ struct model *model_open(const char *path, struct reader_error *error) {
     for (size_t i = 0; i < model->process_count; i++) {
         const struct model_process *process = &model->processes[i];
         if (process->lost_events || process->image->orphan_count || process->end == MODEL_RUNNING ||
-            process->end == MODEL_UNKNOWN || process->image->header.given_up)
+            process->end == MODEL_UNKNOWN || process->image->header.given_up ||
+            process->image->header.lost[RECORD_LOST_CHILDREN])
             model->complete = false;
     }
     qsort(model->processes, model->process_count, sizeof *model->processes, compare_peaks);

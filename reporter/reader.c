@@ -76,10 +76,19 @@ static bool read_at(struct input *in, uint64_t offset, void *buffer, size_t size
     return true;
 }
 
+// The magic comes last: its process was killed within its first milliseconds, or is in them.
+static bool refuse_other(struct input *in) {
+    static const char none[sizeof in->header.magic];
+    return refuse(in, 0,
+                  memcmp(in->header.magic, none, sizeof none) == 0
+                      ? "empty: its process ended before it could record anything"
+                      : "not a recording");
+}
+
 static bool check_header(struct input *in) {
     const struct record_header *h = &in->header;
     if (memcmp(h->magic, RECORD_MAGIC, sizeof h->magic) != 0)
-        return refuse(in, 0, "not a recording");
+        return refuse_other(in);
     if (h->byte_order != 0x01020304)
         return refuse(in, offsetof(struct record_header, byte_order),
                       "written on a machine of another byte order");
@@ -106,16 +115,14 @@ static bool read_header(struct input *in) {
     in->size = (uint64_t)status.st_size;
     if (in->size > LARGEST_FILE)
         return refuse(in, 0, "too large for a recording: %llu bytes", (unsigned long long)in->size);
-    if (in->size == 0)
-        return refuse(in, 0, "empty: its process ended before it could record anything");
     in->header = (struct record_header){0};
     size_t size = in->size < sizeof in->header ? (size_t)in->size : sizeof in->header;
     if (!read_at(in, 0, &in->header, size))
         return false;
     if (size < sizeof in->header)
-        return memcmp(in->header.magic, RECORD_MAGIC, size < 8 ? size : 8) == 0
+        return size && memcmp(in->header.magic, RECORD_MAGIC, size < 8 ? size : 8) == 0
                    ? refuse_short(in, in->size)
-                   : refuse(in, 0, "not a recording");
+                   : refuse_other(in);
     if (!check_header(in) ||
         !read_at(in, RECORD_EXTENTS_AT, in->extents, in->header.extents * sizeof *in->extents))
         return false;

@@ -58,8 +58,10 @@ static bool process_open(void) {
         return false;
     if (sys_failed(sys_madvise(&process_state, sizeof process_state, MADV_WIPEONFORK)))
         return false; // kernel before 4.14: a child would write into its parent's file
-    if (!recording_open())
+    if (!recording_open()) {
+        recording_missing();
         return false;
+    }
     unwind_init(&shim.unwind);
     python_init(&shim.python);
     if (config.objects != RECORD_OBJECTS_OFF)
@@ -67,8 +69,10 @@ static bool process_open(void) {
     bool sampled = config.objects == RECORD_OBJECTS_SAMPLED;
     if (!live_open() || !place_open() || !tree_open() || !journal_init() || (sampled && !estimate_open())) {
         recording_abandon();
+        recording_missing();
         return false;
     }
+    recording_ready();
     if (scope_of_contexts)
         shim.look_twice = SHIM_CONTEXTS; // a child goes on in the scopes it was forked in
     if (stack_met_greenlets)
@@ -210,6 +214,21 @@ static void process_last(enum record_end end, int status) {
     const struct journal_still still = journal_keep_still();
     recording_end(end, status);
     journal_go_on(still);
+}
+
+void process_confined(bool filtered) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    if (process_is_ours()) {
+        enum lock_got locked = lock_take(&shim.lock);
+        if (locked != LOCK_REFUSED)
+            recording_map_ahead();
+        lock_drop(&shim.lock, locked);
+        if (filtered)
+            __atomic_store_n(&sys_files_forbidden, true, __ATOMIC_RELAXED);
+    }
+    guard_leave(thread);
 }
 
 void process_exits(int status) {

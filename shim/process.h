@@ -12,6 +12,10 @@
 bool process_replaced(void);
 void process_not_replaced(void);
 
+// The process is about to change its user or root; `filtered`: to forbid itself system calls. Then no file is
+// opened any more.
+void process_confined(bool filtered);
+
 // `_exit` and its like: the process ends with this status, without the handlers of exit().
 void process_exits(int status);
 

@@ -121,7 +121,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 8
+#define RECORD_VERSION 9
 #define RECORD_GRAIN 4096 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -169,7 +169,6 @@ enum record_flags {
     // asked for.
     RECORD_FLAG_SCARCE = 1 << 8,
     RECORD_FLAG_SCARCE_DATA = 1 << 11,
-    RECORD_FLAG_FILE_LIMIT = 1 << 9, // RLIMIT_FSIZE kept the file from growing
     // The disk became full: the rest stayed in memory, to be written when the process ended, and was not.
     RECORD_FLAG_DISK_SHORT = 1 << 10,
 };
@@ -190,8 +189,13 @@ enum record_loss {
                            // innermost Python frame are there
     RECORD_LOST_ABANDONED, // calls that never ended, since a signal handler jumped out of them or their
                            // thread was cancelled: each may be missing, or its block be alive for ever
-    RECORD_LOSSES = 9
+    RECORD_LOST_CHILDREN,  // forked children without a recording, for none could be made
+    RECORD_LOSSES = 10
 };
+
+// header.room_error, where Linux has no number for it.
+#define RECORD_ROOM_LIMIT 0x10000 // RLIMIT_FSIZE
+#define RECORD_ROOM_MOVED 0x10001 // another file is at its path
 
 // Why recording ended before the process did: the books are as they were then, and whatever was allocated or
 // freed later is missing.
@@ -277,6 +281,11 @@ struct record_header {
         estimates_missing; // times that an estimate's record had no room: standard errors are too low there
 
     uint64_t given_up_ns; // since the start
+
+    // Why the file could not grow, or that of a child not be made, when that happened first: Linux's number
+    // of the error, or RECORD_ROOM_*; 0 = it never did.
+    uint32_t room_error;
+    uint32_t reserved;
 };
 
 struct record_extent {

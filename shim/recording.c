@@ -20,6 +20,10 @@
 #define RECORDING_STEP 16384        // bytes: the least that a table grows by
 #define RECORDING_PAGE 4096
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 // Linux 5.14
+#endif
+
 static const uint32_t recording_sizes[RECORD_TABLES] = {
     [RECORD_STRINGS] = 1,
     [RECORD_MODULES] = sizeof(struct record_module),
@@ -51,13 +55,25 @@ static struct record_extent *recording_extents(void) {
     return (struct record_extent *)((char *)shim.header + RECORD_EXTENTS_AT);
 }
 
+static struct record_header *recording_noted; // not wiped by fork: a child's parent's, until it has its own
+
+static void recording_no_room(uint32_t error) {
+    if (!shim.room_error)
+        shim.room_error = error;
+    if (shim.header && !shim.header->room_error)
+        shim.header->room_error = error;
+}
+
 int recording_reopen(void) {
     long fd = sys_open(shim.file_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (sys_failed(fd))
+    if (sys_failed(fd)) {
+        recording_no_room((uint32_t)-fd);
         return -1;
+    }
     struct stat status;
     if (sys_failed(sys_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0)) || status.st_dev != shim.file_device ||
         status.st_ino != shim.file_inode) {
+        recording_no_room(RECORD_ROOM_MOVED);
         sys_close((int)fd);
         return -1;
     }
@@ -69,8 +85,10 @@ static bool recording_write(int fd, const char *bytes, uint64_t length, uint64_t
         const long written = sys_pwrite(fd, bytes, length, at);
         if (written == -EINTR)
             continue;
-        if (written <= 0)
+        if (written <= 0) {
+            recording_no_room(written < 0 ? (uint32_t)-written : ENOSPC);
             return false;
+        }
         bytes += written;
         at += (uint64_t)written;
         length -= (uint64_t)written;
@@ -90,13 +108,17 @@ static bool recording_write_zeros(int fd, uint64_t from, uint64_t length) {
     return true;
 }
 
+static bool recording_within_limit(uint64_t end) {
+    struct rlimit limit;
+    return sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) ||
+           end <= limit.rlim_cur;
+}
+
 // Writing past RLIMIT_FSIZE would send the host a signal.
 static bool recording_may_write(uint64_t end) {
-    struct rlimit limit;
-    if (sys_failed(sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0)) || end <= limit.rlim_cur)
+    if (recording_within_limit(end))
         return true;
-    if (shim.header)
-        __atomic_fetch_or(&shim.header->flags, RECORD_FLAG_FILE_LIMIT, __ATOMIC_RELAXED);
+    recording_no_room(RECORD_ROOM_LIMIT);
     return false;
 }
 
@@ -108,8 +130,10 @@ static bool recording_allocate(int fd, uint64_t from, uint64_t length) {
     do {
         result = sys_fallocate(fd, 0, from, length);
     } while (result == -EINTR);
-    if (sys_failed(result) && result != -EOPNOTSUPP && result != -ENOSYS)
+    if (sys_failed(result) && result != -EOPNOTSUPP && result != -ENOSYS) {
+        recording_no_room((uint32_t)-result);
         return false;
+    }
     return recording_write_zeros(fd, from, length);
 }
 
@@ -164,11 +188,67 @@ static bool recording_map(int fd, char *address, uint64_t offset, size_t length)
     return true;
 }
 
+static void recording_add_extent(enum record_table which, uint64_t offset, uint64_t length) {
+    struct record_header *header = shim.header;
+    recording_extents()[header->extents] =
+        (struct record_extent){.table = which, .grains = (uint32_t)(length / RECORD_GRAIN), .offset = offset};
+    __atomic_store_n(&header->extents, header->extents + 1, __ATOMIC_RELEASE);
+}
+
+// Blocks for what is mapped already.
+static bool recording_populate(struct table *table, uint64_t length) {
+    long result;
+    do {
+        result = sys_madvise(table->base + table->mapped, length, MADV_POPULATE_WRITE);
+    } while (result == -EINTR);
+    if (sys_failed(result)) {
+        recording_no_room(result == -EFAULT ? ENOSPC : (uint32_t)-result);
+        shim.file_full = true;
+        shim_lose(RECORD_LOST_NO_SPACE);
+        return false;
+    }
+    table->mapped += length;
+    shim.file_size += length;
+    return true;
+}
+
+void recording_map_ahead(void) {
+    const struct record_header *header = shim.header;
+    uint64_t at = shim.file_size, end = at;
+    if (shim.file_private || shim.file_full || shim.file_ahead || shim.disk_watched ||
+        header->extents + RECORD_TABLES > RECORD_EXTENTS_MAX ||
+        sys_failed(sys_madvise(shim.header, 0, MADV_POPULATE_WRITE))) // before Linux 5.14
+        return;
+    for (int i = 0; i < RECORD_TABLES; i++)
+        end += shim.tables[i].reserved - shim.tables[i].mapped;
+    const int fd = recording_within_limit(end) ? recording_reopen() : -1;
+    if (fd < 0)
+        return;
+    bool good = !sys_failed(sys_call(SYS_ftruncate, fd, (long)end, 0, 0, 0, 0));
+    for (size_t page = 0; good && page < RECORD_FIRST_EXTENT; page += RECORDING_PAGE)
+        good = recording_reserve_page(fd, page);
+    for (uint32_t i = 0; good && i < RECORD_TABLES; i++) {
+        struct table *table = &shim.tables[i];
+        const size_t length = table->reserved - table->mapped;
+        if (!length)
+            continue;
+        if (!recording_map(fd, table->base + table->mapped, at, length)) {
+            shim.file_full = true; // its place in the file may be taken
+            break;
+        }
+        recording_add_extent(i, at, length);
+        table->ahead = table->reserved;
+        at += length;
+        shim.file_ahead = true;
+    }
+    sys_close(fd);
+}
+
 // The table gets an eighth of its size more, but not less than a step.
 static bool recording_grow(enum record_table which) {
     struct table *table = &shim.tables[which];
     struct record_header *header = shim.header;
-    if (shim.file_full || header->extents >= RECORD_EXTENTS_MAX)
+    if (shim.file_full || (header->extents >= RECORD_EXTENTS_MAX && table->ahead <= table->mapped))
         return false;
     uint64_t length = (table->mapped / 8 + RECORD_GRAIN - 1) & ~(uint64_t)(RECORD_GRAIN - 1);
     if (length < RECORDING_STEP)
@@ -180,6 +260,8 @@ static bool recording_grow(enum record_table which) {
         length = room & ~(uint64_t)(RECORD_GRAIN - 1);
     if (length == 0)
         return false;
+    if (table->ahead > table->mapped)
+        return recording_populate(table, length);
     const size_t entry = RECORD_EXTENTS_AT + header->extents * sizeof(struct record_extent);
     int fd = -1;
     if (recording_needs_blocks()) {
@@ -201,11 +283,7 @@ static bool recording_grow(enum record_table which) {
         sys_close(fd);
     if (!mapped)
         return false;
-    struct record_extent *extent = &recording_extents()[header->extents];
-    extent->table = which;
-    extent->grains = (uint32_t)(length / RECORD_GRAIN);
-    extent->offset = shim.file_size;
-    __atomic_store_n(&header->extents, header->extents + 1, __ATOMIC_RELEASE);
+    recording_add_extent(which, shim.file_size, length);
     table->mapped += length;
     shim.file_size += length;
     return true;
@@ -280,8 +358,12 @@ static int recording_create(uint32_t *image) {
         if (fd == -EEXIST)
             continue;
         *image = n;
-        return sys_failed(fd) ? -1 : (int)fd;
+        if (!sys_failed(fd))
+            return (int)fd;
+        recording_no_room((uint32_t)-fd);
+        return -1;
     }
+    recording_no_room(EEXIST);
     return -1;
 }
 
@@ -370,7 +452,8 @@ static bool recording_map_all(int fd) {
             return false;
     }
     shim.header = (struct record_header *)header;
-    sys_madvise(shim.header, RECORD_FIRST_EXTENT, MADV_DONTFORK);
+    // The header's own page is inherited, for a child that can have no file: recording_missing.
+    sys_madvise((char *)shim.header + RECORDING_PAGE, RECORD_FIRST_EXTENT - RECORDING_PAGE, MADV_DONTFORK);
     shim.ticks = (struct record_tick *)((char *)shim.header + RECORD_TICKS_AT);
     shim.marks = (struct record_mark *)((char *)shim.header + RECORD_MARKS_AT);
     shim.file_size = RECORD_FIRST_EXTENT;
@@ -390,8 +473,7 @@ static bool recording_map_all(int fd) {
         if (!recording_map(fd, table->base, shim.file_size, length))
             return false;
         table->mapped = length;
-        recording_extents()[shim.header->extents++] =
-            (struct record_extent){.table = i, .grains = recording_first[i], .offset = shim.file_size};
+        recording_add_extent(i, shim.file_size, length);
         shim.file_size += length;
         shim.header->tables[i].count = i == RECORD_STRINGS ? 8 : 1; // entry 0 is "none"
     }
@@ -447,6 +529,22 @@ bool recording_open(void) {
     __builtin_memcpy(header->magic, RECORD_MAGIC, sizeof header->magic);
     recording_flush(); // a process that is killed leaves at least its name, where tables are private
     return true;
+}
+
+void recording_ready(void) {
+    if (recording_noted)
+        sys_munmap(recording_noted, RECORDING_PAGE);
+    recording_noted = shim.header;
+}
+
+void recording_missing(void) {
+    struct record_header *parent = recording_noted;
+    uint32_t none = 0;
+    if (!parent)
+        return;
+    __atomic_fetch_add(&parent->lost[RECORD_LOST_CHILDREN], 1, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&parent->room_error, &none, shim.room_error, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
 }
 
 void recording_end(enum record_end end, int exit_code) {

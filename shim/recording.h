@@ -21,12 +21,22 @@ bool recording_open(void);
 // more (privileges dropped, chroot).
 int recording_reopen(void);
 
+// All else is there, too: the process is recorded.
+void recording_ready(void);
+
+// It cannot be. If it was forked, the process that it comes from has it counted in its recording.
+void recording_missing(void);
+
 // Takes a file that was just opened away again: there is no memory to go on.
 void recording_abandon(void);
 
 // Room on the disk for what is written at that offset of the header and the lists behind it. False: there is
 // none.
 bool recording_reserve_head(size_t offset);
+
+// The file may be out of reach soon: maps all of it that there can be, so that it need not be opened to grow.
+// It gets long, but no blocks. Without effect before Linux 5.14, and where tables are or may become private.
+void recording_map_ahead(void);
 
 // Room for so many records more, without adding them. False: they do not fit.
 bool recording_reserve(enum record_table table, uint32_t records);

@@ -4,8 +4,9 @@
 //
 // struct shim lives in pages that the kernel wipes in a forked child (MADV_WIPEONFORK), and every private
 // table hangs from it. So a child, however it was made, finds `generation` 0, and the first hook that runs
-// there sets up a recording of its own (process.c); the parent's file is not even mapped in it
-// (MADV_DONTFORK). A child of vfork shares all of it and must not change anything.
+// there sets up a recording of its own (process.c); the parent's file is not mapped in it (MADV_DONTFORK),
+// but for a page where the child is counted if it cannot have one (recording_missing). A child of vfork
+// shares all of it and must not change anything.
 
 #ifndef PEAKLINE_SHIM_H
 #define PEAKLINE_SHIM_H
@@ -103,6 +104,7 @@ struct arena {
 struct table {
     char *base;
     size_t mapped;   // bytes backed by the file
+    size_t ahead;    // where the mapping ends, if that is later: the rest has no blocks (recording_map_ahead)
     size_t reserved; // bytes of address space
     size_t budget;   // bytes to fill before what does not matter is forgotten; 0 = all
 };
@@ -135,8 +137,11 @@ struct shim {
     uint64_t file_size;  // bytes of the file in use
     uint32_t head_pages; // which pages before the first extent have blocks, a bit each
     uint64_t file_device, file_inode;
+    uint32_t
+        room_error; // why the file could not be made or grow at first, as in its header; 0 = it never was so
     bool file_private;  // the tables are plain memory, written out at the end
     bool file_left;     // likewise, since the disk became full (disk.h)
+    bool file_ahead;    // they are mapped to their ends
     bool file_full;     // no more extents; nothing is tried again
     bool disk_watched;  // disk.h
     uint64_t disk_next; // coarse clock; not before is it looked at again

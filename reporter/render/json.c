@@ -280,6 +280,7 @@ static void write_losses(struct emit *e, const struct record_header *h) {
     put_count_if(e, "unknown_frees", !(h->flags & RECORD_FLAG_FORKED), h->unknown_frees);
     put_count(e, "replaced_allocators", h->lost[RECORD_LOST_OBJECTS]);
     put_count(e, "abandoned", h->lost[RECORD_LOST_ABANDONED]);
+    put_count(e, "children", h->lost[RECORD_LOST_CHILDREN]);
     emit_close(e, '}');
 }
 

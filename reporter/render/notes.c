@@ -2,6 +2,7 @@
 //
 // What the reader of a process's numbers must know, in sentences. See render.h.
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +46,35 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
                           "killed leaves none there; `run -o` names another place.");
 }
 
+// Why a file could not be made, or grow, and what helps.
+static const char *file_error(uint32_t error) {
+    switch (error) {
+    case RECORD_ROOM_LIMIT:
+        return "files may not grow beyond a limit (RLIMIT_FSIZE); raise it with `ulimit -f`";
+    case RECORD_ROOM_MOVED:
+    case ENOENT:
+    case ENOTDIR:
+        return "the recording was not where it had been (moved, deleted, or the process has changed its "
+               "root); leave it there, or name a place with `run -o` that stays in reach";
+    case EACCES:
+    case EPERM:
+        return "the process was not allowed to open its file any more (it has changed its user, or what it "
+               "may do); run it as that user, or without that restriction";
+    case EMFILE:
+    case ENFILE:
+        return "the process had too many files open; raise the limit with `ulimit -n`";
+    case ENOSPC:
+    case EDQUOT:
+        return "the disk is full; free some space, or name another place with `run -o`";
+    default:
+        return "the file could not be written; name another place with `run -o`";
+    }
+}
+
 const char *notes_room(const struct record_header *header) {
     const uint64_t *lost = header->lost;
     if (lost[RECORD_LOST_NO_SPACE])
-        return header->flags & RECORD_FLAG_FILE_LIMIT
-                   ? "files may not grow beyond a limit (RLIMIT_FSIZE); raise it with `ulimit -f`"
-                   : "its file could not grow (the disk is full, or the file is gone); free some space, or "
-                     "name "
-                     "another place with `run -o`";
+        return file_error(header->room_error);
     if (!lost[RECORD_LOST_TABLE_FULL] && !header->forgotten_lines && !header->estimates_missing)
         return NULL;
     if (header->flags & RECORD_FLAG_SCARCE_DATA)
@@ -124,6 +146,14 @@ static void add_losses(struct notes *notes, const struct model_process *process)
             add(notes, memory_print("%s %s %s", text_count(number, lost),
                                     lost == 1 ? losses[i].one : losses[i].many, losses[i].what));
     }
+    const uint64_t children = counts[RECORD_LOST_CHILDREN];
+    char number[TEXT_SIZE_MAX];
+    if (children)
+        add(notes,
+            memory_print("%s forked child process%s not recorded: %s.", text_count(number, children),
+                         children == 1 ? " was" : "es were",
+                         process->image->header.room_error ? file_error(process->image->header.room_error)
+                                                           : "there was no memory for that"));
     const char *room = notes_room(&process->image->header);
     if (room)
         add(notes, memory_print("The recording had no room for more: %s.", room));

@@ -18,6 +18,7 @@
 #define SMALL_PROCESSES 4          // so many are worth a line that sums them up
 #define LISTED_SCOPES 20
 #define LISTED_NATIVES 10
+#define UNUSABLE_NAMED 3 // files
 
 struct table {
     const struct render_input *input;
@@ -334,6 +335,19 @@ static bool print_process(const struct table *t, struct model_process *process, 
     return true;
 }
 
+static void print_unusable(const struct reader_recording *recording, FILE *out) {
+    const size_t count = recording->error_count;
+    for (size_t i = 0; i < count && i < UNUSABLE_NAMED; i++) {
+        char *file = text_escape_string(recording->errors[i].file);
+        fprintf(out, "Incomplete: %s could not be used: %s.\n", file, recording->errors[i].what);
+        free(file);
+    }
+    if (count > UNUSABLE_NAMED)
+        fprintf(out, "Incomplete: %zu more files could not be used; the JSON says why.\n",
+                count - UNUSABLE_NAMED);
+    fputc('\n', out);
+}
+
 bool render_table(const struct render_input *input, FILE *out, struct reader_error *error) {
     struct table t = {.input = input,
                       .out = out,
@@ -344,8 +358,7 @@ bool render_table(const struct render_input *input, FILE *out, struct reader_err
     if (model->process_count > 1 && !input->options.select.chosen)
         print_processes(&t);
     if (model->recording->error_count)
-        fprintf(out, "Incomplete: %zu damaged file%s could not be used.\n\n", model->recording->error_count,
-                model->recording->error_count == 1 ? "" : "s");
+        print_unusable(model->recording, out);
     for (size_t i = 0; i < model->process_count; i++) {
         if (pid && model->processes[i].image->header.pid != pid)
             continue;

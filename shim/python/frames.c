@@ -429,8 +429,8 @@ static inline void frames_reach(struct python_stack *stack) {
     if (frames_likely(stack->depth <= FRAMES_DEEP))
         return;
     const uint64_t ticks = __builtin_ia32_rdtsc() - stack->time;
-    stack->reach = stack->time && ticks < UINT32_MAX ? FRAMES_IN_FLIGHT + (uint32_t)ticks / FRAMES_TICKS
-                                                     : FRAMES_ALL;
+    stack->reach =
+        stack->time && ticks < UINT32_MAX ? FRAMES_IN_FLIGHT + (uint32_t)ticks / FRAMES_TICKS : FRAMES_ALL;
 }
 
 // The end of one. That what has been compared took its time is no reason to compare more.

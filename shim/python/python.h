@@ -48,8 +48,8 @@ struct python_stack {
     bool cut;       // the stack was deeper than PYTHON_DEPTH, its outermost frames were not seen
     uint32_t epoch;
     uint32_t captures;
-    uint64_t time;  // time-stamp counter at the end of the last capture; 0 = not known
-    uint32_t reach; // of a deep stack: frames that can have been exchanged since
+    uint64_t time;                        // time-stamp counter at the end of the last capture; 0 = not known
+    uint32_t reach;                       // of a deep stack: frames that can have been exchanged since
     const void *outer;                    // the interpreter's frame above frames[0]
     const void *state;                    // the thread's, when it was looked up last
     const void *const *state_place;       // where the interpreter keeps it; NULL: not known

@@ -55,6 +55,21 @@ def test_limits_set_by_the_program(what, value):
     check_limits(process, lossless=what in ("none", "data"))
 
 
+@cases("user", "root", "filter", "descriptors")
+def test_out_of_reach(how):
+    """A process that can no longer open its recording goes on in it, but for want of descriptors; children that have none are counted."""
+    if how in ("user", "root"):
+        need_root()
+    forks = how != "filter"  # the child would be killed
+    recording = record(program("limits"), how, str(int(forks)))
+    process = recording.process
+    check_limits(process, lossless=how != "descriptors")
+    assert process["losses"]["children"] == forks, process["losses"]
+    assert recording.report["complete"] == (not forks)
+    wanted = {"user": "changed its user", "root": "changed its root", "descriptors": "ulimit -n"}.get(how)
+    assert not forks or any("1 forked child process was not recorded: " in note and wanted in note for note in process["notes"]), process["notes"]
+
+
 @cases("ulimit -v 200000", "ulimit -v 60000", "ulimit -d 60000", "ulimit -n 4", "ulimit -n 5", "ulimit -s 256", "ulimit -l 0", "ulimit -u 1")
 def test_limits_that_were_there_before(command):
     recording = record("sh", "-c", command + "; exec '%s' none 0" % program("limits"))

@@ -12,6 +12,7 @@
 
 #include "reporter/render/render.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -329,7 +330,7 @@ static void several_processes_are_listed(void **state) {
                           "        4242    72.0 KiB  exited 0            python3 eval.py\n"
                           "      4243.1        99 B  killed by SIGSEGV   prog\n"
                           "        4244         0 B  end unknown         prog\n");
-    expect_text(run.text, "Incomplete: 1 damaged file could not be used.\n");
+    expect_text(run.text, "/5000.0 could not be used: cut short: it has 4 bytes.\n");
     expect_none(run.text, "c.py");
     free(run.text);
     run.options.select.pid = 4243;
@@ -443,6 +444,7 @@ static void own_cost_is_told(void **state) {
     b->header.flags |= RECORD_FLAG_THREADS;
     b->header.peak_error_bytes = 4096;
     b->header.lost[RECORD_LOST_NO_SPACE] = 1;
+    b->header.room_error = ENOSPC;
     builder_write(b, run.directory);
     print(&run, "table");
     expect_text(run.text, "  Own cost           0.12 s  of recording of all threads together, estimated; ");
@@ -456,9 +458,8 @@ static void own_cost_is_told(void **state) {
     fclose(out);
     expect_text(run.text,
                 "peakline: recording took about 0.12 s, and up to 3.00 MiB of memory\n"
-                "peakline: 3 events were lost, the recording had no room for more: its file could not grow "
-                "(the disk is full, or the file is gone); free some space, or name another place with `run "
-                "-o`\n"
+                "peakline: 3 events were lost, the recording had no room for more: the disk is full; free "
+                "some space, or name another place with `run -o`\n"
                 "peakline: peaks may be off by up to 4.00 KiB\n");
     builder_free(b);
     end_run(&run);
@@ -469,14 +470,18 @@ static void a_limit_is_named(void **state) {
     (void)state;
     static const struct {
         enum record_loss loss;
-        uint32_t flags;
+        uint32_t flags, error;
         const char *wanted; // NULL: the report says what that means
     } cases[] = {
-        {RECORD_LOST_TABLE_FULL, 0, "`run --max-size` gives it more"},
-        {RECORD_LOST_TABLE_FULL, RECORD_FLAG_SCARCE, "address space is limited (RLIMIT_AS), "},
-        {RECORD_LOST_NO_SPACE, RECORD_FLAG_FILE_LIMIT, "files may not grow beyond a limit (RLIMIT_FSIZE); "},
-        {RECORD_LOST_NO_SPACE, RECORD_FLAG_SCARCE, "its file could not grow (the disk is full, "},
-        {RECORD_LOST_REENTRANT, RECORD_FLAG_SCARCE, NULL},
+        {RECORD_LOST_TABLE_FULL, 0, 0, "`run --max-size` gives it more"},
+        {RECORD_LOST_TABLE_FULL, RECORD_FLAG_SCARCE, 0, "address space is limited (RLIMIT_AS), "},
+        {RECORD_LOST_NO_SPACE, 0, RECORD_ROOM_LIMIT, "files may not grow beyond a limit (RLIMIT_FSIZE); "},
+        {RECORD_LOST_NO_SPACE, RECORD_FLAG_SCARCE, EDQUOT, "the disk is full; "},
+        {RECORD_LOST_NO_SPACE, 0, EACCES, "the process was not allowed to open its file any more "},
+        {RECORD_LOST_NO_SPACE, 0, RECORD_ROOM_MOVED, "the recording was not where it had been "},
+        {RECORD_LOST_NO_SPACE, 0, EMFILE, "the process had too many files open; "},
+        {RECORD_LOST_NO_SPACE, 0, EIO, "the file could not be written; "},
+        {RECORD_LOST_REENTRANT, RECORD_FLAG_SCARCE, 0, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run run = {.directory = builder_directory()};
@@ -484,6 +489,7 @@ static void a_limit_is_named(void **state) {
         char summary[256];
         b->header.lost[cases[i].loss] = 2;
         b->header.flags |= cases[i].flags;
+        b->header.room_error = cases[i].error;
         builder_write(b, run.directory);
         builder_free(b);
         print(&run, "table");

@@ -15,6 +15,8 @@ variant() {
 }
 variant other && printf 'NOTPEAKL' | dd of=other/1.0 conv=notrunc status=none
 try peakline report other
+variant started && head -c 8 /dev/zero | dd of=started/1.0 conv=notrunc status=none
+try peakline report started
 variant newer && printf '\377' | dd of=newer/1.0 bs=1 seek=8 conv=notrunc status=none
 try peakline report newer
 for size in 0 7 100 4096 40000; do
