@@ -46,7 +46,7 @@ __attribute__((noinline)) static const void *frames_foreign_state(const struct d
 // GIL.
 static inline const void *frames_state(const struct detect_runtime *runtime, struct python_stack *stack,
                                        bool *attached) {
-    const void *current = runtime->call.current_state(), *own;
+    const void *current = getter_untouched(&runtime->state) ? NULL : runtime->call.current_state(), *own;
     *attached = true;
     if (runtime->layout.minor >= 12) {
         if (frames_likely(current != NULL)) {
@@ -360,8 +360,10 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
         return -1;
     if (frames_unlikely(stack->runtime != runtime)) {
         stack->runtime = runtime;
-        stack->state_place = getter_place(&runtime->state);
+        stack->state_place = NULL;
     }
+    if (frames_unlikely(!stack->state_place) && !getter_untouched(&runtime->state))
+        stack->state_place = getter_place(&runtime->state);
     const void *frame = frames_visible(runtime, frames_first(runtime, state));
     if (!frame)
         return -1;

@@ -89,6 +89,28 @@ struct getter getter_decode(const void *function) {
     return (struct getter){GETTER_UNKNOWN, 0};
 }
 
+struct getter_index { // of the argument for __tls_get_addr
+    uintptr_t module, offset;
+};
+
+union getter_vector { // what the word after the thread pointer's own leads to; [-1] and [0] are not modules
+    uintptr_t length;
+    struct {
+        uintptr_t block, to_free;
+    } module;
+};
+
+#define GETTER_UNALLOCATED UINTPTR_MAX // TLS_DTV_UNALLOCATED
+
+bool getter_untouched(const struct getter *getter) {
+    if (getter->kind != GETTER_DYNAMIC)
+        return false;
+    const struct getter_index *index = (const struct getter_index *)getter->address;
+    const union getter_vector *vector = ((union getter_vector *const *)__builtin_thread_pointer())[1];
+    return index->module > vector[-1].length || vector[index->module].module.block == GETTER_UNALLOCATED ||
+           !vector[index->module].module.block;
+}
+
 const void *const *getter_place(const struct getter *getter) {
     switch (getter->kind) {
     case GETTER_PLAIN:

@@ -133,16 +133,17 @@ static inline uint32_t frames_anchor(const struct python_stack *stack, uint32_t 
 
 #define FRAMES_DEEP 160     // so many frames are compared sooner than the time is asked for
 #define FRAMES_IN_FLIGHT 32 // compared in any case: a processor may read its counter too early
-#define FRAMES_TICKS 4      // of that counter; to end and to be called or resumed takes 37 to 340 (3.8 to 3.15)
+#define FRAMES_TICKS 4 // of that counter; to end and to be called or resumed takes 37 to 340 (3.8 to 3.15)
 
 // How far outward frames must be compared. A frame that has been exchanged since the last capture has ended,
 // and so have all that were inside it; each of those that is there again has been called, or resumed, again.
-// For each the interpreter runs dozens of instructions, more than a processor does in FRAMES_TICKS. So nothing
-// has changed outside of as many unchanged frames as there was time for. Nor has anything outside of an anchor.
+// For each the interpreter runs dozens of instructions, more than a processor does in FRAMES_TICKS. So
+// nothing has changed outside of as many unchanged frames as there was time for. Nor has anything outside of
+// an anchor.
 static inline uint32_t frames_low(const struct python_stack *stack, uint32_t at) {
     const uint32_t anchor = frames_anchor(stack, at);
     return frames_likely(at - anchor <= FRAMES_DEEP) || at - anchor <= stack->reach ? anchor
-                                                                                   : at - stack->reach;
+                                                                                    : at - stack->reach;
 }
 
 // `entry`'s frame is live. Nothing has changed in it, and `next` is still the next one of the program's

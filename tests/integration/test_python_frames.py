@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from harness import BUILD, ROOT, SOURCES, Skip, cases, interpreters, limit, minor, program, record
+from harness import BUILD, ROOT, SOURCES, Skip, cases, expect, interpreters, limit, minor, program, record
 
 PROBE = os.path.join(BUILD, "tests", "python_probe.so")
 FLAGS = "-std=gnu11 -Wall -Wextra -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -fno-builtin-malloc -shared -D_GNU_SOURCE"
@@ -212,6 +212,19 @@ def test_embedded(name):
     # Threads that Python does not know, and the main thread when it is not running.
     assert {fields[6] for fields in probed.sites if int(fields[0]) % 1000 in (3, 5)} == {"-"}
     assert not probed.differences and probed.note == "-", (probed.differences, probed.note)
+
+
+@python_cases()
+def test_embedded_threads(name):
+    """A libpython that came by dlopen has thread-local memory that the loader gets by malloc, when it is used first: not by us."""
+    library, home = shared_library(name)
+    with open("script.py", "w") as file:
+        file.write("import threading\n"
+                   "for _ in range(5):\n"
+                   "    thread = threading.Thread(target=lambda: bytearray(1000003)); thread.start(); thread.join()\n")
+    process = record(program("python_embed"), library, "script.py", "1", env={"PYTHONHOME": home}).process
+    expect(process.function("<lambda>", "script.py")["self"], peak_bytes=(1000004, 1000100))
+    expect(process.totals, lost_events=0)
 
 
 @python_cases()
