@@ -32,14 +32,22 @@
 #define FRAMES_SLID (PYTHON_DEPTH / 2)
 
 // Up to 3.11: PyGILState_GetThisThreadState knows only the first state that a thread ever had. With several
-// interpreters another one may be running, that of whoever holds the GIL, if that is us.
-__attribute__((noinline)) static const void *frames_foreign_state(const struct detect_runtime *runtime,
-                                                                  const char *held) {
-    if (!held || runtime->call.interpreters_head() == runtime->call.interpreters_main())
+// interpreters another one may be running, that of whoever holds the GIL, if that is us. Whoever else does
+// may have given its state back by now; but not where it would be the one that was ours last.
+__attribute__((noinline)) static const void *
+frames_foreign_state(const struct detect_runtime *runtime, struct python_stack *stack, const char *held) {
+    const uintptr_t self = (uintptr_t)__builtin_thread_pointer();
+    uintptr_t owner;
+    if (!held)
         return NULL;
-    uintptr_t self = (uintptr_t)__builtin_thread_pointer(), owner; // it may have given its state back
-    long read = sys_read_word((uintptr_t)held + runtime->layout.tstate_thread_id, &owner);
-    return read == sizeof owner && owner == self ? held : NULL;
+    if (held == stack->state)
+        return (uintptr_t)code_load(held, runtime->layout.tstate_thread_id) == self ? held : NULL;
+    if (runtime->call.interpreters_head() == runtime->call.interpreters_main() ||
+        sys_read_word((uintptr_t)held + runtime->layout.tstate_thread_id, &owner) != sizeof owner ||
+        owner != self)
+        return NULL;
+    stack->state = held;
+    return held;
 }
 
 // The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the
@@ -66,7 +74,7 @@ static inline const void *frames_state(const struct detect_runtime *runtime, str
             stack->state = own;
             return own;
         }
-        const void *foreign = frames_foreign_state(runtime, current);
+        const void *foreign = frames_foreign_state(runtime, stack, current);
         if (frames_unlikely(foreign != NULL))
             return foreign;
     }
