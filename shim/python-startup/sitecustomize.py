@@ -15,19 +15,32 @@ class PeaklineFinder(object):
         self.path = [directory]
 
     def find_spec(self, name, path=None, target=None):
-        if name != "peakline" and (name != "memory_profiler" or peakline_is_run()):
+        if name not in ("peakline", "memory_profiler"):
             return None
         from importlib.machinery import PathFinder
 
+        if name == "memory_profiler":
+            frame = peakline_importer()
+            # `python -m memory_profiler` is the installed package's own.
+            if frame is not None and frame.f_globals.get("__name__") == "runpy":
+                return None
+            # Who wants something else of it does without it, where it is not installed.
+            if frame is not None and not peakline_names_profile(frame.f_code) and PathFinder.find_spec(name) is None:
+                return None
         return PathFinder.find_spec(name, self.path)
 
 
-def peakline_is_run():
-    """Whether runpy wants the module, to run it: `python -m memory_profiler` is the installed package's own."""
+def peakline_importer():
+    """The frame that a module is found for."""
     frame = sys._getframe(2)
     while frame is not None and (str(frame.f_globals.get("__name__")) + ".").startswith(("importlib.", "_frozen_importlib.", "_frozen_importlib_external.")):
         frame = frame.f_back
-    return frame is not None and frame.f_globals.get("__name__") == "runpy"
+    return frame
+
+
+def peakline_names_profile(code):
+    """Whether the code, or that of a function or class in it, has the name."""
+    return "profile" in code.co_names or any(hasattr(inner, "co_names") and peakline_names_profile(inner) for inner in code.co_consts)
 
 
 class PeaklineProfile(object):

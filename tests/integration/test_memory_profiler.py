@@ -171,12 +171,20 @@ def test_names_of_the_package():
 
     # Not installed.
     for code, message in (
-        ("from memory_profiler import memory_usage", b"ImportError: peakline has only memory_profiler's `profile`; `pip install"),
-        ("import memory_profiler; memory_profiler.memory_usage", b"AttributeError: peakline has only memory_profiler's `profile`"),
-        ("import memory_profiler; memory_profiler.__wrapped__", b"AttributeError: module 'memory_profiler' has no attribute"),
+        ("from memory_profiler import profile, memory_usage", b"ImportError: peakline has only memory_profiler's `profile`; `pip install"),
+        ("import memory_profiler as m; m.profile; m.memory_usage", b"AttributeError: peakline has only memory_profiler's `profile`"),
+        ("import memory_profiler as m; m.profile; m.__wrapped__", b"AttributeError: module 'memory_profiler' has no attribute"),
+        ("import memory_profiler", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
+        ("from memory_profiler import memory_usage", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
+        ("import importlib; importlib.import_module('memory_profiler')", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
     ):
         done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-c", code, env=clean_environment())
         assert done.returncode == 1 and message in done.stderr, done.stderr
+    # A program has other means then; the names in its functions count as well.
+    other = "try:\n    import memory_profiler\nexcept ImportError:\n    memory_profiler = None\n"
+    record(sys.executable, "-c", other + "print(memory_profiler)\n", output="other")
+    inner = "class C:\n    def f(self):\n        return memory_profiler.profile(print)\nprint(C().f() is print)\n"
+    assert record(sys.executable, "-c", other + inner, compare=False, output="inner").stdout == b"True\n"
     done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-m", "memory_profiler", env=clean_environment())
     assert done.returncode == 1 and done.stderr.endswith(b": No module named memory_profiler\n"), done.stderr
 
