@@ -20,7 +20,7 @@ COMMON := -std=gnu11 $(WARN) -I. -DPEAKLINE_VERSION='"$(VERSION)"' -D_GNU_SOURCE
 SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-builtin-malloc \
 	-fno-stack-protector -fno-plt -fno-tree-vectorize -mgeneral-regs-only
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,--hash-style=gnu
-REPORTER_LIBS := -ldw -lelf -lstdc++
+REPORTER_LIBS := -ldw -lelf -lstdc++ -liberty
 
 SHIM_SRC := $(wildcard shim/*.c shim/hooks/*.c shim/python/*.c)
 REPORTER_SRC := $(wildcard reporter/*.c reporter/cmd/*.c reporter/render/*.c)

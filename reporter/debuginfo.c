@@ -14,6 +14,10 @@
 // libstdc++'s, from <cxxabi.h>, which is for C++ only.
 char *__cxa_demangle(const char *mangled, char *buffer, size_t *length, int *status);
 
+// libiberty's, whose header every distribution has elsewhere. Both of Rust's schemes, the older of which is
+// C++'s with a hash at the end; NULL: it is neither.
+char *rust_demangle(const char *mangled, int options);
+
 struct range {
     Dwarf_Addr low, high;
     Dwarf_Off die; // of the function, or of the unit
@@ -61,11 +65,17 @@ void debuginfo_free(struct debuginfo *info) {
     free(info);
 }
 
+bool debuginfo_is_mangled(const char *name) {
+    return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
 const char *debuginfo_demangle(struct pool *pool, const char *name) {
-    if (name[0] != '_' || name[1] != 'Z')
+    if (!debuginfo_is_mangled(name))
         return pool_intern_string(pool, name);
     int status;
-    char *plain = __cxa_demangle(name, NULL, NULL, &status);
+    char *plain = rust_demangle(name, 0);
+    if (!plain)
+        plain = __cxa_demangle(name, NULL, NULL, &status);
     const char *kept = pool_intern_string(pool, plain ? plain : name);
     free(plain);
     return kept;
@@ -209,7 +219,7 @@ static const char *function_name(struct debuginfo *info, Dwarf_Die *die) {
     const char *linkage = attribute_string(die, DW_AT_linkage_name);
     if (!linkage)
         linkage = attribute_string(die, DW_AT_MIPS_linkage_name);
-    if (linkage && linkage[0] == '_' && linkage[1] == 'Z')
+    if (linkage && debuginfo_is_mangled(linkage))
         return debuginfo_demangle(info->pool, linkage);
     return name ? name : linkage;
 }

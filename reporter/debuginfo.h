@@ -21,7 +21,10 @@ void debuginfo_free(struct debuginfo *info);
 // As model_resolver.resolve. When only the line is known, there is one level without a function.
 size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct model_found levels[MODEL_LEVELS_MAX]);
 
-// The name as people write it: C++ names demangled, others unchanged. Lives as long as the pool.
+// Whether a symbol's name is one of C++ or Rust that holds a path, perhaps types, in a code.
+bool debuginfo_is_mangled(const char *name);
+
+// The name as people write it: those of C++ and Rust demangled, others unchanged. Lives as long as the pool.
 const char *debuginfo_demangle(struct pool *pool, const char *name);
 
 #endif

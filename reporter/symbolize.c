@@ -144,13 +144,9 @@ static bool is_old_version(const char *name) {
     return at && at != name && at[1] != '@';
 }
 
-static bool is_mangled(const char *name) { // C++
-    return name[0] == '_' && name[1] == 'Z';
-}
-
 static int rank_symbol(const GElf_Sym *symbol, const char *name) {
     int bind = GELF_ST_BIND(symbol->st_info), underscores = 0;
-    while (!is_mangled(name) && underscores < 9 && name[underscores] == '_')
+    while (!debuginfo_is_mangled(name) && underscores < 9 && name[underscores] == '_')
         underscores++;
     return (bind == STB_LOCAL) * RANK_LOCAL + underscores * 10 + is_old_version(name) * 5 +
            (bind != STB_GLOBAL);
@@ -211,18 +207,19 @@ static const struct symbol *find_symbol(const struct module *module, uint64_t ad
     return NULL;
 }
 
-// As people write it: C++ names demangled, without a version.
+// As people write it: demangled, without a version.
 static const char *plain_name(struct pool *pool, const char *symbol) {
     size_t length = strcspn(symbol, "@");
     return debuginfo_demangle(pool, symbol[length] && length ? pool_intern(pool, symbol, length) : symbol);
 }
 
-// Where the names begin that can have others beside them. C++ names, whose parameters tell, are left out.
+// Where the names begin that can have others beside them. Mangled ones, whose parameters or paths tell, are
+// left out.
 static void index_names(struct symbolize *s, struct module *module) {
     module->names = map_new();
     for (size_t i = 0; i < module->symbol_count; i++) {
         const struct symbol *symbol = &module->symbols[i];
-        if (is_mangled(symbol->name) || is_old_version(symbol->name) ||
+        if (debuginfo_is_mangled(symbol->name) || is_old_version(symbol->name) ||
             (!s->aliases && symbol->name[0] != '_'))
             continue;
         bool added;

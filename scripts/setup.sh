@@ -19,7 +19,7 @@ sets=${*:-build}
 packages() {
     case $1-$2 in
     debian-build)
-        echo gcc g++ make libc6-dev libunwind-dev uthash-dev libdw-dev libelf-dev
+        echo gcc g++ make libc6-dev libunwind-dev uthash-dev libdw-dev libelf-dev libiberty-dev
         ;;
     debian-demo) echo python3 python3-numpy python3-pandas python3-sklearn ;;
     debian-tests)
@@ -31,7 +31,7 @@ packages() {
         ! apt-cache show libclang-rt-dev >/dev/null 2>&1 || echo libclang-rt-dev ;;
     debian-bench) echo heaptrack valgrind sqlite3 redis-server redis-tools perl python3-venv ;;
     fedora-build)
-        echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel
+        echo gcc gcc-c++ make glibc-devel libunwind-devel uthash-devel elfutils-devel elfutils-libelf-devel binutils-devel
         ;;
     fedora-demo) echo python3 python3-numpy python3-pandas python3-scikit-learn ;;
     fedora-tests)
@@ -40,7 +40,7 @@ packages() {
         ;;
     fedora-develop) echo clang clang-tools-extra cppcheck ;;
     fedora-bench) echo heaptrack valgrind sqlite redis perl ;;
-    arch-build) echo gcc make libunwind uthash libelf ;;
+    arch-build) echo gcc make libunwind uthash libelf binutils ;;
     arch-demo) echo python python-numpy python-pandas python-scikit-learn ;;
     arch-tests) echo cmocka python python-numpy python-pandas python-scikit-learn python-jsonschema btrfs-progs gcc-fortran libcap jemalloc \
         gperftools mimalloc python-greenlet ;;

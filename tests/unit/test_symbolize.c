@@ -3,6 +3,7 @@
 //
 // Names of native addresses: this program's own, whose lines it knows.
 
+#include "reporter/debuginfo.h"
 #include "reporter/symbolize.h"
 
 #include <elf.h>
@@ -312,6 +313,27 @@ static void exported_functions_have_symbols(void **state) {
     symbolize_free(symbolize);
 }
 
+static void names_are_as_people_write_them(void **state) {
+    (void)state;
+    static const char *const names[][2] = {
+        {"main", "main"},
+        {"_Reader_open", "_Reader_open"},
+        {"_ZN6Loader4loadEi", "Loader::load(int)"},
+        {"_ZNSt6vectorIiSaIiEE9push_backERKi",
+         "std::vector<int, std::allocator<int> >::push_back(int const&)"},
+        // Rust, by its older scheme and by the present one.
+        {"_ZN5alloc7raw_vec11finish_grow17h0123456789abcdefE", "alloc::raw_vec::finish_grow"},
+        {"_RNvMCs6GmmlP4bgsG_1rINtB2_6LoaderAyja_E4loadB2_", "<r::Loader<[u64; 10]>>::load"},
+        {"_RNvCs6GmmlP4bgsG_1ru9gre_6ka8i", "r::gr\xc3\xb6\xc3\x9f"
+                                            "e"},
+        {"_RNvCs6GmmlP4bgsG_1ru9gre_6k", "_RNvCs6GmmlP4bgsG_1ru9gre_6k"}, // cut off
+    };
+    struct pool *pool = pool_new();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_string_equal(debuginfo_demangle(pool, names[i][0]), names[i][1]);
+    pool_free(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_site_has_function_file_and_line),
@@ -321,6 +343,7 @@ int main(void) {
         cmocka_unit_test(a_file_without_build_id_must_not_be_newer),
         cmocka_unit_test(exported_functions_have_symbols),
         cmocka_unit_test(a_public_name_is_shown_and_the_others_are_known),
+        cmocka_unit_test(names_are_as_people_write_them),
     };
     return cmocka_run_group_tests(tests, find_self, NULL);
 }
