@@ -19,6 +19,8 @@
 #define LISTED_SCOPES 20
 #define LISTED_NATIVES 10
 #define UNUSABLE_NAMED 3 // files
+#define SEARCHED_PROCESSES 256
+#define NAMED_PROCESSES 8
 
 struct table {
     const struct render_input *input;
@@ -315,12 +317,21 @@ static void print_chosen(const struct table *t, const struct model_process *proc
     free(functions);
 }
 
-static bool print_process(const struct table *t, struct model_process *process, struct reader_error *error) {
+enum look { LOOK_PRINT, LOOK_PRINT_MATCHING, LOOK_ONLY };
+
+// *matches: whether it has functions that were asked for.
+static bool look_at_process(const struct table *t, struct model_process *process, enum look look,
+                            bool *matches, struct reader_error *error) {
     if (!render_load(t->input, process, error))
         return false;
     struct metrics *metrics = metrics_compute(process);
+    size_t count;
+    free(select_functions(process, metrics, &t->input->options.select, &count));
+    *matches = count > 0;
     struct source_cache *sources = source_cache_new();
-    if (t->input->options.select.chosen) {
+    if (look == LOOK_ONLY || (look == LOOK_PRINT_MATCHING && !count)) {
+        // It is not what the reader wants to see.
+    } else if (t->input->options.select.chosen) {
         print_chosen(t, process, metrics, sources);
     } else {
         print_head(t, process);
@@ -348,6 +359,41 @@ static void print_unusable(const struct reader_recording *recording, FILE *out) 
     fputc('\n', out);
 }
 
+// Where functions were asked for, not a process: shows the first process that has such, and names the others.
+static bool print_matching(const struct table *t, struct reader_error *error) {
+    struct model *model = t->input->model;
+    const size_t most = model->process_count < SEARCHED_PROCESSES ? model->process_count : SEARCHED_PROCESSES;
+    size_t others = 0;
+    bool shown = false, matches;
+    char *pids = memory_copy("", 0);
+    for (size_t i = 0; i < most; i++) {
+        struct model_process *process = &model->processes[i];
+        if (!look_at_process(t, process, shown ? LOOK_ONLY : LOOK_PRINT_MATCHING, &matches, error)) {
+            free(pids);
+            return false;
+        }
+        if (matches && shown && others++ < NAMED_PROCESSES) {
+            char *longer = memory_print("%s, %u", pids, process->image->header.pid);
+            free(pids);
+            pids = longer;
+        }
+        shown = shown || matches;
+    }
+    if (!shown && !look_at_process(t, &model->processes[0], LOOK_PRINT, &matches, error)) {
+        free(pids);
+        return false;
+    }
+    if (others)
+        fprintf(t->out, "%zu more process%s functions that match: --pid %s%s.\n\n", others,
+                others == 1 ? " has" : "es have", pids + 2, others > NAMED_PROCESSES ? ", …" : "");
+    else if (!shown)
+        fprintf(t->out, "Nor does any in another process.\n\n");
+    if (most < model->process_count)
+        fprintf(t->out, "Only the %zu processes with the highest peaks were looked at.\n\n", most);
+    free(pids);
+    return true;
+}
+
 bool render_table(const struct render_input *input, FILE *out, struct reader_error *error) {
     struct table t = {.input = input,
                       .out = out,
@@ -359,10 +405,13 @@ bool render_table(const struct render_input *input, FILE *out, struct reader_err
         print_processes(&t);
     if (model->recording->error_count)
         print_unusable(model->recording, out);
+    bool matches;
+    if (!pid && model->process_count > 1 && (input->options.select.function || input->options.select.file))
+        return print_matching(&t, error);
     for (size_t i = 0; i < model->process_count; i++) {
         if (pid && model->processes[i].image->header.pid != pid)
             continue;
-        if (!print_process(&t, &model->processes[i], error))
+        if (!look_at_process(&t, &model->processes[i], LOOK_PRINT, &matches, error))
             return false;
         if (!pid)
             break;

@@ -338,6 +338,27 @@ static void several_processes_are_listed(void **state) {
     expect_text(run.text, "c.py: c");
     expect_none(run.text, "eval.py: load");
     free(run.text);
+    // Functions are looked for in all of them.
+    run.options.select.pid = 0;
+    run.options.select.function = "c";
+    print(&run, "table");
+    expect_text(run.text, "prog  (pid 4243");
+    expect_text(run.text, "c.py: c");
+    expect_none(run.text, "more process");
+    free(run.text);
+    run.options.select.function = "*";
+    print(&run, "table");
+    expect_text(run.text, "eval.py: load");
+    expect_none(run.text, "c.py: c");
+    expect_text(run.text, "1 more process has functions that match: --pid 4243.\n");
+    free(run.text);
+    run.options.select.function = "none";
+    print(&run, "table");
+    expect_text(run.text, "python3 eval.py  (pid 4242");
+    expect_text(run.text, "matches.\n\nNor does any in another process.\n");
+    free(run.text);
+    run.options.select.function = NULL;
+    run.options.select.pid = 4243;
     run.options.select.pid = 4244;
     print(&run, "table");
     expect_text(run.text,
