@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // See splice.h. What is looked up of a native frame (splice_class) is kept for as long as it is unchanged:
-// `marks` are those that matter. The mixed stack is gone through from its beginning whenever anything has
-// changed, but a frame with the place and the caller that the frame at this position had before
-// has the node that it had.
+// `marks` are those that matter. The mixed stack is gone through from the outermost frame on that has changed
+// (splice_resume); a frame with the place and the caller that the frame at this position had before has the
+// node that it had.
 
 #include "shim/splice.h"
 #include "shim/arena.h"
@@ -28,7 +28,10 @@ enum splice_class {
 struct splice_mark {
     uint32_t frame;
     uint32_t loop;
+    uint32_t first; // of a loop: where its run of Python frames begins; SPLICE_NONE = it has none, or is new
 };
+
+#define SPLICE_NONE UINT32_MAX
 
 struct splice {
     struct unwind_stack native; // its nodes mean nothing
@@ -38,6 +41,15 @@ struct splice {
     // The stack of the last event.
     uint32_t leaf;
     uint32_t python_depth, native_depth;
+    bool matched;       // runs and loops did: `first` holds
+    uint32_t innermost; // the Python frame that was shown as such
+    uint32_t last;      // the native frame that was; SPLICE_NONE = there was none
+    // Marks that have gone since: where the run of the outermost loop among them began; but for the very
+    // outermost mark, if it was a loop's, which mostly comes again: in the same activation, at another
+    // instruction.
+    uint32_t gone_first;
+    struct splice_mark gone; // .loop = 0: no such
+    bool gone_again;
     // The interpreter's module, by python_landmark.
     const void *landmark;
     uintptr_t start, size;
@@ -54,17 +66,32 @@ bool splice_open(struct stack *stack) {
     return stack->splice;
 }
 
+static inline void splice_gone(struct splice *splice, uint32_t first) {
+    if (first < splice->gone_first)
+        splice->gone_first = first;
+}
+
 static void splice_unmark(struct splice *splice, uint32_t unchanged) {
     if (splice->scanned <= unchanged)
         return;
     splice->scanned = unchanged;
     splice->crowded = false;
-    while (splice->marks_used && splice->marks[splice->marks_used - 1].frame >= unchanged)
-        splice->loops -= splice->marks[--splice->marks_used].loop;
+    while (splice->marks_used && splice->marks[splice->marks_used - 1].frame >= unchanged) {
+        const struct splice_mark *mark = &splice->marks[--splice->marks_used];
+        splice->loops -= mark->loop;
+        if (mark->loop && mark->frame == unchanged) {
+            splice_gone(splice, splice->gone_again ? SPLICE_NONE : splice->gone.first);
+            splice->gone = *mark;
+            splice->gone_again = false;
+        } else if (mark->loop) {
+            splice_gone(splice, mark->first);
+        }
+    }
 }
 
 void splice_forget_nodes(struct splice *splice) {
     splice->leaf = 0;
+    splice->matched = false;
     for (unsigned i = 0; i < SPLICE_STEPS; i++)
         splice->steps[i].node = 0;
 }
@@ -140,8 +167,13 @@ static bool splice_scan(struct splice *splice, bool books) {
             splice->crowded = true;
             break;
         }
-        splice->marks[splice->marks_used++] =
-            (struct splice_mark){.frame = splice->scanned, .loop = class == SPLICE_LOOP};
+        struct splice_mark *mark = &splice->marks[splice->marks_used++];
+        *mark = (struct splice_mark){
+            .frame = splice->scanned, .loop = class == SPLICE_LOOP, .first = SPLICE_NONE};
+        if (mark->loop && splice->gone.loop && splice->gone.frame == mark->frame) {
+            mark->first = splice->gone.first;
+            splice->gone_again = true;
+        }
         splice->loops += class == SPLICE_LOOP;
     }
     return true;
@@ -176,25 +208,79 @@ static bool splice_may_begin(const struct splice *splice, uint32_t mark) {
     return false;
 }
 
+// The next loop outside of *mark, which becomes *mark.
+static inline bool splice_next_loop(const struct splice *splice, uint32_t *mark) {
+    while (*mark)
+        if (splice->marks[--*mark].loop)
+            return true;
+    return false;
+}
+
+// That is the run's. False: it cannot be.
+static inline bool splice_pair(struct splice *splice, uint32_t *mark, const struct python_run *run) {
+    if (!splice_next_loop(splice, mark) ||
+        (run->place && !splice_holds(&splice->native, splice->marks[*mark].frame, run->place)))
+        return false;
+    splice->marks[*mark].first = run->first;
+    return true;
+}
+
+// The innermost native frame that is to be seen; SPLICE_NONE: there is none.
+static uint32_t splice_last(const struct splice *splice) {
+    uint32_t mark = splice->marks_used;
+    while (mark--)
+        if (!splice->marks[mark].loop)
+            return splice->marks[mark].frame;
+    return SPLICE_NONE;
+}
+
 // Returns how many runs there are and where the outermost one begins. 0: loops and runs do not match.
 static unsigned splice_match(struct splice *splice, struct python_stack *python, uint32_t *begin) {
-    if (!splice->loops || splice->crowded)
+    unsigned runs;
+    if (!splice->loops || splice->crowded || !python_runs(python, 0, splice->runs, SPLICE_RUNS, &runs) ||
+        !runs)
         return 0;
-    unsigned runs = python_runs(python, splice->runs, SPLICE_RUNS), run = 0;
-    if (runs)
-        runs = splice_drop_base(splice, runs);
-    if (!runs || runs > splice->loops)
+    runs = splice_drop_base(splice, runs);
+    if (runs > splice->loops)
         return 0;
     uint32_t mark = splice->marks_used;
-    while (run < runs) {
-        if (!splice->marks[--mark].loop)
-            continue;
-        uintptr_t place = splice->runs[run++].place;
-        if (place && !splice_holds(&splice->native, splice->marks[mark].frame, place))
+    for (unsigned run = 0; run < runs; run++)
+        if (!splice_pair(splice, &mark, &splice->runs[run]))
             return 0;
+    *begin = mark;
+    if (runs != splice->loops && !splice_may_begin(splice, mark))
+        return 0;
+    while (mark--)
+        splice->marks[mark].first = SPLICE_NONE;
+    return runs;
+}
+
+// The outermost `keep` Python frames are what they were at the last event, none of them is or was the
+// innermost that is shown, and so are `same` native frames. Finds the loop whose run the last of them is in,
+// as then. Sets the runs further in. False: that takes more to know.
+static bool splice_resume(struct splice *splice, struct python_stack *python, uint32_t keep, unsigned same,
+                          unsigned *runs, uint32_t *begin) {
+    if (!keep || !splice->matched || splice->crowded || splice->gone_first < keep ||
+        (splice->gone.loop && !splice->gone_again && splice->gone.first < keep) ||
+        (shim.look_twice & SHIM_GREENLETS) || !python_runs(python, keep, splice->runs, SPLICE_RUNS, runs))
+        return false;
+    uint32_t mark = splice->marks_used;
+    for (unsigned run = 0; run < *runs; run++) {
+        if (!splice_next_loop(splice, &mark) || splice->marks[mark].first < keep)
+            return false;
+        mark++;
+        if (!splice_pair(splice, &mark, &splice->runs[run]))
+            return false;
     }
     *begin = mark;
-    return runs == splice->loops || splice_may_begin(splice, mark) ? runs : 0;
+    if (!splice_next_loop(splice, begin) || splice->marks[*begin].frame > same ||
+        splice->marks[*begin].first >= keep)
+        return false;
+    // The native frames further out are still what they were: the innermost one or not.
+    const uint32_t last = splice_last(splice), at = splice->marks[*begin].frame;
+    const bool inside = last != SPLICE_NONE && last > at,
+               was_inside = splice->last != SPLICE_NONE && splice->last > at;
+    return inside == was_inside;
 }
 
 // ---- from frames to nodes ----
@@ -266,13 +352,11 @@ static bool splice_python_run(struct splice_walk *walk, uint32_t from, uint32_t 
 // The marks from `begin` on, with the Python frames of the runs in place of their loops.
 static bool splice_mixed(struct splice_walk *walk, unsigned runs, uint32_t begin) {
     const struct splice *splice = walk->stack->splice;
-    uint32_t last = splice->marks_used - 1;
-    while (last > begin && splice->marks[last].loop)
-        last--;
+    const uint32_t last = splice_last(splice);
     for (uint32_t i = begin; i < splice->marks_used; i++) {
         const struct splice_mark *mark = &splice->marks[i];
         if (!mark->loop) {
-            if (!splice_native(walk, &splice->native.frames[mark->frame], i == last))
+            if (!splice_native(walk, &splice->native.frames[mark->frame], mark->frame == last))
                 return false;
             continue;
         }
@@ -311,8 +395,29 @@ static bool splice_apart(struct splice_walk *walk) {
     return true;
 }
 
-// The stack's node; 0: not known without `books`.
-static uint32_t splice_find(struct thread *thread, bool books) {
+// From the last of `keep` frames on, as splice_resume says.
+static bool splice_go_on(struct splice_walk *walk, uint32_t keep, unsigned runs, uint32_t begin) {
+    const struct splice *splice = walk->stack->splice;
+    const struct python_stack *python = walk->stack->python;
+    walk->node = python->frames[keep - 1].node;
+    walk->position = keep + begin;
+    return splice_python_run(walk, keep, runs ? splice->runs[runs - 1].first : python->depth) &&
+           splice_mixed(walk, runs, begin + 1);
+}
+
+// What the next event can go on from.
+static void splice_keep(struct splice *splice, bool matched, unsigned innermost) {
+    splice->matched = matched;
+    splice->innermost = innermost;
+    splice->last = splice_last(splice);
+    splice->gone_first = SPLICE_NONE;
+    splice->gone = (struct splice_mark){.first = SPLICE_NONE};
+    splice->gone_again = false;
+}
+
+// The stack's node; 0: not known without `books`. `unchanged` Python frames and `same` native ones are what
+// they were.
+static uint32_t splice_find(struct thread *thread, bool books, unsigned unchanged, unsigned same) {
     struct stack *stack = thread->stack;
     struct splice *splice = stack->splice;
     struct splice_walk walk = {.stack = stack,
@@ -325,17 +430,29 @@ static uint32_t splice_find(struct thread *thread, bool books) {
         return 0;
     if (!splice_scan(splice, books))
         return 0;
-    uint32_t begin;
-    unsigned runs = splice_match(splice, stack->python, &begin);
-    if (!(shim_likely(runs) ? splice_mixed(&walk, runs, begin) : splice_apart(&walk)))
-        return 0;
+    uint32_t begin, keep = unchanged < splice->innermost ? unchanged : splice->innermost;
+    unsigned runs;
+    if (keep > walk.innermost)
+        keep = walk.innermost;
+    if (splice_resume(splice, stack->python, keep, same, &runs, &begin)) {
+        if (!splice_go_on(&walk, keep, runs, begin))
+            return 0;
+        runs = 1; // at least
+    } else {
+        splice->matched = false; // whatever comes of it, what the marks say has changed
+        runs = splice_match(splice, stack->python, &begin);
+        if (!(shim_likely(runs) ? splice_mixed(&walk, runs, begin) : splice_apart(&walk)))
+            return 0;
+    }
+    splice_keep(splice, runs, walk.innermost);
     if (shim_unlikely(!runs))
         shim_lose(RECORD_LOST_SPLICE);
     return walk.node;
 }
 
 // With the tree's word.
-__attribute__((noinline)) static uint32_t splice_learn(struct thread *thread) {
+__attribute__((noinline)) static uint32_t splice_learn(struct thread *thread, unsigned unchanged,
+                                                       unsigned same) {
     struct stack *stack = thread->stack;
     const struct splice *splice = stack->splice;
     enum lock_got locked = journal_lock_books(thread);
@@ -347,7 +464,9 @@ __attribute__((noinline)) static uint32_t splice_learn(struct thread *thread) {
         stack->python->outer_node = 0;
     }
     stack_show_scoped(stack->python, 0);
-    uint32_t node = splice_find(thread, true);
+    if (scope_of_python)
+        unchanged = 0;
+    uint32_t node = splice_find(thread, true, unchanged, same);
     journal_unlock_books(locked);
     return node;
 }
@@ -362,9 +481,9 @@ uint32_t splice_node(struct thread *thread, unsigned unchanged, const void *fram
         same == splice->native.depth && same == splice->native_depth)
         return splice->leaf;
     splice_unmark(splice, interpreter ? same : 0);
-    uint32_t node = splice_find(thread, false);
+    uint32_t node = splice_find(thread, false, unchanged, same);
     if (shim_unlikely(!node))
-        node = splice_learn(thread);
+        node = splice_learn(thread, unchanged, same);
     splice->leaf = node;
     splice->python_depth = python->depth;
     splice->native_depth = splice->native.depth;

@@ -168,9 +168,11 @@ struct python_run {
     uintptr_t place; // an address in that C frame; 0 = not known
 };
 
-// The runs of the stack that this thread has just captured, innermost first. Returns how many; 0: the stack
-// is not known to its beginning, or there are more than `most`.
-unsigned python_runs(struct python_stack *stack, struct python_run *runs, unsigned most);
+// The runs of the stack that this thread has just captured, innermost first; with `from`, only those that
+// begin with frame `from` or further in. False: the stack is not known to its beginning, or there are more
+// than `most`.
+bool python_runs(struct python_stack *stack, uint32_t from, struct python_run *runs, unsigned most,
+                 unsigned *count);
 
 // Whether the code at `address` is the evaluation loop's. False also where the loop is not known.
 bool python_in_loop(uintptr_t address);

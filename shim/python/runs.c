@@ -18,25 +18,30 @@ static inline bool runs_begins(const struct detect_runtime *runtime, const void 
     return layout->frame_entry == LAYOUT_NONE || *((const char *)frame + layout->frame_entry) != 0;
 }
 
-unsigned python_runs(struct python_stack *stack, struct python_run *runs, unsigned most) {
+bool python_runs(struct python_stack *stack, uint32_t from, struct python_run *runs, unsigned most,
+                 unsigned *count) {
     const struct detect_runtime *runtime = stack->runtime;
     if (!runtime || stack->cut || stack->outer)
-        return 0;
+        return false;
     const bool placed = runtime->layout.frame_owner != LAYOUT_NONE;
-    unsigned count = 0, hidden = 0;
+    unsigned hidden = 0;
     uint32_t first = stack->depth;
+    *count = 0;
     for (const void *frame = frames_innermost(stack); frame; frame = frames_previous(runtime, frame)) {
-        if (first && frame == stack->frames[first - 1].frame)
+        const bool shown = first && frame == stack->frames[first - 1].frame;
+        if (shown && first == from)
+            return true;
+        if (shown)
             first--;
         else if (++hidden > FRAMES_HIDDEN_MOST)
-            return 0;
+            return false;
         if (!runs_begins(runtime, frame))
             continue;
-        if (count == most)
-            return 0;
-        runs[count++] = (struct python_run){.first = first, .place = placed ? (uintptr_t)frame : 0};
+        if (*count == most)
+            return false;
+        runs[(*count)++] = (struct python_run){.first = first, .place = placed ? (uintptr_t)frame : 0};
     }
-    return first ? 0 : count;
+    return !first;
 }
 
 static bool runs_holds(const struct unwind_fde *fde, uint64_t address) {

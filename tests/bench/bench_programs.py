@@ -52,12 +52,19 @@ def counting(python, title, script, full, *needs):
     return Program("%s: %s" % (python.label, title), lambda scale: [python.path, os.path.join(HERE, script), size(full, scale)], needs, python=python)
 
 
+def recursion(python, depth, full):
+    title = "%s: recursion, %d deep" % (python.label, depth)
+    return Program(title, lambda scale: [python.path, os.path.join(HERE, "recursion.py"), str(depth), size(full, scale)], python=python)
+
+
 def python_programs(python):
     return [
         reading(python, "pandas, in chunks and whole", FRAMES, PREDICTIONS, "pandas"),
         reading(python, "the demo's evaluation", EVALUATION, MEASUREMENTS, "pandas", "sklearn"),
         counting(python, "scikit-learn, import and models", "models.py", 3, "sklearn"),
         counting(python, "JSON, dicts, lists", "objects.py", 62),
+        recursion(python, 100, 5_000_000),
+        recursion(python, 900, 5_000_000),
     ]
 
 

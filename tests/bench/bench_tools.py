@@ -54,6 +54,7 @@ def tools(python):
         Tool("peakline", ("native", "python"), peakline(), peakline_report),
         Tool("peakline, objects sampled", ("python",), peakline("--python-objects=sampled"), peakline_report),
         Tool("peakline, objects off", ("python",), peakline("--python-objects=off"), peakline_report),
+        Tool("peakline, with native frames", ("python",), peakline("--native"), peakline_report),
     ]
     if shutil.which("heaptrack") and shutil.which("heaptrack_print"):
         found.append(
