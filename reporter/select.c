@@ -133,6 +133,11 @@ static int64_t column_value(const struct metrics_entry *entry, enum select_colum
     return 0;
 }
 
+// Where nobody knows which line has freed, what it still holds at the end stands for its increment.
+static enum select_column sort_by(const struct metrics *metrics, enum select_column wanted) {
+    return wanted == SELECT_INCREMENT && !metrics->frees_known ? SELECT_LIVE_AT_EXIT : wanted;
+}
+
 static int compare_orders(const void *a, const void *b) {
     const struct order *x = a, *y = b;
     int64_t left = column_value(x->entry, x->sort), right = column_value(y->entry, y->sort);
@@ -172,7 +177,7 @@ uint32_t *select_lines(const struct model_process *process, const struct metrics
                                              .file = line->file,
                                              .name = process->functions[line->function].name,
                                              .line = line->line,
-                                             .sort = options->sort};
+                                             .sort = sort_by(metrics, options->sort)};
     }
     return finish(orders, found, options, count);
 }
@@ -190,7 +195,7 @@ uint32_t *select_functions(const struct model_process *process, const struct met
                                              .file = function->file,
                                              .name = function->name,
                                              .line = function->first_line,
-                                             .sort = options->sort};
+                                             .sort = sort_by(metrics, options->sort)};
     }
     return finish(orders, found, options, count);
 }
@@ -234,6 +239,6 @@ uint32_t *select_scopes(const struct model_process *process, const struct metric
             orders[found++] = (struct order){.number = i,
                                              .entry = &metrics->functions[i],
                                              .name = process->functions[i].name,
-                                             .sort = sort};
+                                             .sort = sort_by(metrics, sort)};
     return finish(orders, found, &options, count);
 }

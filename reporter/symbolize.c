@@ -5,6 +5,7 @@
 #include "reporter/symbolize.h"
 
 #include <elfutils/libdwfl.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,13 +89,17 @@ static bool is_recorded_one(struct symbolize *s, Dwfl_Module *module, const stru
     if (length > 0 && (uint32_t)length == address->build_id_length &&
         memcmp(bits, address->build_id, (size_t)length) == 0)
         return true;
-    note(s, address->path, "is not the file that was recorded (other build-id)");
+    note(s, address->path,
+         length > 0 ? "is not the file that was recorded (other build-id)"
+                    : "is not the file that was recorded");
     return false;
 }
 
 static void open_module(struct symbolize *s, struct module *module, const struct model_address *address) {
     int fd = open(address->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat status;
+    if (fd < 0 && address->path[0] == '/')
+        note(s, address->path, errno == ENOENT ? "is not there any more" : "cannot be opened");
     if (fd < 0)
         return;
     Dwfl *dwfl = NULL;

@@ -37,9 +37,19 @@ static bool is_installed_python(const char *file) {
 }
 
 static bool is_system_source(const char *file) {
-    static const char *const parts[] = {"/include/c++/", "/usr/include/", "/usr/lib/", "/usr/src/",
-                                        "/rustc/"};
+    static const char *const parts[] = {"/include/c++/",     "/usr/include/", "/usr/lib/",
+                                        "/usr/src/",         "/rustc/",       "/rust/deps/",
+                                        "/.cargo/registry/", "/.cargo/git/"};
     return contains_any(file, parts, sizeof parts / sizeof *parts);
+}
+
+// Where distributions and installers put libraries.
+static bool is_system_module(const char *module) {
+    static const char *const begins[] = {"/usr/", "/lib", "/opt/", "/snap/", "/nix/", "/gnu/", "["};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(module, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return strstr(module, "/libpeakline.so") != NULL;
 }
 
 // Without a file, or from "<stdin>", "<string>", "<ipython-input-1>". Libraries and the C library's startup
@@ -94,9 +104,11 @@ static bool is_candidate(const struct model_process *process, const struct model
         return function->file && !is_installed_python(function->file);
     if (function->file && is_system_source(function->file))
         return false;
-    // The program itself, with or without debug information; but not the interpreter of a Python program.
-    if (!process->python_version && function->module && process->executable &&
-        strcmp(function->module, process->executable) == 0)
+    // The program itself and its own libraries, with or without debug information; but not the interpreter of
+    // a Python program.
+    if (!process->python_version && function->module &&
+        ((process->executable && strcmp(function->module, process->executable) == 0) ||
+         !is_system_module(function->module)))
         return true;
     return source_line_count(source_open(sources, function->file, process->cwd)) > 0;
 }
@@ -201,6 +213,15 @@ static void drop_callers(const struct model_process *process, bool *user, const 
             user[i] = false;
 }
 
+// Whether native functions are to be shown of which nothing but the name is known, too: where the others have
+// to do with little of what there is. Some of a program's parts may have debug information, or what is linked
+// into it.
+static bool is_too_little_native(const struct model_process *process, const bool *user) {
+    int64_t sum;
+    free(find_held(process, user, &sum));
+    return !process->python_version && sum < process->image->header.heap_peak / USERS_LITTLE;
+}
+
 // Whether Python functions are to be shown whoever has made them: there are none of the user's, or these have
 // to do with little of what there is.
 static bool is_too_little(const struct model_process *process, const bool *user, int64_t sum_of_all) {
@@ -218,7 +239,13 @@ bool *users_find(const struct model_process *process, struct source_cache *sourc
     bool any = false;
     for (uint32_t i = 0; i < count; i++)
         user[i] = is_candidate(process, &process->functions[i], sources);
+    bool *wide = memory_alloc(count, sizeof *wide);
+    if (count)
+        memcpy(wide, user, count * sizeof *wide);
     drop_native_without_file(process, user);
+    if (is_too_little_native(process, user) && count)
+        memcpy(user, wide, count * sizeof *wide);
+    free(wide);
     drop_generated(process, user);
     drop_own_threads(process, user);
     for (uint32_t i = 0; i < count; i++) {

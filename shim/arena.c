@@ -19,6 +19,8 @@ struct arena_free_block {
     struct arena_free_block *next;
 };
 
+#define ARENA_STOCK (4u << 20) // bytes of address space to be laid up, a quarter of a region
+
 static void *arena_map(size_t size) {
     long address =
         sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,6 +49,16 @@ static size_t arena_given(size_t rounded) {
     return rounded >= ARENA_CHUNK ? rounded - ARENA_PAGE : 0;
 }
 
+// What is left of the old chunk is less than what is wanted; it is given up.
+static void arena_next_chunk(struct arena *arena) {
+    char *chunk = arena_map(ARENA_CHUNK);
+    if (!chunk)
+        return;
+    arena->chunk = chunk;
+    arena->chunk_end = chunk + ARENA_CHUNK;
+    arena->bytes += ARENA_CHUNK;
+}
+
 void *arena_alloc(size_t size) {
     struct arena *arena = &shim.arena;
     size_t rounded;
@@ -70,15 +82,8 @@ void *arena_alloc(size_t size) {
     } else {
         if (rounded % ARENA_LINE == 0) // it fits: the chunk's end is aligned as well
             arena->chunk += -(uintptr_t)arena->chunk % ARENA_LINE;
-        if ((size_t)(arena->chunk_end - arena->chunk) < rounded) {
-            // What is left of the old chunk is less than a block of this size; it is given up.
-            char *chunk = arena_map(ARENA_CHUNK);
-            if (chunk) {
-                arena->chunk = chunk;
-                arena->chunk_end = chunk + ARENA_CHUNK;
-                arena->bytes += ARENA_CHUNK;
-            }
-        }
+        if ((size_t)(arena->chunk_end - arena->chunk) < rounded)
+            arena_next_chunk(arena);
         if ((size_t)(arena->chunk_end - arena->chunk) >= rounded) {
             block = arena->chunk;
             arena->chunk += rounded;
@@ -123,6 +128,14 @@ static void *arena_map_region(size_t size) {
     return start;
 }
 
+static void arena_next_region(struct arena *arena, size_t size) {
+    char *region = arena_map_region(size);
+    if (!region)
+        return;
+    arena->region = region;
+    arena->region_end = region + size;
+}
+
 void *arena_reserve(size_t size) {
     struct arena *arena = &shim.arena;
     const size_t piece = config.scarce ? ARENA_SCARCE : ARENA_REGION;
@@ -133,13 +146,8 @@ void *arena_reserve(size_t size) {
     enum lock_got locked = lock_take(&arena->lock);
     if (locked == LOCK_REFUSED)
         return NULL;
-    if ((size_t)(arena->region_end - arena->region) < size) {
-        char *region = arena_map_region(piece);
-        if (region) {
-            arena->region = region;
-            arena->region_end = region + piece;
-        }
-    }
+    if ((size_t)(arena->region_end - arena->region) < size)
+        arena_next_region(arena, piece);
     if ((size_t)(arena->region_end - arena->region) >= size) {
         block = arena->region;
         arena->region += size;
@@ -175,4 +183,16 @@ uint64_t arena_resident(void) {
     for (uint32_t i = 0; i < count && i < ARENA_REGIONS; i++)
         bytes += arena_resident_of(&shim.arena.regions[i]);
     return bytes;
+}
+
+void arena_stock(void) {
+    struct arena *arena = &shim.arena;
+    enum lock_got locked = lock_take(&arena->lock);
+    if (locked == LOCK_REFUSED)
+        return;
+    if ((size_t)(arena->chunk_end - arena->chunk) < ARENA_CHUNK / 2)
+        arena_next_chunk(arena);
+    if ((size_t)(arena->region_end - arena->region) < ARENA_STOCK && !config.scarce)
+        arena_next_region(arena, ARENA_STOCK);
+    lock_drop(&arena->lock, locked);
 }

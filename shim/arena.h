@@ -26,6 +26,9 @@ void arena_free(void *block, size_t size);
 // freed.
 void *arena_reserve(size_t size);
 
+// Lays up some, for the kernel is not to be asked any more.
+void arena_stock(void);
+
 // Bytes taken from the kernel so far, without those of arena_reserve.
 uint64_t arena_bytes(void);
 

@@ -138,6 +138,15 @@ static void journal_fence(void) {
         sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }
 
+void journal_fence_all(void) {
+    if (shim.journal_fences)
+        return;
+    for (struct journal *journal = shim.journals; journal; journal = journal->next)
+        __atomic_fetch_or(&journal->stop, JOURNAL_FENCE, __ATOMIC_SEQ_CST);
+    journal_fence(); // the last: each thread finds that at its next gate
+    shim.journal_fences = true;
+}
+
 static inline bool journal_is_nowhere(const struct journal *journal) {
     return __atomic_load_n(&journal->stop, __ATOMIC_RELAXED) & JOURNAL_NOWHERE;
 }

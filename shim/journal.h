@@ -56,6 +56,9 @@ enum journal_stop {
     JOURNAL_NOWHERE = 1 << 4, // not in the recording at all
 };
 
+// The kernel is not to be asked for fences any more: every gate makes its own. With shim.lock held.
+void journal_fence_all(void);
+
 // At start: makes the shared journal. False: no memory.
 bool journal_init(void);
 

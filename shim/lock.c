@@ -113,7 +113,7 @@ __attribute__((noinline, cold)) bool lock_wait(struct lock *lock) {
     while (__atomic_exchange_n(&lock->word, 2, __ATOMIC_ACQUIRE) != 0) {
         if (guard_gave_up())
             return false;
-        sys_call(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, 2, (long)&slice, 0, 0);
+        sys_call_always(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, 2, (long)&slice, 0, 0);
         if (!lock_is_patient(lock, &patience)) {
             guard_give_up(RECORD_GAVE_UP_STUCK);
             return false;

@@ -7,6 +7,7 @@
 // whatever would change the recording compares pids first.
 
 #include "shim/process.h"
+#include "shim/arena.h"
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/estimate.h"
@@ -53,6 +54,11 @@ static bool process_open(void) {
     // A forked thread keeps its thread_self, and what was noted in its parents' generations: no number comes
     // twice.
     const uint32_t generation = ++process_generation;
+    if (sys_is_confined()) {
+        shim.room_error = EPERM;
+        recording_missing();
+        return false;
+    }
     shim.pid = (uint32_t)sys_getpid();
     if (!config.follow && config.root && shim.pid != config.root)
         return false;
@@ -126,12 +132,19 @@ void process_poll(void) {
     process_note_python();
 }
 
+// Where the kernel must not be asked for it, another one: all that is lost is that a holder of a lock is
+// known to be at work.
+static uint32_t process_thread_number(void) {
+    const int tid = sys_gettid();
+    return tid > 0 ? (uint32_t)tid : (uint32_t)((uintptr_t)&lock_thread >> 4);
+}
+
 __attribute__((noinline, cold)) bool process_enter(void) {
     struct thread *thread = &thread_self;
     if (process_off || !real.resolved || guard_gave_up())
         return false;
     // In a forked child, too, which may have been forked in a hook.
-    lock_thread = (struct lock_thread){.tid = (uint32_t)sys_gettid()};
+    lock_thread = (struct lock_thread){.tid = process_thread_number()};
     if (!shim.generation)
         shim.opening = true;
     if (!process_tried) {
@@ -205,6 +218,12 @@ static bool process_is_ours(void) {
     return shim.header && shim.pid == (uint32_t)sys_getpid();
 }
 
+// Whether this is a child that shares our memory, or one must not ask. The former may have no thread-local
+// memory: asked before the guard is.
+static bool process_is_another(void) {
+    return shim.header && shim.pid != (uint32_t)sys_getpid();
+}
+
 // With the guard held. The last words of this image.
 static void process_last(enum record_end end, int status) {
     process_note_python();
@@ -217,21 +236,29 @@ static void process_last(enum record_end end, int status) {
 }
 
 void process_confined(bool filtered) {
+    if (process_is_another())
+        return;
     struct thread *thread = guard_enter();
     if (!thread)
         return;
-    if (process_is_ours()) {
-        enum lock_got locked = lock_take(&shim.lock);
-        if (locked != LOCK_REFUSED)
-            recording_map_ahead();
-        lock_drop(&shim.lock, locked);
-        if (filtered)
-            __atomic_store_n(&sys_files_forbidden, true, __ATOMIC_RELAXED);
+    if (filtered)
+        arena_stock();
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED && filtered) {
+        recording_stock();
+        journal_fence_all();
+    } else if (locked != LOCK_REFUSED) {
+        recording_map_ahead();
     }
+    lock_drop(&shim.lock, locked);
+    if (filtered)
+        __atomic_store_n(&sys_confined, true, __ATOMIC_RELAXED);
     guard_leave(thread);
 }
 
 void process_exits(int status) {
+    if (process_is_another())
+        return;
     struct thread *thread = guard_enter();
     if (!thread) {
         // The books are closed, but what became of the process is known.
@@ -251,6 +278,8 @@ static void process_at_exit(int status, void *unused) {
 }
 
 bool process_replaced(void) {
+    if (process_is_another())
+        return false;
     struct thread *thread = guard_enter();
     if (!thread && !guard_gave_up())
         return false;
@@ -270,7 +299,7 @@ void process_not_replaced(void) {
 }
 
 void process_reaped(int pid, int status) {
-    if (pid <= 0 || !(WIFEXITED(status) || WIFSIGNALED(status)))
+    if (pid <= 0 || !(WIFEXITED(status) || WIFSIGNALED(status)) || process_is_another())
         return;
     struct thread *thread = guard_enter();
     if (!thread)

@@ -169,6 +169,7 @@ enum record_flags {
     // asked for.
     RECORD_FLAG_SCARCE = 1 << 8,
     RECORD_FLAG_SCARCE_DATA = 1 << 11,
+    RECORD_FLAG_OWN_MALLOC = 1 << 9, // the program's own malloc, linked into it, comes before ours
     // The disk became full: the rest stayed in memory, to be written when the process ended, and was not.
     RECORD_FLAG_DISK_SHORT = 1 << 10,
 };

@@ -9,6 +9,7 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/disk.h"
+#include "shim/real.h"
 #include "shim/shim.h"
 
 #include <errno.h>
@@ -304,6 +305,18 @@ bool recording_reserve(enum record_table which, uint32_t records) {
     return true;
 }
 
+void recording_stock(void) {
+    static const uint32_t records[RECORD_TABLES] = {
+        [RECORD_STRINGS] = 64u << 10, [RECORD_MODULES] = 32,  [RECORD_FUNCTIONS] = 1024,
+        [RECORD_FRAMES] = 2048,       [RECORD_NODES] = 3072,  [RECORD_REAPED] = 64,
+        [RECORD_FOLDED] = 2048,       [RECORD_JOURNALS] = 16,
+    };
+    for (uint32_t i = 0; i < RECORD_TABLES; i++)
+        recording_reserve(i, records[i]);
+    for (size_t page = 0; page < RECORD_FIRST_EXTENT; page += RECORDING_PAGE)
+        recording_reserve_head(page);
+}
+
 void recording_put(enum record_table which, uint32_t number, const void *entry) {
     const size_t size = recording_sizes[which];
     volatile uint64_t *to = (uint64_t *)(shim.tables[which].base + number * size); // or it becomes a memcpy
@@ -520,6 +533,8 @@ bool recording_open(void) {
     header->shim_version = recording_string(PEAKLINE_VERSION, sizeof PEAKLINE_VERSION - 1);
     if (shim.file_private)
         header->flags |= RECORD_FLAG_PRIVATE;
+    if (real.preempted)
+        header->flags |= RECORD_FLAG_OWN_MALLOC;
     if (config.lowered)
         header->flags |= RECORD_FLAG_SCARCE;
     if (config.lowered_data)

@@ -18,7 +18,16 @@
 #error "peakline's shim is written for x86-64 Linux"
 #endif
 
-static inline long sys_call(long number, long a, long b, long c, long d, long e, long f) {
+// The process has announced a filter of system calls: any that it does not make itself could be its end. From
+// then on sys_call fails. Never reset; in children, too. One for all who include this.
+__attribute__((weak, visibility("hidden"))) bool sys_confined;
+
+static inline bool sys_is_confined(void) {
+    return __builtin_expect(__atomic_load_n(&sys_confined, __ATOMIC_RELAXED), 0);
+}
+
+// In any case: for what the process does itself, or could not go on without.
+static inline long sys_call_always(long number, long a, long b, long c, long d, long e, long f) {
     long result;
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
@@ -30,17 +39,15 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
     return result;
 }
 
+static inline long sys_call(long number, long a, long b, long c, long d, long e, long f) {
+    return sys_is_confined() ? -EPERM : sys_call_always(number, a, b, c, d, e, f);
+}
+
 static inline bool sys_failed(long result) {
     return result < 0 && result >= -4095;
 }
 
-// To open a file could be the end of the process: it has announced a filter of system calls. Never reset; in
-// children, too. One for all who include this.
-__attribute__((weak, visibility("hidden"))) bool sys_files_forbidden;
-
 static inline long sys_open(const char *path, int flags, int mode) {
-    if (__atomic_load_n(&sys_files_forbidden, __ATOMIC_RELAXED))
-        return -EPERM;
     return sys_call(SYS_openat, AT_FDCWD, (long)path, flags, mode, 0, 0);
 }
 
@@ -72,6 +79,7 @@ static inline long sys_fallocate(int fd, int mode, uint64_t offset, uint64_t len
     return sys_call(SYS_fallocate, fd, mode, (long)offset, (long)length, 0, 0);
 }
 
+// Negative, and so nobody's, where that must not be asked.
 static inline int sys_getpid(void) {
     return (int)sys_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
@@ -80,8 +88,9 @@ static inline int sys_gettid(void) {
     return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
+// A lock's, which is fought for: the process has threads, and locks of its own.
 static inline long sys_futex(uint32_t *word, int operation, uint32_t value) {
-    return sys_call(SYS_futex, (long)word, operation, value, 0, 0, 0);
+    return sys_call_always(SYS_futex, (long)word, operation, value, 0, 0, 0);
 }
 
 #define SYS_DECIMAL 21 // bytes, with the NUL, of the longest number

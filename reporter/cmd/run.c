@@ -193,9 +193,11 @@ static void run_finish(struct run *run, const struct launch_result *result) {
         return;
     }
     if (closing == CLOSING_REPLACED)
-        message_print("%s became another program by exec, which did not load the shim (static or "
-                      "set-user-ID?) or had no room for it (ulimit -v?): it is not in the recording",
-                      run->argv[0]);
+        message_print(
+            "%s became another program by exec, which did not load the shim (static or "
+            "set-user-ID?), had no room for it (ulimit -v?) or may not write there (another user?): it is "
+            "not in the recording",
+            run->argv[0]);
     if (!run->quiet)
         run_summary(run);
 }

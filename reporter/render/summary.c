@@ -143,6 +143,11 @@ int summary_print(const char *recording, FILE *out) {
         print_top_line(process, out);
     else
         free(error.file);
+    if (process->image->header.flags & RECORD_FLAG_OWN_MALLOC)
+        fputs("peakline: the program has a malloc of its own, linked into it: what it allocates by that "
+              "cannot be "
+              "seen\n",
+              out);
     print_own_cost(model, out);
     fprintf(out, "peakline: recorded in %s%s\n", path, state_of(model));
     char *word = text_quote(recording);

@@ -269,8 +269,10 @@ static void print_functions(const struct table *t, const struct model_process *p
     size_t count;
     uint32_t *functions = select_functions(process, metrics, &all, &count);
     bool widened, *user = asked ? NULL : users_find(process, sources, &widened);
+    size_t hidden = count;
     if (user)
         count = keep_users(process, user, functions, count);
+    hidden -= count;
     struct listing listing = {
         .process = process, .metrics = metrics, .sources = sources, .options = &t->input->options};
     listing_sort_lines(&listing);
@@ -295,6 +297,9 @@ static void print_functions(const struct table *t, const struct model_process *p
     if (count > shown)
         fprintf(t->out, "%zu more function%s: --top %zu, --function GLOB or --file GLOB shows them.\n\n",
                 count - shown, count - shown == 1 ? "" : "s", count);
+    if (hidden && !process->python_version && !wanted->top)
+        fprintf(t->out, "%zu function%s of libraries%s not shown: --function '*' shows all.\n\n", hidden,
+                hidden == 1 ? "" : "s", hidden == 1 ? " is" : " are");
     listing_free(&listing);
     free(functions);
     free(user);

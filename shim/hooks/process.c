@@ -123,7 +123,7 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
 void _exit(int status) {
     process_exits(status);
     for (;;)
-        sys_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+        sys_call_always(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
 void _Exit(int status) {
@@ -135,7 +135,7 @@ void quick_exit(int status) {
     if (real_resolve())
         real.quick_exit(status);
     for (;;)
-        sys_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+        sys_call_always(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
 // What wait reported is worth keeping: a child that a signal killed cannot say so itself.

@@ -363,7 +363,7 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     }
     // Often at first, then ever more rarely.
     uint32_t captures = stack->captures++;
-    bool test = (captures & (captures - 1)) == 0;
+    bool test = (captures & (captures - 1)) == 0 && !sys_is_confined(); // which asks the kernel
     if (frames_unlikely(test || runtime->pending) && !frames_attend(runtime, state, attached, test))
         return -1;
     if (frames_unlikely(stack->runtime != runtime)) {

@@ -70,6 +70,16 @@ def test_out_of_reach(how):
     assert not forks or any("1 forked child process was not recorded: " in note and wanted in note for note in process["notes"]), process["notes"]
 
 
+@cases("", "/")
+def test_bare_child(root):
+    """A child without thread-local memory must not be asked who it is by that."""
+    if root:
+        need_root()
+    process = record(program("bare_child"), *[root][: len(root)], status=7).process
+    expect(process.line("after")["self"], live_at_exit_bytes=20011)
+    assert process["end"] == "exited" and process["exit_code"] == 7 and process.totals["lost_events"] == 0, process["end"]
+
+
 @cases("ulimit -v 200000", "ulimit -v 60000", "ulimit -d 60000", "ulimit -n 4", "ulimit -n 5", "ulimit -s 256", "ulimit -l 0", "ulimit -u 1")
 def test_limits_that_were_there_before(command):
     recording = record("sh", "-c", command + "; exec '%s' none 0" % program("limits"))
@@ -258,7 +268,10 @@ def test_program_that_wraps_malloc():
 
 
 def test_program_with_its_own_allocator():
-    record(program("own_malloc")).process
+    process = record(program("own_malloc")).process
+    assert any("malloc of its own" in note for note in process["notes"]), process["notes"]
+    process = record(program("places"), output="not").process
+    assert not any("malloc of its own" in note for note in process["notes"]), process["notes"]
 
 
 @cases("<&-", ">&-", "2>&-", "<&- >&- 2>&-")

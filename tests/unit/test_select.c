@@ -150,6 +150,14 @@ static void negative_increments_come_last(void **state) {
     (void)state;
     struct select_options options = {.sort = SELECT_INCREMENT, .file = "eval.py"};
     entries[0].total.freed_bytes = 50;
+    metrics.frees_known = true;
+    expect(&options, "main Model.fit");
+    // Nobody knows which line has freed: what they still hold.
+    metrics.frees_known = false;
+    entries[0].total.live = 7;
+    entries[1].total.live = 5;
+    expect(&options, "Model.fit main");
+    entries[0].total.live = 3;
     expect(&options, "main Model.fit");
 }
 

@@ -183,7 +183,7 @@ static void another_file_is_not_used(void **state) {
     expect_unusable(wrong, "other build-id"); // what was recorded had none
     wrong = right;
     wrong.path = "/nonexistent/lib.so";
-    expect_unusable(wrong, NULL);
+    expect_unusable(wrong, "is not there any more");
     wrong.path = "/dev/zero";
     expect_unusable(wrong, NULL);
     wrong.path = "/etc/passwd";
