@@ -24,7 +24,7 @@ packages() {
     debian-demo) echo python3 python3-numpy python3-pandas python3-sklearn ;;
     debian-tests)
         echo libcmocka-dev python3 python3-dev python3-numpy python3-pandas python3-sklearn python3-jsonschema \
-            btrfs-progs gfortran libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 python3-greenlet python3-venv
+            btrfs-progs gfortran libcap2-bin libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 musl-tools python3-greenlet python3-venv
         ;;
     debian-develop) # older releases have the sanitizers' runtime in clang itself
         echo clang clang-format clang-tidy cppcheck
@@ -36,14 +36,14 @@ packages() {
     fedora-demo) echo python3 python3-numpy python3-pandas python3-scikit-learn ;;
     fedora-tests)
         echo libcmocka-devel python3 python3-devel python3-numpy python3-pandas python3-scikit-learn \
-            python3-jsonschema btrfs-progs gcc-gfortran libcap jemalloc gperftools-libs mimalloc python3-greenlet
+            python3-jsonschema btrfs-progs gcc-gfortran libcap jemalloc gperftools-libs mimalloc musl-gcc python3-greenlet
         ;;
     fedora-develop) echo clang clang-tools-extra cppcheck ;;
     fedora-bench) echo heaptrack valgrind sqlite redis perl ;;
     arch-build) echo gcc make libunwind uthash libelf binutils ;;
     arch-demo) echo python python-numpy python-pandas python-scikit-learn ;;
     arch-tests) echo cmocka python python-numpy python-pandas python-scikit-learn python-jsonschema btrfs-progs gcc-fortran libcap jemalloc \
-        gperftools mimalloc python-greenlet ;;
+        gperftools mimalloc musl python-greenlet ;;
     arch-develop) echo clang cppcheck ;;
     arch-bench) echo heaptrack valgrind sqlite redis perl ;;
     *)

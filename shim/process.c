@@ -373,12 +373,12 @@ static void process_look(char *const envp[], bool found[PROCESS_VARIABLES]) {
                     i != PROCESS_PRELOAD || process_preloads(*envp + __builtin_strlen(process_names[i]));
 }
 
-size_t process_environment_bytes(char *const envp[]) {
-    if (!config.active || !config.follow || process_off || !config.shim[0])
+size_t process_environment_bytes(char *const envp[], bool with) {
+    if (!config.active || !config.shim[0] || (with && (!config.follow || process_off)))
         return 0;
     bool found[PROCESS_VARIABLES] = {false};
     process_look(envp, found);
-    if (found[PROCESS_PRELOAD] && found[PROCESS_OUTPUT])
+    if (with ? found[PROCESS_PRELOAD] && found[PROCESS_OUTPUT] : !found[PROCESS_PRELOAD])
         return 0;
     size_t entries = PROCESS_VARIABLES + 1, text = 0;
     for (; envp && *envp; envp++) {
@@ -398,7 +398,42 @@ static char *process_put(char *text, const char *part) {
     return text + length;
 }
 
-char **process_environment(char *const envp[], void *room) {
+// The list without us, which is in it.
+static void process_put_others(char *text, const char *list) {
+    const size_t length = __builtin_strlen(config.shim);
+    while (*list) {
+        if (process_starts(list, config.shim) &&
+            (!list[length] || list[length] == ':' || list[length] == ' '))
+            list += length;
+        while (*list && *list != ':' && *list != ' ')
+            *text++ = *list++;
+        while (*list == ':' || *list == ' ')
+            *text++ = *list++;
+    }
+    *text = '\0';
+}
+
+static char **process_environment_without(char *const envp[], void *room) {
+    size_t entries = 1, count = 0;
+    while (envp[entries - 1])
+        entries++;
+    char **list = room, *text = (char *)(list + entries);
+    for (char *const *entry = envp; *entry; entry++) {
+        const char *value = *entry + __builtin_strlen(process_names[PROCESS_PRELOAD]);
+        list[count++] = *entry;
+        if (!process_starts(*entry, process_names[PROCESS_PRELOAD]) || !process_preloads(value))
+            continue;
+        list[count - 1] = text;
+        process_put_others(process_put(text, process_names[PROCESS_PRELOAD]), value);
+        text += __builtin_strlen(text) + 1;
+    }
+    list[count] = NULL;
+    return list;
+}
+
+char **process_environment(char *const envp[], bool with, void *room) {
+    if (!with)
+        return process_environment_without(envp, room);
     bool found[PROCESS_VARIABLES] = {false};
     process_look(envp, found);
     size_t entries = PROCESS_VARIABLES + 1, count = 0;

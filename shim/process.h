@@ -22,12 +22,12 @@ void process_exits(int status);
 // A child of this process was waited for.
 void process_reaped(int pid, int status);
 
-// The environment that a new program image must get so that it is recorded too. process_environment_bytes:
-// how much memory that takes; 0 when `envp` has what is needed already, or nothing is to be done. Else
+// The environment that a new program image must get so that it is recorded too; or, without `with`, so that
+// it is not. process_environment_bytes: how much memory that takes; 0 when nothing is to be done. Else
 // process_environment builds it in `room`, which must be aligned for pointers. Both run in children of vfork,
 // too: they change nothing but the caller's memory.
-size_t process_environment_bytes(char *const envp[]);
-char **process_environment(char *const envp[], void *room);
+size_t process_environment_bytes(char *const envp[], bool with);
+char **process_environment(char *const envp[], bool with, void *room);
 
 // With the guard held and no lock: looks for an interpreter in modules that are new.
 void process_poll(void);

@@ -7,6 +7,7 @@
 
 #include "shim/process.h"
 #include "shim/guard.h"
+#include "shim/program.h"
 #include "shim/real.h"
 
 #include <alloca.h>
@@ -16,11 +17,14 @@
 
 #define PROCESS_STACK_MOST (256u << 10) // bytes of stack that an environment may take
 
-// `envp` completed on the caller's stack, which lives as long as the call that uses it.
-#define ENVIRONMENT(envp)                                                                                    \
+// `envp` completed on the caller's stack, which lives as long as the call that uses it; or without us, where
+// `program` (NULL: not known) could not be started with us.
+#define ENVIRONMENT(program, envp)                                                                           \
     ({                                                                                                       \
-        size_t bytes_ = process_environment_bytes(envp);                                                     \
-        bytes_ &&bytes_ <= PROCESS_STACK_MOST ? process_environment(envp, alloca(bytes_)) : (char **)(envp); \
+        const bool with_ = !program_is_foreign(program);                                                     \
+        const size_t bytes_ = process_environment_bytes(envp, with_);                                        \
+        bytes_ &&bytes_ <= PROCESS_STACK_MOST ? process_environment(envp, with_, alloca(bytes_))             \
+                                              : (char **)(envp);                                             \
     })
 
 // The call returns only when it has failed.
@@ -38,7 +42,7 @@
     } while (0)
 
 int execve(const char *path, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(path, envp);
     REPLACE(real.execve(path, argv, environment));
 }
 
@@ -47,7 +51,7 @@ int execv(const char *path, char *const argv[]) {
 }
 
 int execvpe(const char *file, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(file, envp);
     REPLACE(real.execvpe(file, argv, environment));
 }
 
@@ -56,12 +60,12 @@ int execvp(const char *file, char *const argv[]) {
 }
 
 int fexecve(int fd, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(NULL, envp);
     REPLACE(real.fexecve(fd, argv, environment));
 }
 
 int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(NULL, envp);
     if (!real_resolve() || !real.execveat) { // glibc 2.34 and later
         errno = ENOSYS;
         return -1;
@@ -108,7 +112,7 @@ int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *
                 const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     if (!real_resolve())
         return EAGAIN;
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(path, envp);
     return real.posix_spawn(pid, path, actions, attributes, argv, environment);
 }
 
@@ -116,7 +120,7 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
                  const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     if (!real_resolve())
         return EAGAIN;
-    char **environment = ENVIRONMENT(envp);
+    char **environment = ENVIRONMENT(file, envp);
     return real.posix_spawnp(pid, file, actions, attributes, argv, environment);
 }
 

@@ -157,6 +157,26 @@ def test_scripts_and_pipelines():
     assert sizes == [1000003, 1000033, 1000037, 1000039], sizes
 
 
+def test_a_child_of_another_c_library():
+    """Ours cannot be loaded into it; its loader would stop at that. It is started by its path, by PATH, and by a script."""
+    if not shutil.which("musl-gcc"):
+        raise Skip("no musl-gcc")
+    os.mkdir("bin")
+    with open("small.c", "w") as file:
+        file.write("int main(void) { return 42; }\n")
+    subprocess.run(["musl-gcc", "-o", "bin/small", "small.c"], check=True)
+    with open("bin/script", "w") as file:
+        file.write("#!%s/bin/small\n" % os.getcwd())
+    os.chmod("bin/script", 0o755)
+    code = "import os, subprocess; print(subprocess.call(['bin/small']), subprocess.call(['small']), subprocess.call(['script']), "
+    code += "os.spawnvp(os.P_WAIT, 'small', ['x']), os.waitpid(os.posix_spawnp('small', ['x'], os.environ), 0)[1] >> 8)"
+    recording = record(sys.executable, "-c", code, env={"PATH": os.getcwd() + "/bin:" + os.environ["PATH"]})
+    assert recording.stdout == b"42 42 42 42 42\n", recording.stdout
+    # What comes after it in the shell's environment is still there.
+    recording = record("sh", "-c", "bin/small; bin/small; exec sh -c 'exit 5'", status=5, output="second")
+    assert len(recording.by_command("sh", "-c", "exit 5")) == 1, recording.processes
+
+
 def test_setuid_program_as_a_child():
     """The dynamic loader drops the preload; the program runs unrecorded and nothing else changes."""
     need_root()

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+//
+// What can be told of a program before it is executed. Plain system calls and the caller's stack: safe in
+// children of vfork.
+
+#ifndef PEAKLINE_PROGRAM_H
+#define PEAKLINE_PROGRAM_H
+
+#include <stdbool.h>
+
+// Whether another C library's loader starts it (musl's), which would stop at ours: it then needs an
+// environment without us. A name without a slash is looked for in PATH. False also where that cannot be told;
+// `path` may be NULL.
+bool program_is_foreign(const char *path);
+
+#endif
