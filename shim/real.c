@@ -56,7 +56,7 @@ bool real_resolve(void) {
     real_find(&real.malloc_usable_size, "malloc_usable_size");
     void *malloc_address, *size_address;
     const void *of_malloc, *of_size;
-    const char *malloc_path = NULL, *size_path;
+    const char *malloc_path = "", *size_path;
     __builtin_memcpy(&malloc_address, &real.malloc, sizeof malloc_address);
     __builtin_memcpy(&size_address, &real.malloc_usable_size, sizeof size_address);
     real.usable_size_matches = size_address && real_find_object(malloc_address, &of_malloc, &malloc_path) &&
