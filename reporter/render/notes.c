@@ -35,9 +35,9 @@ static void add_flags(struct notes *notes, const struct model_process *process) 
         add_string(notes,
                    "Native stacks could not be walked: only the call sites of the allocations are known.");
     if (flags & RECORD_FLAG_OWN_MALLOC)
-        add_string(notes,
-                   "The program has a malloc of its own, linked into it: what it allocates by that cannot be "
-                   "seen; what that takes by mmap is counted as mapped.");
+        add_string(notes, "The program has a malloc of its own, linked into it: only what that passes on to "
+                          "the C library's is "
+                          "seen; what it takes by mmap is counted as mapped.");
     if (flags & RECORD_FLAG_FORKED)
         add_string(notes, "Started by fork: what it inherited from its parent is not counted here.");
     if (flags & RECORD_FLAG_DISK_SHORT)

@@ -144,8 +144,7 @@ int summary_print(const char *recording, FILE *out) {
     else
         free(error.file);
     if (process->image->header.flags & RECORD_FLAG_OWN_MALLOC)
-        fputs("peakline: the program has a malloc of its own, linked into it: what it allocates by that "
-              "cannot be "
+        fputs("peakline: the program has a malloc of its own, linked into it: only what that passes on is "
               "seen\n",
               out);
     print_own_cost(model, out);
