@@ -19,7 +19,7 @@ struct arena_free_block {
     struct arena_free_block *next;
 };
 
-#define ARENA_STOCK (4u << 20) // bytes of address space to be laid up, a quarter of a region
+#define ARENA_STOCK (8u << 20) // bytes of address space to be laid up, half a region
 
 static void *arena_map(size_t size) {
     long address =

@@ -15,6 +15,7 @@
 #include "shim/journal.h"
 #include "shim/live.h"
 #include "shim/place.h"
+#include "shim/python/elf.h"
 #include "shim/real.h"
 #include "shim/recording.h"
 #include "shim/sampling.h"
@@ -45,10 +46,19 @@ __thread struct thread thread_self __attribute__((tls_model("initial-exec"))) = 
 // What must survive fork; written once per process image.
 static bool process_tried; // config has been read
 static bool process_off;   // nothing is recorded, now or later, in this image and its forks
+static bool process_has_malloc;
 static pthread_key_t process_key;
 static bool process_key_made;
 static uint32_t process_image_pid;  // of the process that loaded this image
 static uint32_t process_generation; // the last one, of a parent if there was none here
+
+// The first module is the program itself: whether it has a malloc, which then comes before ours.
+static int process_first_module(struct dl_phdr_info *info, size_t size, void *has_malloc) {
+    struct elf_module module;
+    (void)size;
+    *(bool *)has_malloc = elf_open(&module, info) && elf_symbol(&module, "malloc");
+    return 1;
+}
 
 static bool process_open(void) {
     // A forked thread keeps its thread_self, and what was noted in its parents' generations: no number comes
@@ -83,6 +93,11 @@ static bool process_open(void) {
         shim.look_twice = SHIM_CONTEXTS; // a child goes on in the scopes it was forked in
     if (stack_met_greenlets)
         shim.look_twice |= SHIM_GREENLETS; // and with the greenlets
+    // In a forked child the loader's lock may be held by a thread that is not there any more.
+    if (shim.pid == process_image_pid)
+        dl_iterate_phdr(process_first_module, &process_has_malloc);
+    if (process_has_malloc)
+        shim.header->flags |= RECORD_FLAG_OWN_MALLOC;
     if (config.frees)
         shim.header->flags |= RECORD_FLAG_FREES;
     if (shim.pid != process_image_pid)
@@ -235,12 +250,12 @@ static void process_last(enum record_end end, int status) {
     journal_go_on(still);
 }
 
-void process_confined(bool filtered) {
+bool process_confined(bool filtered) {
     if (process_is_another())
-        return;
+        return false;
     struct thread *thread = guard_enter();
     if (!thread)
-        return;
+        return false;
     if (filtered)
         arena_stock();
     enum lock_got locked = lock_take(&shim.lock);
@@ -253,6 +268,19 @@ void process_confined(bool filtered) {
     lock_drop(&shim.lock, locked);
     if (filtered)
         __atomic_store_n(&sys_confined, true, __ATOMIC_RELAXED);
+    guard_leave(thread);
+    return filtered;
+}
+
+void process_unconfined(void) {
+    __atomic_store_n(&sys_confined, false, __ATOMIC_RELAXED);
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        recording_unstock();
+    lock_drop(&shim.lock, locked);
     guard_leave(thread);
 }
 

@@ -12,9 +12,11 @@
 bool process_replaced(void);
 void process_not_replaced(void);
 
-// The process is about to change its user or root; `filtered`: to forbid itself system calls. Then no file is
-// opened any more.
-void process_confined(bool filtered);
+// The process is about to change its user or root; `filtered`: to forbid itself system calls. Then none
+// but for memory is made any more. True: so it is now, and was not before; process_unconfined takes that
+// back.
+bool process_confined(bool filtered);
+void process_unconfined(void);
 
 // `_exit` and its like: the process ends with this status, without the handlers of exit().
 void process_exits(int status);

@@ -61,11 +61,6 @@ bool real_resolve(void) {
     __builtin_memcpy(&size_address, &real.malloc_usable_size, sizeof size_address);
     real.usable_size_matches = size_address && real_find_object(malloc_address, &of_malloc, &malloc_path) &&
                                real_find_object(size_address, &of_size, &size_path) && of_malloc == of_size;
-    const void *first, *own;
-    const char *path;
-    malloc_address = dlsym(RTLD_DEFAULT, "malloc");
-    real.preempted = malloc_address && real_find_object(malloc_address, &first, &path) &&
-                     real_find_object(&real, &own, &path) && first != own;
     const char *slash = real.usable_size_matches ? strrchr(malloc_path, '/') : NULL;
     real.glibc = slash && strcmp(slash, "/libc.so.6") == 0;
     real.glibc_checks = REAL_GLIBC_CHECKS;

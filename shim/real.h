@@ -26,7 +26,6 @@ struct real {
 #undef HOOK
     size_t (*malloc_usable_size)(void *block);
     bool resolved;
-    bool preempted;           // whoever calls malloc gets another one than ours
     bool usable_size_matches; // malloc_usable_size comes from the same object as malloc
     bool glibc;               // and that object is glibc
     uint32_t glibc_checks;    // how many more of its blocks are compared with malloc_usable_size

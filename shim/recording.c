@@ -9,7 +9,6 @@
 #include "shim/clock.h"
 #include "shim/config.h"
 #include "shim/disk.h"
-#include "shim/real.h"
 #include "shim/shim.h"
 
 #include <errno.h>
@@ -315,6 +314,13 @@ void recording_stock(void) {
         recording_reserve(i, records[i]);
     for (size_t page = 0; page < RECORD_FIRST_EXTENT; page += RECORDING_PAGE)
         recording_reserve_head(page);
+    shim.file_full = true;
+    recording_no_room(EPERM);
+}
+
+void recording_unstock(void) {
+    shim.file_full = false;
+    shim.room_error = shim.header->room_error = 0;
 }
 
 void recording_put(enum record_table which, uint32_t number, const void *entry) {
@@ -533,8 +539,6 @@ bool recording_open(void) {
     header->shim_version = recording_string(PEAKLINE_VERSION, sizeof PEAKLINE_VERSION - 1);
     if (shim.file_private)
         header->flags |= RECORD_FLAG_PRIVATE;
-    if (real.preempted)
-        header->flags |= RECORD_FLAG_OWN_MALLOC;
     if (config.lowered)
         header->flags |= RECORD_FLAG_SCARCE;
     if (config.lowered_data)

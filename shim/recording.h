@@ -38,8 +38,10 @@ bool recording_reserve_head(size_t offset);
 // It gets long, but no blocks. Without effect before Linux 5.14, and where tables are or may become private.
 void recording_map_ahead(void);
 
-// The same where nothing will be asked of the kernel any more: room for some thousand contexts, 900 KiB.
+// The same where no file may be opened any more: room for some thousand contexts, 900 KiB. What else comes
+// has to be folded.
 void recording_stock(void);
+void recording_unstock(void); // files may be opened after all
 
 // Room for so many records more, without adding them. False: they do not fit.
 bool recording_reserve(enum record_table table, uint32_t records);

@@ -19,7 +19,7 @@
 #endif
 
 // The process has announced a filter of system calls: any that it does not make itself could be its end. From
-// then on sys_call fails. Never reset; in children, too. One for all who include this.
+// then on sys_call fails, in children, too. One for all who include this.
 __attribute__((weak, visibility("hidden"))) bool sys_confined;
 
 static inline bool sys_is_confined(void) {
@@ -63,8 +63,11 @@ static inline long sys_pwrite(int fd, const void *buffer, size_t size, uint64_t 
     return sys_call(SYS_pwrite64, fd, (long)buffer, (long)size, (long)offset, 0, 0);
 }
 
+// Of memory alone also where the process is confined: it needs that itself.
 static inline long sys_mmap(void *address, size_t size, int protection, int flags, int fd, uint64_t offset) {
-    return sys_call(SYS_mmap, (long)address, (long)size, protection, flags, fd, (long)offset);
+    if (sys_is_confined() && fd >= 0)
+        return -EPERM;
+    return sys_call_always(SYS_mmap, (long)address, (long)size, protection, flags, fd, (long)offset);
 }
 
 static inline long sys_munmap(void *address, size_t size) {

@@ -53,7 +53,10 @@ int prctl(int option, ...) {
         errno = EAGAIN;
         return -1;
     }
-    if (option == PR_SET_NO_NEW_PRIVS || option == PR_SET_SECCOMP)
-        process_confined(true);
-    return real.prctl(option, a, b, c, d);
+    const bool confines =
+        (option == PR_SET_NO_NEW_PRIVS || option == PR_SET_SECCOMP) && process_confined(true);
+    const int result = real.prctl(option, a, b, c, d);
+    if (confines && result < 0)
+        process_unconfined();
+    return result;
 }

@@ -25,7 +25,7 @@ class PeaklineFinder(object):
             if frame is not None and frame.f_globals.get("__name__") == "runpy":
                 return None
             # Who wants something else of it does without it, where it is not installed.
-            if frame is not None and not peakline_names_profile(frame.f_code) and PathFinder.find_spec(name) is None:
+            if frame is not None and not peakline_may_want_profile(frame) and PathFinder.find_spec(name) is None:
                 return None
         return PathFinder.find_spec(name, self.path)
 
@@ -39,8 +39,24 @@ def peakline_importer():
 
 
 def peakline_names_profile(code):
-    """Whether the code, or that of a function or class in it, has the name."""
-    return "profile" in code.co_names or any(hasattr(inner, "co_names") and peakline_names_profile(inner) for inner in code.co_consts)
+    """Whether the code, or that of a function or class in it, has the name, as a text perhaps, or imports all names."""
+    if "profile" in code.co_names or "profile" in code.co_consts or ("*",) in code.co_consts:
+        return True
+    return any(hasattr(inner, "co_names") and peakline_names_profile(inner) for inner in code.co_consts)
+
+
+def peakline_may_want_profile(frame):
+    """Whether code that imports memory_profiler could be about `profile`. What is typed in, or given to exec, goes on elsewhere."""
+    code = frame.f_code
+    if code.co_filename.startswith("<") or peakline_names_profile(code):
+        return True
+    if code.co_name == "<module>":
+        return False
+    try:  # a function of a module
+        with open(code.co_filename, "rb") as file:
+            return b"profile" in file.read().replace(b"memory_profiler", b"")
+    except OSError:
+        return True
 
 
 class PeaklineProfile(object):

@@ -174,17 +174,27 @@ def test_names_of_the_package():
         ("from memory_profiler import profile, memory_usage", b"ImportError: peakline has only memory_profiler's `profile`; `pip install"),
         ("import memory_profiler as m; m.profile; m.memory_usage", b"AttributeError: peakline has only memory_profiler's `profile`"),
         ("import memory_profiler as m; m.profile; m.__wrapped__", b"AttributeError: module 'memory_profiler' has no attribute"),
-        ("import memory_profiler", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
-        ("from memory_profiler import memory_usage", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
-        ("import importlib; importlib.import_module('memory_profiler')", b"ModuleNotFoundError: No module named 'memory_profiler'\n"),
     ):
         done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-c", code, env=clean_environment())
         assert done.returncode == 1 and message in done.stderr, done.stderr
-    # A program has other means then; the names in its functions count as well.
+    # A program that wants something else has other means then.
     other = "try:\n    import memory_profiler\nexcept ImportError:\n    memory_profiler = None\n"
-    record(sys.executable, "-c", other + "print(memory_profiler)\n", output="other")
+    function = "import importlib\ndef optional(name):\n    try:\n        return importlib.import_module(name)\n    except ImportError:\n        pass\n"
     inner = "class C:\n    def f(self):\n        return memory_profiler.profile(print)\nprint(C().f() is print)\n"
-    assert record(sys.executable, "-c", other + inner, compare=False, output="inner").stdout == b"True\n"
+    later = "def begin():\n    global m\n    import memory_profiler as m\nbegin()\nprint(m.profile(print) is print)\n"
+    for number, (text, wanted) in enumerate((
+        (other + "print(memory_profiler)\n", b"None\n"),
+        (function + "print(optional('memory_profiler'))\n", b"None\n"),
+        (other + inner, b"True\n"),
+        (later, b"True\n"),
+        ("from memory_profiler import *\nimport decorated\n", b"True\n"),
+        ("import memory_profiler as m\nprint(getattr(m, 'profile')(print) is print)\n", b"True\n"),
+    )):
+        for name, source in ("other.py", text), ("decorated.py", "import other\nprint(other.profile(print) is print)\n"):
+            with open(name, "w") as file:
+                file.write(source)
+        done = record(sys.executable, "-B", "other.py", compare=False, output="other-%d" % number)
+        assert done.stdout == wanted, (text, done.stdout, done.stderr)
     done = peakline("run", "--quiet", "-o", "third", "--force", sys.executable, "-m", "memory_profiler", env=clean_environment())
     assert done.returncode == 1 and done.stderr.endswith(b": No module named memory_profiler\n"), done.stderr
 
