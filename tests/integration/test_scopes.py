@@ -244,7 +244,8 @@ def test_import_system(version):
         found = scopes(recording.process)
         # The file's bytes, but not what the module makes.
         expect(found["read"], peak_bytes=(400010, 650000), net_bytes=(400010, 410000))
-        expect(found["block"], peak_bytes=(830003, 835000), net_bytes=(830003, 835000))
+        # Not the net bytes: the interpreter's cache of methods may let go of an older name there (3.13, by addresses).
+        expect(found["block"], peak_bytes=(830003, 835000), allocated_bytes=(830003, 835000))
         contexts = recording.read("--contexts")["processes"][0]["contexts"]
         shown = [each for each in contexts if (each["file"] or "").startswith("<frozen importlib._bootstrap") and each["parent"]]
         assert {each["function"].split(".")[-1] for each in shown} == {"get_data", "block"}, shown
