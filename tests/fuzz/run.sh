@@ -18,7 +18,7 @@ else
     directory=${BUILD:-build}/replay seconds=0
     set -- tests/fuzz/fuzz_*.c
     compiler="${CC:-gcc} -std=gnu11 -I. -D_GNU_SOURCE -DPEAKLINE_VERSION='\"test\"' -fsanitize=address,undefined"
-    driver=tests/fuzz/replay.c LIBS='-ldw -lelf -lstdc++'
+    driver=tests/fuzz/replay.c LIBS='-ldw -lelf -lstdc++ -liberty'
 fi
 mkdir -p "$directory"
 passed=0 failed=0
