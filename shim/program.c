@@ -80,15 +80,17 @@ static size_t program_search(const char *name, char bytes[PROGRAM_BYTES]) {
     return 0;
 }
 
-bool program_is_foreign(const char *path) {
+bool program_is_foreign(const char *path, bool search) {
     char bytes[PROGRAM_BYTES];
     for (int scripts = 0; path && scripts <= PROGRAM_SCRIPTS; scripts++) {
-        const size_t length = strchr(path, '/') ? program_read(path, bytes) : program_search(path, bytes);
+        const size_t length =
+            search && !strchr(path, '/') ? program_search(path, bytes) : program_read(path, bytes);
         if (length < 2 || memcmp(bytes, "#!", 2) != 0)
             return length >= sizeof(Elf64_Ehdr) && program_loader_is_foreign(bytes, length);
         if (!program_script(bytes, length))
             return false;
         path = bytes; // read before it is written over
+        search = false;
     }
     return false;
 }

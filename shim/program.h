@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 // Whether another C library's loader starts it (musl's), which would stop at ours: it then needs an
-// environment without us. A name without a slash is looked for in PATH. False also where that cannot be told;
-// `path` may be NULL.
-bool program_is_foreign(const char *path);
+// environment without us. With `search`, a name without a slash is looked for in PATH; without, `path` may be
+// any address: only the kernel reads there. False also where it cannot be told; `path` may be NULL.
+bool program_is_foreign(const char *path, bool search);
 
 #endif

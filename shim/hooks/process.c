@@ -19,9 +19,9 @@
 
 // `envp` completed on the caller's stack, which lives as long as the call that uses it; or without us, where
 // `program` (NULL: not known) could not be started with us.
-#define ENVIRONMENT(program, envp)                                                                           \
+#define ENVIRONMENT(program, search, envp)                                                                   \
     ({                                                                                                       \
-        const bool with_ = !program_is_foreign(program);                                                     \
+        const bool with_ = !program_is_foreign(program, search);                                             \
         const size_t bytes_ = process_environment_bytes(envp, with_);                                        \
         bytes_ &&bytes_ <= PROCESS_STACK_MOST ? process_environment(envp, with_, alloca(bytes_))             \
                                               : (char **)(envp);                                             \
@@ -42,7 +42,7 @@
     } while (0)
 
 int execve(const char *path, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(path, envp);
+    char **environment = ENVIRONMENT(path, false, envp);
     REPLACE(real.execve(path, argv, environment));
 }
 
@@ -51,7 +51,7 @@ int execv(const char *path, char *const argv[]) {
 }
 
 int execvpe(const char *file, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(file, envp);
+    char **environment = ENVIRONMENT(file, true, envp);
     REPLACE(real.execvpe(file, argv, environment));
 }
 
@@ -60,12 +60,12 @@ int execvp(const char *file, char *const argv[]) {
 }
 
 int fexecve(int fd, char *const argv[], char *const envp[]) {
-    char **environment = ENVIRONMENT(NULL, envp);
+    char **environment = ENVIRONMENT(NULL, false, envp);
     REPLACE(real.fexecve(fd, argv, environment));
 }
 
 int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
-    char **environment = ENVIRONMENT(NULL, envp);
+    char **environment = ENVIRONMENT(NULL, false, envp);
     if (!real_resolve() || !real.execveat) { // glibc 2.34 and later
         errno = ENOSYS;
         return -1;
@@ -112,7 +112,7 @@ int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *
                 const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     if (!real_resolve())
         return EAGAIN;
-    char **environment = ENVIRONMENT(path, envp);
+    char **environment = ENVIRONMENT(path, false, envp);
     return real.posix_spawn(pid, path, actions, attributes, argv, environment);
 }
 
@@ -120,7 +120,7 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
                  const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     if (!real_resolve())
         return EAGAIN;
-    char **environment = ENVIRONMENT(file, envp);
+    char **environment = ENVIRONMENT(file, true, envp);
     return real.posix_spawnp(pid, file, actions, attributes, argv, environment);
 }
 
