@@ -11,6 +11,7 @@
 #define ARENA_CHUNK (256u << 10)  // bytes asked of the kernel at a time
 #define ARENA_REGION (16u << 20)  // bytes of address space taken at a time for sparse tables
 #define ARENA_SCARCE (512u << 10) // the same, where it is limited
+#define ARENA_STOCK (8u << 20)    // bytes of address space to be laid up
 #define ARENA_PAGE 4096u          // bytes
 #define ARENA_FINE 512u           // bytes up to which classes are multiples of 16
 #define ARENA_LINE 64u            // a cache line, bytes
@@ -18,8 +19,6 @@
 struct arena_free_block {
     struct arena_free_block *next;
 };
-
-#define ARENA_STOCK (8u << 20) // bytes of address space to be laid up, half a region
 
 static void *arena_map(size_t size) {
     long address =

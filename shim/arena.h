@@ -26,7 +26,7 @@ void arena_free(void *block, size_t size);
 // freed.
 void *arena_reserve(size_t size);
 
-// Lays up some, for the kernel is not to be asked any more.
+// Lays up some, so that the kernel need not be asked soon.
 void arena_stock(void);
 
 // Bytes taken from the kernel so far, without those of arena_reserve.

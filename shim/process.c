@@ -229,12 +229,8 @@ static void process_forked(void) {
         guard_leave(thread);
 }
 
-static bool process_is_ours(void) {
-    return shim.header && shim.pid == (uint32_t)sys_getpid();
-}
-
-// Whether this is a child that shares our memory, or one must not ask. The former may have no thread-local
-// memory: asked before the guard is.
+// Whether this is a child that shares our memory (of vfork), not the process that the recording is about, or
+// one must not ask. It may have no thread-local memory: asked before the guard is.
 static bool process_is_another(void) {
     return shim.header && shim.pid != (uint32_t)sys_getpid();
 }
@@ -290,13 +286,11 @@ void process_exits(int status) {
     struct thread *thread = guard_enter();
     if (!thread) {
         // The books are closed, but what became of the process is known.
-        if (guard_gave_up() && process_is_ours())
+        if (guard_gave_up() && shim.header)
             recording_end(RECORD_EXITED, status);
         return;
     }
-    // A child of vfork ends here as well; it is not the process that the recording is about.
-    if (process_is_ours())
-        process_last(RECORD_EXITED, status);
+    process_last(RECORD_EXITED, status);
     guard_leave(thread);
 }
 
@@ -309,21 +303,19 @@ bool process_replaced(void) {
     if (process_is_another())
         return false;
     struct thread *thread = guard_enter();
-    if (!thread && !guard_gave_up())
-        return false;
-    bool ours = process_is_ours();
-    if (ours && thread)
+    if (thread) {
         process_last(RECORD_REPLACED, 0);
-    else if (ours)
-        recording_end(RECORD_REPLACED, 0);
-    if (thread)
         guard_leave(thread);
-    return ours;
+        return true;
+    }
+    if (!guard_gave_up() || !shim.header)
+        return false;
+    recording_end(RECORD_REPLACED, 0);
+    return true;
 }
 
 void process_not_replaced(void) {
-    if (process_is_ours())
-        recording_go_on();
+    recording_go_on();
 }
 
 void process_reaped(int pid, int status) {
@@ -332,14 +324,12 @@ void process_reaped(int pid, int status) {
     struct thread *thread = guard_enter();
     if (!thread)
         return;
-    if (process_is_ours()) {
-        struct record_reaped reaped = {.pid = (uint32_t)pid, .status = status};
-        reaped.time_ns = clock_monotonic() - shim.header->start_monotonic_ns;
-        enum lock_got locked = lock_take(&shim.lock);
-        if (locked != LOCK_REFUSED)
-            recording_append(RECORD_REAPED, &reaped);
-        lock_drop(&shim.lock, locked);
-    }
+    struct record_reaped reaped = {.pid = (uint32_t)pid, .status = status};
+    reaped.time_ns = clock_monotonic() - shim.header->start_monotonic_ns;
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        recording_append(RECORD_REAPED, &reaped);
+    lock_drop(&shim.lock, locked);
     guard_leave(thread);
 }
 

@@ -20,16 +20,16 @@ static size_t real_early_used;
 // Not in every C library. dladdr goes through all symbols of a library, a tenth of what a short program pays.
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
-// The object that the address is in: where it starts, and its path. False: not known.
-static bool real_find_object(void *address, const void **start, const char **path) {
+// The object that the function is in: where it starts, and its path. False: not known.
+static bool real_find_object(void *function, const void **start, const char **path) {
     struct dl_find_object found;
-    if (_dl_find_object && _dl_find_object(address, &found) == 0) {
+    if (_dl_find_object && _dl_find_object(function, &found) == 0) {
         *start = found.dlfo_map_start;
         *path = found.dlfo_link_map->l_name;
         return true;
     }
     Dl_info information;
-    if (!dladdr(address, &information))
+    if (!dladdr(function, &information))
         return false;
     *start = information.dli_fbase;
     *path = information.dli_fname;
@@ -56,7 +56,7 @@ bool real_resolve(void) {
     real_find(&real.malloc_usable_size, "malloc_usable_size");
     void *malloc_address, *size_address;
     const void *of_malloc, *of_size;
-    const char *malloc_path = "", *size_path;
+    const char *malloc_path, *size_path;
     __builtin_memcpy(&malloc_address, &real.malloc, sizeof malloc_address);
     __builtin_memcpy(&size_address, &real.malloc_usable_size, sizeof size_address);
     real.usable_size_matches = size_address && real_find_object(malloc_address, &of_malloc, &malloc_path) &&

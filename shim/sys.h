@@ -118,6 +118,11 @@ static inline long sys_read_word(uintptr_t address, uintptr_t *word) {
     return sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
 }
 
+// Whether the kernel can read 8 bytes there: it reads the mask before it rejects the first argument.
+static inline bool sys_can_read(uintptr_t address) {
+    return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) == -EINVAL;
+}
+
 // The beginning of a small file, of /proc say, in `text`, with a NUL behind it. Its length; 0 when it cannot
 // be read.
 static inline size_t sys_read_text(const char *path, char *text, size_t size) {

@@ -24,11 +24,6 @@
 
 extern void *__libc_stack_end __attribute__((weak));
 
-// The kernel reads the word for us. The call then fails in any case: no such `how`.
-static bool walk_probe(uintptr_t address) {
-    return sys_call(SYS_rt_sigprocmask, ~0L, (long)address, 0, 8, 0, 0) == -EINVAL;
-}
-
 // The nearest of the tops that a thread's own stack may have.
 static uintptr_t walk_top(uintptr_t sp) {
     uintptr_t thread, end = &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
@@ -48,7 +43,7 @@ void unwind_walk_learn(struct unwind_stack *stack, uintptr_t sp) {
     if (sp >= stack->foreign_low && sp < stack->foreign_end)
         return;
     for (uintptr_t at = page + WALK_PAGE; at < known; at += WALK_PAGE) {
-        if (walk_probe(at))
+        if (sys_can_read(at))
             continue;
         // Something lies between. That is remembered, or each capture on a coroutine would ask again; should
         // it be wrong one day, the stack is read with probes for nothing.
@@ -74,7 +69,7 @@ bool unwind_walk_extend(struct unwind_walk *walk, uintptr_t address) {
         if (walk->readable >= walk->high || walk->probes == 0)
             return false;
         walk->probes--;
-        if (!walk_probe(walk->readable & ~(uintptr_t)7))
+        if (!sys_can_read(walk->readable & ~(uintptr_t)7))
             return false;
         walk->readable = (walk->readable | (WALK_PAGE - 1)) + 1;
     }

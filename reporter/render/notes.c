@@ -80,10 +80,10 @@ const char *notes_room(const struct record_header *header) {
     if (lost[RECORD_LOST_NO_SPACE])
         return file_error(header->room_error);
     const bool none = !lost[RECORD_LOST_TABLE_FULL] && !header->forgotten_lines && !header->estimates_missing;
-    if (!none && header->room_error == EPERM) // all that there could be
-        return file_error(EPERM);
     if (none)
         return NULL;
+    if (header->room_error == EPERM) // all that there could be
+        return file_error(EPERM);
     if (header->flags & RECORD_FLAG_SCARCE_DATA)
         return "writable memory is limited (RLIMIT_DATA), and it may take but little of that; raise the "
                "limit "

@@ -324,17 +324,19 @@ static void print_chosen(const struct table *t, const struct model_process *proc
 
 enum look { LOOK_PRINT, LOOK_PRINT_MATCHING, LOOK_ONLY };
 
-// *matches: whether it has functions that were asked for.
+// *matches: whether it has functions that were asked for; not found out for LOOK_PRINT.
 static bool look_at_process(const struct table *t, struct model_process *process, enum look look,
                             bool *matches, struct reader_error *error) {
     if (!render_load(t->input, process, error))
         return false;
     struct metrics *metrics = metrics_compute(process);
-    size_t count;
-    free(select_functions(process, metrics, &t->input->options.select, &count));
-    *matches = count > 0;
+    if (look != LOOK_PRINT) {
+        size_t count;
+        free(select_functions(process, metrics, &t->input->options.select, &count));
+        *matches = count > 0;
+    }
     struct source_cache *sources = source_cache_new();
-    if (look == LOOK_ONLY || (look == LOOK_PRINT_MATCHING && !count)) {
+    if (look == LOOK_ONLY || (look == LOOK_PRINT_MATCHING && !*matches)) {
         // It is not what the reader wants to see.
     } else if (t->input->options.select.chosen) {
         print_chosen(t, process, metrics, sources);
@@ -384,7 +386,7 @@ static bool print_matching(const struct table *t, struct reader_error *error) {
         }
         shown = shown || matches;
     }
-    if (!shown && !look_at_process(t, &model->processes[0], LOOK_PRINT, &matches, error)) {
+    if (!shown && !look_at_process(t, &model->processes[0], LOOK_PRINT, NULL, error)) {
         free(pids);
         return false;
     }
@@ -410,13 +412,12 @@ bool render_table(const struct render_input *input, FILE *out, struct reader_err
         print_processes(&t);
     if (model->recording->error_count)
         print_unusable(model->recording, out);
-    bool matches;
     if (!pid && model->process_count > 1 && (input->options.select.function || input->options.select.file))
         return print_matching(&t, error);
     for (size_t i = 0; i < model->process_count; i++) {
         if (pid && model->processes[i].image->header.pid != pid)
             continue;
-        if (!look_at_process(&t, &model->processes[i], LOOK_PRINT, &matches, error))
+        if (!look_at_process(&t, &model->processes[i], LOOK_PRINT, NULL, error))
             return false;
         if (!pid)
             break;
