@@ -145,9 +145,13 @@ void ending_find(struct model_process *processes, size_t count) {
         apply_reaped(processes, count, processes[i].image);
     for (size_t i = 0; i < count; i++) {
         const struct record_header *h = &processes[i].image->header;
-        if (processes[i].end == MODEL_UNKNOWN && is_alive(h)) {
+        if (processes[i].end != MODEL_UNKNOWN)
+            continue;
+        if (is_alive(h)) {
             processes[i].end = MODEL_RUNNING;
             processes[i].duration = running_for(h);
+        } else if (reader_look_again(processes[i].image)) {
+            from_header(&processes[i], NULL);
         }
     }
 }

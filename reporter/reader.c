@@ -270,6 +270,30 @@ static bool read_image(struct input *in, struct reader_image *image) {
                   "damaged: %s %u makes no sense", table_names[fault.table], fault.record);
 }
 
+// O_NONBLOCK: a pipe under a recording's name must not make us wait.
+static int open_image(const char *path) {
+    return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+bool reader_look_again(struct reader_image *image) {
+    struct record_header *known = &image->header, now;
+    const int fd = open_image(image->path);
+    if (fd < 0)
+        return false;
+    const bool same = pread(fd, &now, sizeof now, 0) == (ssize_t)sizeof now &&
+                      memcmp(now.magic, known->magic, sizeof now.magic) == 0 && now.version == known->version &&
+                      now.pid == known->pid && now.start_ticks == known->start_ticks &&
+                      now.start_monotonic_ns == known->start_monotonic_ns;
+    close(fd);
+    if (!same || now.end == RECORD_RUNNING)
+        return false;
+    known->end = now.end;
+    known->exit_code = now.exit_code;
+    known->end_signal = now.end_signal;
+    known->end_ns = now.end_ns;
+    return true;
+}
+
 bool reader_load(struct reader_image *image, struct reader_error *error) {
     if (image->nodes)
         return true;
@@ -278,8 +302,7 @@ bool reader_load(struct reader_image *image, struct reader_error *error) {
     struct stat status;
     *error = (struct reader_error){0};
     in->error = error;
-    // O_NONBLOCK: a pipe under a recording's name must not make us wait.
-    in->fd = open(image->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    in->fd = open_image(image->path);
     bool ok = false;
     if (in->fd < 0)
         refuse(in, 0, "%s", errno == ELOOP ? "a symbolic link" : strerror(errno));

@@ -71,6 +71,9 @@ void reader_close(struct reader_recording *recording);
 // processes) dropped. True when they are there.
 bool reader_load(struct reader_image *image, struct reader_error *error);
 void reader_unload(struct reader_image *image);
+
+// Looks again at how the process ended, which may have been later than it was read. False: it has not said.
+bool reader_look_again(struct reader_image *image);
 void reader_free_image(struct reader_image *image); // all that it owns
 
 // The string at an offset that came from the same image; empty for 0.

@@ -34,6 +34,12 @@ const char *select_column_names(void) {
 
 // ---- filters ----
 
+bool select_process(const struct select_options *options, const struct model_process *process) {
+    const struct record_header *header = &process->image->header;
+    return (!options->pid || header->pid == options->pid) &&
+           (!options->image || header->image == options->image - 1);
+}
+
 static bool match_file(const char *glob, const char *file) {
     return file && (fnmatch(glob, file, 0) == 0 || fnmatch(glob, text_basename(file), 0) == 0);
 }
@@ -136,6 +142,29 @@ static int64_t column_value(const struct metrics_entry *entry, enum select_colum
 // Where nobody knows which line has freed, what it still holds at the end stands for its increment.
 static enum select_column sort_by(const struct metrics *metrics, enum select_column wanted) {
     return wanted == SELECT_INCREMENT && !metrics->frees_known ? SELECT_LIVE_AT_EXIT : wanted;
+}
+
+bool select_key(const struct metrics *metrics, const struct metrics_entry *entry, enum select_column sort,
+                struct select_key *key) {
+    static const char *const names[] = {
+        [SELECT_PEAK] = NULL,
+        [SELECT_MEM_USAGE] = "mem usage",
+        [SELECT_INCREMENT] = "increment",
+        [SELECT_ALLOCATIONS] = "allocations",
+        [SELECT_ALLOCATED] = "allocated",
+        [SELECT_AT_PEAK] = "at the process's peak",
+        [SELECT_LIVE_AT_EXIT] = "live at the end",
+        [SELECT_FREED] = "freed",
+        [SELECT_TEMPORARY] = "temporary allocations",
+        [SELECT_FILE] = NULL,
+    };
+    sort = sort_by(metrics, sort);
+    *key = (struct select_key){
+        .name = names[sort],
+        .value = column_value(entry, sort),
+        .counts = sort == SELECT_ALLOCATIONS || sort == SELECT_TEMPORARY,
+    };
+    return key->name != NULL;
 }
 
 static int compare_orders(const void *a, const void *b) {

@@ -24,11 +24,25 @@ struct select_options {
     const char *function;   // glob; NULL = all
     const char *file;       // glob; NULL = all
     uint32_t pid;           // 0 = all
+    uint32_t image;         // of that pid, the first one being 1; 0 = each
     uint32_t top;           // 0 = not limited (tables: a page)
     const uint32_t *chosen; // only these of the functions that the program chose; NULL = no such restriction
     size_t chosen_count;
     enum select_column sort;
 };
+
+bool select_process(const struct select_options *options, const struct model_process *process);
+
+// What entries are sorted by: "increment", "live at the end".
+struct select_key {
+    const char *name;
+    int64_t value;
+    bool counts; // not bytes
+};
+
+// False: by nothing that has a number, or by the peak.
+bool select_key(const struct metrics *metrics, const struct metrics_entry *entry, enum select_column sort,
+                struct select_key *key);
 
 bool select_parse_column(const char *name, enum select_column *column);
 const char *select_column_names(void); // "peak, mem-usage, …"

@@ -30,6 +30,7 @@ struct place_function_key {
 #define PLACE_FUNCTIONS 512 // places at first
 
 #define PLACE_OPERATORS 8
+#define PLACE_MODULES 256 // the most that are looked at again
 
 struct place_module {
     uint32_t number;
@@ -235,6 +236,21 @@ static uint32_t place_build_id(uintptr_t start, uintptr_t end, uintptr_t bias, u
     return 0;
 }
 
+// False: its segments are not known.
+static bool place_segments(uintptr_t start, uintptr_t end, uintptr_t bias, const char *path,
+                           struct dl_phdr_info *info) {
+    const Elf64_Ehdr *header = place_elf(start, end);
+    if (!header)
+        return false;
+    *info = (struct dl_phdr_info){
+        .dlpi_addr = bias,
+        .dlpi_name = path,
+        .dlpi_phdr = (const Elf64_Phdr *)(start + header->e_phoff),
+        .dlpi_phnum = header->e_phnum,
+    };
+    return true;
+}
+
 static void place_operators(struct place_module *module, const char *path) {
     // operator new and new[]: plain, nothrow, aligned, both (Itanium C++ ABI, section 5.1.5)
     static const char *const names[PLACE_OPERATORS] = {
@@ -249,18 +265,11 @@ static void place_operators(struct place_module *module, const char *path) {
     };
     // A program's own replacement is code that somebody wants to see.
     const char *slash = __builtin_strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const Elf64_Ehdr *header = place_elf(module->start, module->end);
-    if (!header ||
-        (__builtin_strncmp(name, "libstdc++.so", 12) != 0 && __builtin_strncmp(name, "libc++", 6) != 0))
+    if (__builtin_strncmp(name, "libstdc++.so", 12) != 0 && __builtin_strncmp(name, "libc++", 6) != 0)
         return;
-    const struct dl_phdr_info info = {
-        .dlpi_addr = module->bias,
-        .dlpi_name = path,
-        .dlpi_phdr = (const Elf64_Phdr *)(module->start + header->e_phoff),
-        .dlpi_phnum = header->e_phnum,
-    };
+    struct dl_phdr_info info;
     struct elf_module elf;
-    if (!elf_open(&elf, &info))
+    if (!place_segments(module->start, module->end, module->bias, path, &info) || !elf_open(&elf, &info))
         return;
     for (int i = 0; i < PLACE_OPERATORS; i++)
         module->operators[i] = (uintptr_t)elf_symbol(&elf, names[i]);
@@ -367,6 +376,28 @@ void place_forgotten(void) {
         if (place_frame_is_gone(shim.addresses[i].frame))
             shim.addresses[i] = (struct place_address){0};
     python_slots_forget(place_frame_is_gone);
+}
+
+int place_each_module(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data) {
+    uintptr_t starts[PLACE_MODULES];
+    unsigned count = 0;
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return 0;
+    for (const struct place_module *module = shim.modules; module && count < PLACE_MODULES;
+         module = module->next)
+        starts[count++] = module->start;
+    lock_drop(&shim.lock, locked);
+    int result = 0;
+    while (count && !result) {
+        struct unwind_object object;
+        struct dl_phdr_info info;
+        const uintptr_t start = starts[--count];
+        if (unwind_find(start, &object) && object.start == start &&
+            place_segments(object.start, object.end, object.bias, object.path, &info))
+            result = each(&info, offsetof(struct dl_phdr_info, dlpi_adds), data);
+    }
+    return result;
 }
 
 void place_unloaded(void) {

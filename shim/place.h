@@ -58,6 +58,13 @@ uint32_t place_native(uintptr_t address, bool exact);
 // numbers is used again.
 void place_forgotten(void);
 
+struct dl_phdr_info;
+
+// As dl_iterate_phdr, of the modules that calls have come from (of 256, if there are more), without the
+// loader's lock. The caller does not hold shim.lock. `size` says that only what comes before dlpi_adds is
+// there.
+int place_each_module(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data);
+
 // Code may have been unloaded: addresses learnt so far are looked up again.
 void place_unloaded(void);
 

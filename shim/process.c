@@ -139,10 +139,9 @@ static void process_note_python(void) {
 void process_poll(void) {
     __atomic_store_n(&shim.modules_new, false, __ATOMIC_RELAXED);
     lock_begin();
-    // In a forked child the loader's lock may be held by a thread that is not there any more; what the parent
-    // knew of an interpreter is still known.
-    if (shim.pid == process_image_pid)
-        python_poll();
+    // In a forked child the loader's lock may be held by a thread that is not there any more. What the parent
+    // knew of an interpreter is still known, and one that comes later is met in calls.
+    python_poll(shim.pid == process_image_pid ? dl_iterate_phdr : place_each_module);
     lock_end();
     process_note_python();
 }

@@ -23,7 +23,7 @@ static const struct options_spec report_specs[] = {
     [OUTPUT] = {"output", 'o', "FILE", "PEAKLINE_REPORT_OUTPUT", "write to FILE instead of standard output"},
     [FUNCTION] = {"function", 0, "GLOB", "PEAKLINE_FUNCTION", "only functions whose name matches"},
     [FILE_GLOB] = {"file", 0, "GLOB", "PEAKLINE_FILE", "only functions and lines of files that match"},
-    [PID] = {"pid", 0, "PID", "PEAKLINE_PID", "only this process"},
+    [PID] = {"pid", 0, "PID", "PEAKLINE_PID", "only this process (PID.N: only what it was after N calls of exec)"},
     [TOP] = {"top", 0, "N", "PEAKLINE_TOP",
              "at most N functions (and lines, in JSON); default: a page, or all"},
     [SORT] = {"sort", 0, "COLUMN", "PEAKLINE_SORT",
@@ -100,6 +100,24 @@ static bool parse_chosen(const struct options *options, struct report *report) {
     return true;
 }
 
+// "4242", or "4242.1" as the list of processes has it.
+static bool parse_process(const struct options *options, struct select_options *select) {
+    struct options part = *options;
+    const char *dot = strchr(options->value, '.');
+    char *pid = memory_copy(options->value, dot ? (size_t)(dot - options->value) : strlen(options->value));
+    uint64_t number, image = 0;
+    part.value = pid;
+    bool ok = options_number(&part, 1, UINT32_MAX, &number);
+    part.value = dot ? dot + 1 : "";
+    ok = ok && (!dot || options_number(&part, 0, UINT32_MAX - 1, &image));
+    free(pid);
+    if (!ok)
+        return false;
+    select->pid = (uint32_t)number;
+    select->image = dot ? (uint32_t)image + 1 : 0;
+    return true;
+}
+
 static bool take_option(struct report *report, const struct options *options, int index) {
     static const char *const colors[] = {"auto", "always", "never"};
     struct select_options *select = &report->render.select;
@@ -118,10 +136,7 @@ static bool take_option(struct report *report, const struct options *options, in
         select->file = options->value;
         return true;
     case PID:
-        if (!options_number(options, 1, UINT32_MAX, &number))
-            return false;
-        select->pid = (uint32_t)number;
-        return true;
+        return parse_process(options, select);
     case TOP:
         if (!options_number(options, 1, UINT32_MAX, &number))
             return false;
@@ -197,11 +212,14 @@ static struct model *open_recording(const char *recording) {
     return model;
 }
 
-static bool has_process(const struct model *model, uint32_t pid) {
+static bool has_process(const struct model *model, const struct select_options *select) {
     for (size_t i = 0; i < model->process_count; i++)
-        if (!pid || model->processes[i].image->header.pid == pid)
+        if (select_process(select, &model->processes[i]))
             return true;
-    message_print("report: no process %u in %s; without --pid the report lists them", pid,
+    char image[16] = "";
+    if (select->image)
+        snprintf(image, sizeof image, ".%u", select->image - 1);
+    message_print("report: no process %u%s in %s; without --pid the report lists them", select->pid, image,
                   model->recording->path);
     return false;
 }
@@ -269,7 +287,7 @@ static int report_run(int argc, char **argv) {
     if (!model)
         return 2;
     look_at_terminal(&report);
-    int status = has_process(model, report.render.select.pid) ? write_report(&report, model) : 2;
+    int status = has_process(model, &report.render.select) ? write_report(&report, model) : 2;
     model_close(model);
     free(report.chosen);
     return status;

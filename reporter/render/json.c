@@ -427,8 +427,7 @@ bool render_json(const struct render_input *input, FILE *out, struct reader_erro
     emit_open(e, '[');
     for (size_t i = 0; i < input->model->process_count; i++) {
         struct model_process *process = &input->model->processes[i];
-        uint32_t pid = input->options.select.pid;
-        if ((!pid || process->image->header.pid == pid) && !write_process(&j, process, error))
+        if (select_process(&input->options.select, process) && !write_process(&j, process, error))
             return false;
     }
     emit_close(e, ']');

@@ -341,6 +341,18 @@ const char *listing_short_path(const struct model_process *process, const char *
     return file;
 }
 
+static void print_key(const struct listing *listing, const struct metrics_entry *entry, FILE *out) {
+    struct select_key key;
+    char value[TEXT_SIZE_MAX];
+    if (!select_key(listing->metrics, entry, listing->options->select.sort, &key))
+        return;
+    if (key.counts)
+        text_count(value, (uint64_t)key.value);
+    else
+        print_size(listing, value, key.value);
+    fprintf(out, ", %s %s", value, key.name);
+}
+
 static void print_title(struct listing *listing, uint32_t number, const struct rows *rows, FILE *out) {
     const struct model_process *p = listing->process;
     const struct model_function *function = &p->functions[number];
@@ -364,6 +376,7 @@ static void print_title(struct listing *listing, uint32_t number, const struct r
                 entry->contexts == 1 && !entry->folded ? "" : "s");
     else
         fputs("nothing was recorded here", out);
+    print_key(listing, entry, out);
     listing->threads |= function->starter != NULL;
     listing->folded |= entry->contexts && entry->folded;
     listing->all_folded |= !entry->contexts && entry->folded;

@@ -380,7 +380,8 @@ static bool print_matching(const struct table *t, struct reader_error *error) {
             return false;
         }
         if (matches && shown && others++ < NAMED_PROCESSES) {
-            char *longer = memory_print("%s, %u", pids, process->image->header.pid);
+            char *number = process_number(process), *longer = memory_print("%s, %s", pids, number);
+            free(number);
             free(pids);
             pids = longer;
         }
@@ -415,7 +416,7 @@ bool render_table(const struct render_input *input, FILE *out, struct reader_err
     if (!pid && model->process_count > 1 && (input->options.select.function || input->options.select.file))
         return print_matching(&t, error);
     for (size_t i = 0; i < model->process_count; i++) {
-        if (pid && model->processes[i].image->header.pid != pid)
+        if (!select_process(&input->options.select, &model->processes[i]))
             continue;
         if (!look_at_process(&t, &model->processes[i], LOOK_PRINT, NULL, error))
             return false;

@@ -230,6 +230,10 @@ def _is_import(frame):
 
 
 def __getattr__(name):
+    # Each `from memory_profiler import …` asks for __path__ first. The package would be loaded for that, with psutil and
+    # asyncio: 13 MiB that the program did not ask for.
+    if name.startswith("__") and name not in ("__all__", "__version__"):
+        raise AttributeError("module 'memory_profiler' has no attribute %r" % name)
     package = _installed()
     if package is None:
         if name.startswith("__"):

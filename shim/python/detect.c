@@ -280,9 +280,9 @@ static struct detect_runtime *detect_free_runtime(void) {
 }
 
 // `current` is an interpreter that is still there but idle, or NULL.
-static uint32_t detect_look(const struct detect_runtime *current) {
+static uint32_t detect_look(const struct detect_runtime *current, python_modules *modules) {
     struct detect_search search = {.any = false};
-    dl_iterate_phdr(detect_module, &search);
+    modules(detect_module, &search);
     bool first = !detect_looked;
     detect_looked = true;
     if (current && (!search.initialized || search.found.call.own_state == current->call.own_state))
@@ -301,7 +301,7 @@ static uint32_t detect_look(const struct detect_runtime *current) {
     return PYTHON_FOUND;
 }
 
-void python_poll(void) {
+void python_poll(python_modules *modules) {
     uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE);
     const struct detect_runtime *current = NULL;
     if (phase == PYTHON_FOUND) {
@@ -316,10 +316,10 @@ void python_poll(void) {
                                      __ATOMIC_RELAXED))
         return;
     bool changed = true;
-    dl_iterate_phdr(detect_changes, &changed);
+    modules(detect_changes, &changed);
     uint32_t next = phase;
     if (changed || current)
-        next = detect_look(current);
+        next = detect_look(current, modules);
     __atomic_store_n(&python_phase, next, __ATOMIC_RELEASE);
     code_doubt();
 }

@@ -7,8 +7,8 @@
 // GIL. All functions are called with the guard held. errno is preserved.
 //
 // Threads: any number at once, each with a struct python_stack of its own; python_slot and python_locate
-// under the caller's lock. No lock of the loader is taken but, in python_poll, the one of dl_iterate_phdr:
-// call it without holding a lock. Fork: what was learnt about the interpreter stays valid in a child and is
+// under the caller's lock. No lock of the loader is taken but, in python_poll, that of dl_iterate_phdr: call
+// it without holding a lock. Fork: what was learnt about the interpreter stays valid in a child and is
 // kept; what hangs from struct python_state is private memory of the parent, so the child hands in a zeroed
 // one. Failure: a stack that cannot be read is "no Python stack", and python_note says why.
 
@@ -76,10 +76,15 @@ struct python_state {
 // At start, and in a forked child. Keeps the pointer. Cheap; does not look for an interpreter yet.
 void python_init(struct python_state *state);
 
+struct dl_phdr_info;
+
+// dl_iterate_phdr, or what stands in for it.
+typedef int python_modules(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data);
+
 // Looks for an interpreter among the modules that are loaded now. Once at start, before any thread but the
 // first; later whenever modules may have been added: where there are none, it costs about 100 ns, else some
 // 50 ns a module.
-void python_poll(void);
+void python_poll(python_modules *modules);
 
 enum python_phase { PYTHON_NONE = 0, PYTHON_BUSY, PYTHON_FOUND, PYTHON_REFUSED };
 extern SHIM_OWN uint32_t python_phase; // enum python_phase; atomic

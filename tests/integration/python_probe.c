@@ -23,6 +23,7 @@
 #include "shim/track_object.h"
 
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +95,7 @@ static void probe_start(void) {
     probe_wrapped = getenv("PROBE_OBJECTS") != NULL;
     if (probe_wrapped)
         python_objects_start(false, 0);
-    python_poll();
+    python_poll(dl_iterate_phdr);
     pthread_atfork(NULL, NULL, probe_forked);
 }
 
@@ -264,7 +265,7 @@ static void probe_allocated(struct thread *thread, const void *block, size_t siz
     } else if (!python_found()) {
         static uint32_t polls;
         if ((++polls & 255) == 0)
-            python_poll();
+            python_poll(dl_iterate_phdr);
     }
     errno = saved;
 }

@@ -118,6 +118,7 @@ def profile(func=None, stream=None, precision=1, backend="psutil"):
 def memory_usage():
     return "usage"
 _hidden = 1
+__version__ = 7
 if __name__ == "__main__":
     print("main of", __file__)
 '''
@@ -164,6 +165,9 @@ def test_names_of_the_package():
     env = {"PYTHONPATH": os.path.abspath("installed")}
     assert record(sys.executable, "-W", "ignore", "-c", code, env=env, compare=False).stdout == b"usage 1 False True True\n"
     record(sys.executable, "-m", "memory_profiler", env=env, output="second")
+    # Who wants `profile` alone does not pay for the package.
+    alone = "from memory_profiler import profile; import memory_profiler as m; print(m._package, m.__version__)"
+    assert record(sys.executable, "-c", alone, env=env, compare=False, output="alone").stdout == b"None 7\n"
     # Where nothing is recorded, all of it is the package's.
     env["PYTHONPATH"] = os.path.join(BUILD, "python") + ":" + env["PYTHONPATH"]
     done = subprocess.run([sys.executable, "-c", code], env=clean_environment(env), stdout=subprocess.PIPE)

@@ -215,6 +215,26 @@ def test_embedded(name):
 
 
 @python_cases()
+def test_embedded_in_a_child(name):
+    """A libpython that only a forked child opens: found without the loader's lock, which a thread of the parent's might have held."""
+    library, home = shared_library(name)
+    with open("script.py", "w") as file:
+        file.write("def work():\n"
+                   "    kept = [bytes(1009) for _ in range(1000)]\n"
+                   "    return bytearray(7000011)\n"
+                   "work()\n")
+    found = []
+    for forked in {}, {"EMBED_FORKED": "1"}:
+        recording = record(program("python_embed"), library, "script.py", "2", env={"PYTHONHOME": home, **forked}, output="forked%d" % len(forked))
+        (process,) = [each for each in recording.processes if each["totals"]["allocations"] > 1000]
+        totals = {line["line"]: line["total"] for line in process["lines"] if line["file"] == "script.py"}
+        expect(totals[3], allocated_bytes=2 * (7000011 + 1 + 56), allocations=4, peak_bytes=7000011 + 1 + 56)
+        work = [(totals[number]["allocated_bytes"], totals[number]["allocations"], totals[number]["peak_bytes"]) for number in (2, 3)]
+        found.append((process["python_version"], process["totals"]["lost_events"], work))
+    assert found[0] == found[1], found
+
+
+@python_cases()
 def test_embedded_threads(name):
     """A libpython that came by dlopen has thread-local memory that the loader gets by malloc, when it is used first: not by us."""
     library, home = shared_library(name)

@@ -5,6 +5,7 @@
 //
 // The model: how processes ended, their order, the names of frames, nodes that lost their place.
 
+#include "reporter/ending.h"
 #include "reporter/model.h"
 
 #include <setjmp.h>
@@ -176,6 +177,34 @@ static void identify(struct builder *b, pid_t pid) {
             assert_int_equal(fgetc(file), '-');
     }
     fclose(file);
+}
+
+static void an_end_that_comes_after_the_file_was_read_counts(void **state) {
+    (void)state;
+    struct reader_error error;
+    char *directory = builder_directory();
+    for (int other = 0; other < 2; other++) {
+        struct builder *b = builder_new(1001, 0);
+        b->header.end = RECORD_RUNNING;
+        builder_write(b, directory);
+        struct reader_recording *read = reader_open(directory, &error);
+        assert_non_null(read);
+        b->header.end = RECORD_EXITED;
+        b->header.exit_code = 7;
+        b->header.end_ns = 3 * SECOND;
+        b->header.start_ticks += (unsigned)other; // another process's
+        builder_write(b, directory);
+        struct model_process process = {.image = &read->images[0]};
+        ending_find(&process, 1);
+        assert_int_equal(process.end, other ? MODEL_UNKNOWN : MODEL_EXITED);
+        if (!other) {
+            assert_int_equal(process.exit_code, 7);
+            assert_true(process.duration == 3);
+        }
+        reader_close(read);
+        builder_free(b);
+    }
+    builder_remove_directory(directory);
 }
 
 static void a_living_process_is_running(void **state) {
@@ -398,6 +427,7 @@ int main(void) {
         cmocka_unit_test(a_reaper_of_another_boot_says_nothing),
         cmocka_unit_test(a_living_process_is_running),
         cmocka_unit_test(processes_are_sorted_by_their_peak),
+        cmocka_unit_test(an_end_that_comes_after_the_file_was_read_counts),
         cmocka_unit_test(a_command_is_taken_apart),
         cmocka_unit_test(only_a_whole_recording_is_complete),
         cmocka_unit_test(frames_get_names),

@@ -350,7 +350,7 @@ static void several_processes_are_listed(void **state) {
     print(&run, "table");
     expect_text(run.text, "eval.py: load");
     expect_none(run.text, "c.py: c");
-    expect_text(run.text, "1 more process has functions that match: --pid 4243.\n");
+    expect_text(run.text, "1 more process has functions that match: --pid 4243.1.\n");
     free(run.text);
     run.options.select.function = "none";
     print(&run, "table");
@@ -359,6 +359,15 @@ static void several_processes_are_listed(void **state) {
     free(run.text);
     run.options.select.function = NULL;
     run.options.select.pid = 4243;
+    run.options.select.image = 2;
+    print(&run, "table");
+    expect_text(run.text, "c.py: c");
+    free(run.text);
+    run.options.select.image = 1;
+    print(&run, "table");
+    expect_none(run.text, "c.py: c");
+    free(run.text);
+    run.options.select.image = 0;
     run.options.select.pid = 4244;
     print(&run, "table");
     expect_text(run.text,

@@ -28,6 +28,9 @@ try peakline report --sort colour recording
 try peakline report --top many recording
 try peakline report --pid 0x recording
 try peakline report --pid 1 recording
+try peakline report --pid 1.2 recording
+try peakline report --pid 1.x recording
+try peakline report --pid .1 recording
 try peakline report --wrong recording
 try peakline report --contexts recording
 try peakline report recording recording
