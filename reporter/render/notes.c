@@ -79,8 +79,10 @@ const char *notes_room(const struct record_header *header) {
     const uint64_t *lost = header->lost;
     if (lost[RECORD_LOST_NO_SPACE])
         return file_error(header->room_error);
-    const bool none = !lost[RECORD_LOST_TABLE_FULL] && !header->forgotten_lines && !header->estimates_missing;
-    if (none)
+    // That lines are forgotten is nothing unusual, but where there was less room than there should be.
+    const bool scarce =
+        header->flags & (RECORD_FLAG_SCARCE | RECORD_FLAG_SCARCE_DATA) || header->room_error == EPERM;
+    if (!lost[RECORD_LOST_TABLE_FULL] && !header->estimates_missing && !(header->forgotten_lines && scarce))
         return NULL;
     if (header->room_error == EPERM) // all that there could be
         return file_error(EPERM);
@@ -197,12 +199,13 @@ static void add_folded(struct notes *notes, const struct model_process *process)
     if (h->forgotten_lines)
         add(notes,
             memory_print(
-                one ? "%s line with a peak of %s is shown only as part of its function, for want of room; "
-                      "it allocated %s."
-                    : "%s lines with peaks up to %s are shown only as part of their functions, for want of "
-                      "room; they allocated %s.",
+                one ? "%s line with a peak of %s is shown only as part of its function, to keep the "
+                      "recording small; it allocated %s.%s"
+                    : "%s lines with peaks up to %s are shown only as part of their functions, to keep the "
+                      "recording small; they allocated %s.%s",
                 text_count(number, h->forgotten_lines), text_size(peak, h->forgotten_peak),
-                text_size(bytes, model_signed(h->forgotten_bytes))));
+                text_size(bytes, model_signed(h->forgotten_bytes)),
+                notes_room(h) ? "" : " `run --max-size` keeps more (16M without)."));
     if (process->image->orphan_count)
         add(notes,
             memory_print("%s context%s being changed at the last moment: the callers are missing there.",

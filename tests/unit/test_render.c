@@ -548,13 +548,19 @@ static void forgotten_lines_can_be_had(void **state) {
     b->header.forgotten_peak = 5 * KIB;
     b->header.forgotten_bytes = 70 * KIB;
     builder_write(b, run.directory);
-    builder_free(b);
     print(&run, "table");
     expect_text(
         run.text,
-        "  Note: 2 500 lines with peaks up to 5.00 KiB are shown only as part of their functions, for "
-        "want of room; they allocated 70.0 KiB.\n"
-        "  Note: The recording had no room for more: `run --max-size` gives it more (16M without).\n");
+        "  Note: 2 500 lines with peaks up to 5.00 KiB are shown only as part of their functions, to keep "
+        "the recording small; they allocated 70.0 KiB. `run --max-size` keeps more (16M without).\n");
+    expect_none(run.text, "no room");
+    free(run.text);
+    b->header.flags |= RECORD_FLAG_SCARCE;
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(run.text, "no room for more: address space is limited (RLIMIT_AS), ");
+    expect_none(run.text, "--max-size");
     end_run(&run);
 }
 
