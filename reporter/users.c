@@ -11,6 +11,7 @@
 #include "reporter/text.h"
 
 #define USERS_LITTLE 10         // one in so many of the peak's bytes
+#define USERS_START 2           // functions: main, and the one that has it called
 #define USERS_MATTERS (4 << 20) // bytes: below, the interpreter's own start is much of it
 
 static bool contains_any(const char *text, const char *const *parts, size_t count) {
@@ -233,6 +234,72 @@ static bool is_too_little(const struct model_process *process, const bool *user,
     return !any || (peak >= USERS_MATTERS && sum < peak / USERS_LITTLE && sum_of_all >= peak / 2);
 }
 
+// What each function held at the peak, with all beneath, where the last of the user's functions on the path
+// had called it.
+static int64_t *find_called(const struct model_process *process, const bool *user) {
+    const struct reader_image *image = process->image;
+    int64_t *held = memory_alloc(process->function_count, sizeof *held);
+    // Per node: that function's number + 1; 0 = there is none.
+    uint32_t *called = memory_alloc(image->node_count, sizeof *called);
+    bool *own = memory_alloc(image->node_count, sizeof *own); // its innermost function is the user's
+    for (uint32_t i = 0; i < process->order_count; i++) {
+        const uint32_t number = process->order[i], parent = image->nodes[number].parent;
+        const uint32_t frame = image->nodes[number].frame;
+        called[number] = called[parent];
+        own[number] = own[parent];
+        for (uint32_t at = process->first_level[frame]; frame && at < process->first_level[frame + 1]; at++) {
+            const uint32_t function = process->lines[process->levels[at]].function;
+            if (user[function])
+                called[number] = 0;
+            else if (own[number])
+                called[number] = function + 1;
+            own[number] = user[function];
+        }
+        if (called[number])
+            held[called[number] - 1] =
+                model_add(held[called[number] - 1], metrics_of_node(process, number).at_peak);
+    }
+    free(called);
+    free(own);
+    return held;
+}
+
+static bool is_of_module(const struct model_function *function, const char *module) {
+    return function->module && strcmp(function->module, module) == 0;
+}
+
+// The module that held half of the peak, by what its functions held; NULL: there is none.
+static const char *find_main_module(const struct model_process *process, const int64_t *held) {
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        const char *module = process->functions[i].module;
+        int64_t sum = 0;
+        for (uint32_t j = i; held[i] && module && j < process->function_count; j++)
+            if (is_of_module(&process->functions[j], module))
+                sum = model_add(sum, held[j]);
+        if (sum > process->image->header.heap_peak / 2)
+            return module;
+    }
+    return NULL;
+}
+
+// A program whose own code, of which nothing but names is known, does nothing but start that of a library (R,
+// ruby, LibreOffice): then that library is the program.
+static void add_main_library(const struct model_process *process, bool *user) {
+    size_t own = 0;
+    bool in_files = false;
+    for (uint32_t i = 0; i < process->function_count; i++) {
+        own += user[i];
+        in_files |= user[i] && !is_without_file(&process->functions[i]);
+    }
+    if (process->python_version || in_files || !own || own > USERS_START)
+        return;
+    int64_t *held = find_called(process, user);
+    const char *module = find_main_module(process, held);
+    for (uint32_t i = 0; module && i < process->function_count; i++)
+        user[i] |= is_of_module(&process->functions[i], module);
+    free(held);
+}
+
 bool *users_find(const struct model_process *process, struct source_cache *sources, bool *all) {
     const uint32_t count = process->function_count;
     bool *user = memory_alloc(count, sizeof *user), *python = memory_alloc(count, sizeof *python);
@@ -246,6 +313,7 @@ bool *users_find(const struct model_process *process, struct source_cache *sourc
     if (is_too_little_native(process, user) && count)
         memcpy(user, wide, count * sizeof *wide);
     free(wide);
+    add_main_library(process, user);
     drop_generated(process, user);
     drop_own_threads(process, user);
     for (uint32_t i = 0; i < count; i++) {

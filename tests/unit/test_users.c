@@ -117,6 +117,29 @@ static void without_debug_information(void **state) {
     expect("prog+0x10");
 }
 
+static void a_library_is_the_program_that_does_nothing_but_start_it(void **state) {
+    (void)state;
+    have_native(NULL, "_start", "/bin/prog");
+    have_native(NULL, "__libc_start_main", "/lib/libc.so.6");
+    have_native(NULL, "main", "/bin/prog");
+    have_native(NULL, "run_main", "/usr/lib/libmain.so");
+    have_native(NULL, "allocate", "/usr/lib/libmain.so");
+    have_native(NULL, "helper", "/usr/lib/libhelper.so");
+    const uint32_t start = on_stack(on_stack(on_stack(0, 0), 1), 2);
+    holds(on_stack(on_stack(on_stack(start, 3), 5), 4), 100);
+    holds(on_stack(start, 5), 99);
+    expect("_start main run_main allocate");
+    holds(start, 2); // no half any more
+    expect("_start main");
+    holds(on_stack(start, 4), 4);
+    expect("_start main run_main allocate");
+    functions[2].file = "/src/main.c"; // who has its source is told of that
+    expect("main");
+    functions[2].file = NULL;
+    have_native(NULL, "another", "/bin/prog");
+    expect("_start main another");
+}
+
 static void a_string_is_a_program_when_nothing_called_it(void **state) {
     (void)state;
     have_installed();
@@ -212,6 +235,7 @@ int main(void) {
         cmocka_unit_test_setup(a_program_that_is_a_string_does_not_hide_behind_files, set_up),
         cmocka_unit_test_setup(what_only_starts_an_installed_program_is_not_the_users, set_up),
         cmocka_unit_test_setup(a_program_in_bin_is_the_users, set_up),
+        cmocka_unit_test_setup(a_library_is_the_program_that_does_nothing_but_start_it, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
