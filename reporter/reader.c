@@ -41,10 +41,11 @@ static const size_t record_sizes[RECORD_TABLES] = {
     [RECORD_FOLDED] = sizeof(struct record_folded),
     [RECORD_JOURNALS] = sizeof(struct record_journal),
     [RECORD_ESTIMATES] = sizeof(struct record_estimate),
+    [RECORD_SOURCES] = sizeof(struct record_source),
 };
 
 static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",   "node",
-                                                       "reaped", "folded", "journal",  "estimate"};
+                                                       "reaped", "folded", "journal",  "estimate", "source"};
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct input *in, uint64_t offset,
                                                          const char *format, ...) {
@@ -182,6 +183,7 @@ static bool read_tables(struct input *in, struct reader_image *image, struct rec
     } tables[] = {
         {RECORD_JOURNALS, (void **)journals, journal_count},
         {RECORD_ESTIMATES, (void **)&image->estimates, &image->estimate_count},
+        {RECORD_SOURCES, (void **)&image->sources, &image->source_count},
         {RECORD_NODES, (void **)&image->nodes, &image->node_count},
         {RECORD_FRAMES, (void **)&image->frames, &image->frame_count},
         {RECORD_FUNCTIONS, (void **)&image->functions, &image->function_count},
@@ -332,12 +334,14 @@ void reader_unload(struct reader_image *image) {
     free(image->nodes);
     free(image->folded);
     free(image->estimates);
+    free(image->sources);
     image->modules = NULL;
     image->functions = NULL;
     image->frames = NULL;
     image->nodes = NULL;
     image->folded = NULL;
     image->estimates = NULL;
+    image->sources = NULL;
 }
 
 void reader_free_image(struct reader_image *image) {

@@ -30,8 +30,8 @@ struct reader_error {
 // empty, and it has no nodes.
 #define READER_FRAME_REST (1u << 31)
 
-// One file: a process image. Modules, functions, frames, nodes, folded and estimates are there between
-// reader_load and reader_unload only, the rest always.
+// One file: a process image. Modules, functions, frames, nodes, folded, estimates and sources are there
+// between reader_load and reader_unload only, the rest always.
 struct reader_image {
     char *path;
     uint64_t file_size;
@@ -46,9 +46,10 @@ struct reader_image {
     struct record_reaped *reaped;
     struct record_folded *folded;
     struct record_estimate *estimates;
+    struct record_source *sources;
     // Entries, the unused entry 0 included: valid indices are below. Bytes for strings.
     uint32_t tick_count, mark_count, string_bytes, module_count, function_count, frame_count, node_count,
-        reaped_count, folded_count, estimate_count;
+        reaped_count, folded_count, estimate_count, source_count;
     // Nodes that were being changed at the last instant: they lost their place, and hang below the root, or
     // their frame.
     uint32_t orphan_count;

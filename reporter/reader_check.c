@@ -92,6 +92,10 @@ static bool estimate_ok(const struct reader_image *image, uint32_t i) {
     return e->kind == RECORD_OF_NOTHING || e->kind == RECORD_OF_PROCESS;
 }
 
+static bool source_ok(const struct reader_image *image, uint32_t i) {
+    return string_ok(image, image->sources[i].file) && string_ok(image, image->sources[i].text);
+}
+
 // A process can be killed, or read, while it folds nodes or uses one again. Then a node's parent may not be
 // the one that it had: its depth tells. Depths also prove that there is no circle.
 static void adopt_orphans(struct reader_image *image) {
@@ -147,7 +151,8 @@ bool reader_check(struct reader_image *image, struct reader_fault *fault) {
                   {RECORD_FUNCTIONS, image->function_count, function_ok},
                   {RECORD_FRAMES, image->frame_count, frame_ok},
                   {RECORD_NODES, image->node_count, node_ok},
-                  {RECORD_ESTIMATES, image->estimate_count, estimate_ok}};
+                  {RECORD_ESTIMATES, image->estimate_count, estimate_ok},
+                  {RECORD_SOURCES, image->source_count, source_ok}};
     if (!check_header(image, fault) || !check_marks(image, fault))
         return false;
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)

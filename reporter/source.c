@@ -97,23 +97,47 @@ static void read_source(struct source *source, const char *path) {
     split_lines(source, size);
 }
 
-const struct source *source_open(struct source_cache *cache, const char *file, const char *cwd) {
-    char *path = NULL;
-    if (file && file[0] == '/')
-        path = memory_copy(file, strlen(file));
-    else if (file && file[0] && file[0] != '<' && cwd && cwd[0] == '/')
-        path = memory_print("%s/%s", cwd, file);
-    bool added;
+// Where a file is, or its name, where it is none; NULL = not known. The caller frees it.
+static char *find_path(const char *file, const char *cwd) {
+    if (!file || !file[0])
+        return NULL;
+    if (file[0] == '/' || file[0] == '<')
+        return memory_copy(file, strlen(file));
+    return cwd && cwd[0] == '/' ? memory_print("%s/%s", cwd, file) : NULL;
+}
+
+// *added: it is new, and empty.
+static struct source *find_source(struct source_cache *cache, const char *path, bool *added) {
     const char *key = path ? pool_intern_string(cache->pool, path) : NULL;
-    uint32_t number = map_number(cache->numbers, (struct map_key){{(uintptr_t)key}}, &added);
-    if (added) {
+    uint32_t number = map_number(cache->numbers, (struct map_key){{(uintptr_t)key}}, added);
+    if (*added) {
         cache->sources = memory_grow(cache->sources, number, &cache->capacity, sizeof *cache->sources);
         cache->sources[number] = memory_alloc(1, sizeof **cache->sources);
-        if (path)
-            read_source(cache->sources[number], path);
+    }
+    return cache->sources[number];
+}
+
+void source_add(struct source_cache *cache, const char *file, const char *cwd, const char *text,
+                size_t length) {
+    char *path = find_path(file, cwd);
+    bool added;
+    struct source *source = find_source(cache, path, &added);
+    if (path && added) {
+        source->bytes = memory_copy(text, length);
+        source->found = true;
+        split_lines(source, length);
     }
     free(path);
-    return cache->sources[number];
+}
+
+const struct source *source_open(struct source_cache *cache, const char *file, const char *cwd) {
+    char *path = find_path(file, cwd);
+    bool added;
+    struct source *source = find_source(cache, path, &added);
+    if (added && path && path[0] == '/')
+        read_source(source, path);
+    free(path);
+    return source;
 }
 
 enum source_state source_state(const struct source *source, uint64_t recorded_ns) {

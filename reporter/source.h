@@ -25,6 +25,9 @@ enum source_state {
 struct source_cache *source_cache_new(void);
 void source_cache_free(struct source_cache *cache);
 
+// The text of a file that is none on disk; it is copied. The first one of a file stays.
+void source_add(struct source_cache *cache, const char *file, const char *cwd, const char *text, size_t length);
+
 // `file` as recorded (NULL is allowed); relative names are relative to `cwd` (NULL = not known). Never NULL.
 const struct source *source_open(struct source_cache *cache, const char *file, const char *cwd);
 

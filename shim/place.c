@@ -197,6 +197,20 @@ uint32_t place_name(struct place_text name) {
     return place_string(name.bytes, name.length);
 }
 
+bool place_source(struct place_text file, struct place_text text) {
+    const struct record_source *sources = (struct record_source *)shim.tables[RECORD_SOURCES].base;
+    struct place_string *known = NULL;
+    HASH_FIND(hh, shim.strings, file.bytes, file.length, known);
+    if (!known)
+        return false;
+    for (uint32_t i = 1; i < shim.header->tables[RECORD_SOURCES].count; i++)
+        if (sources[i].file == known->offset)
+            return true;
+    const struct record_source source = {.file = known->offset,
+                                         .text = recording_string(text.bytes, text.length)};
+    return source.text && recording_append(RECORD_SOURCES, &source);
+}
+
 // The ELF header at `start`, when it and the segments' headers lie in the first page, which alone is sure to
 // be mapped.
 static const Elf64_Ehdr *place_elf(uintptr_t start, uintptr_t end) {

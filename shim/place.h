@@ -41,6 +41,9 @@ uint32_t place_threads(uint32_t function, uint32_t line);
 // Frame of a scope, which is known by its name.
 uint32_t place_scope(struct place_text name);
 
+// Keeps the text of a file of Python functions that have been met. False: none has, or there is no room.
+bool place_source(struct place_text file, struct place_text text);
+
 // The string's offset in the recording.
 uint32_t place_name(struct place_text name);
 

@@ -121,7 +121,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 9
+#define RECORD_VERSION 10
 #define RECORD_GRAIN 4096 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -141,6 +141,7 @@ enum record_table {
     RECORD_FOLDED,      // struct record_folded
     RECORD_JOURNALS,    // struct record_journal
     RECORD_ESTIMATES,   // struct record_estimate
+    RECORD_SOURCES,     // struct record_source
     RECORD_TABLES       // how many there are
 };
 
@@ -427,6 +428,12 @@ struct record_folded {
     int64_t unseen_bytes;
 };
 
+// The text of a file of functions that is none on disk: a notebook's cell. Both are strings; a text is cut at
+// 65,535 bytes.
+struct record_source {
+    uint32_t file, text;
+};
+
 // How far off sums are by chance, as variances: of bytes in bytes^2, of counts without a unit.
 struct record_variance {
     uint64_t allocated, allocations;
@@ -488,6 +495,7 @@ RECORD_CHECK(sizeof(struct record_event) == 24);
 RECORD_CHECK(sizeof(struct record_journal) == 2048);
 RECORD_CHECK(sizeof(struct record_variance) == 48);
 RECORD_CHECK(sizeof(struct record_estimate) == 104);
+RECORD_CHECK(sizeof(struct record_source) == 8);
 RECORD_CHECK(offsetof(struct record_header, start_realtime_ns) == 48);
 #undef RECORD_CHECK
 

@@ -16,6 +16,20 @@ const struct render_format render_formats[] = {
     {NULL, NULL},
 };
 
+struct source_cache *render_sources(const struct model_process *process) {
+    const struct reader_image *image = process->image;
+    struct source_cache *sources = source_cache_new();
+    for (uint32_t i = 1; i < image->source_count; i++) {
+        size_t length;
+        const char *bytes = reader_string(image, image->sources[i].file, &length);
+        char *file = memory_copy(bytes, length);
+        bytes = reader_string(image, image->sources[i].text, &length);
+        source_add(sources, file, process->cwd, bytes, length);
+        free(file);
+    }
+    return sources;
+}
+
 bool render_load(const struct render_input *input, struct model_process *process,
                  struct reader_error *error) {
     struct model_resolver *resolver = input->symbolize ? symbolize_resolver(input->symbolize) : NULL;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "reporter/select.h"
+#include "reporter/source.h"
 #include "reporter/symbolize.h"
 #include "reporter/text.h"
 
@@ -45,6 +46,9 @@ int summary_print(const char *recording, FILE *out);
 
 // Loads a process with the input's names.
 bool render_load(const struct render_input *input, struct model_process *process, struct reader_error *error);
+
+// The process's sources, those in its recording among them. The caller frees them.
+struct source_cache *render_sources(const struct model_process *process);
 
 // What the reader of a process's numbers must know, in sentences. The caller frees each, and the array.
 char **notes_collect(const struct model_process *process, size_t *count);

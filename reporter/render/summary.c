@@ -50,7 +50,7 @@ static uint32_t find_outer_line(const struct model_process *process, const bool 
 
 // The line that the user wants to hear of first; UINT32_MAX if none.
 static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
-    struct source_cache *sources = source_cache_new();
+    struct source_cache *sources = render_sources(process);
     bool all, *user = users_find(process, sources, &all);
     uint32_t top = all ? find_inner_line(process, user, held) : UINT32_MAX;
     if (top == UINT32_MAX)

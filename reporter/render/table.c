@@ -335,7 +335,7 @@ static bool look_at_process(const struct table *t, struct model_process *process
         free(select_functions(process, metrics, &t->input->options.select, &count));
         *matches = count > 0;
     }
-    struct source_cache *sources = source_cache_new();
+    struct source_cache *sources = render_sources(process);
     if (look == LOOK_ONLY || (look == LOOK_PRINT_MATCHING && !*matches)) {
         // It is not what the reader wants to see.
     } else if (t->input->options.select.chosen) {

@@ -35,6 +35,7 @@ SCOPE_EXPORT void peakline_shim_exit(scope_handle scope);
 SCOPE_EXPORT uint32_t peakline_shim_follow(const void *variable, int64_t hash, const void *value);
 SCOPE_EXPORT uint32_t peakline_shim_choose(const void *code);
 SCOPE_EXPORT const char *peakline_shim_recording(void);
+SCOPE_EXPORT void peakline_shim_source(const char *file, size_t file_length, const char *text, size_t length);
 
 // A scope of a Python frame can be entered in one thread and met in another.
 static void scope_changed(struct thread *thread, bool python) {
@@ -222,6 +223,18 @@ uint32_t peakline_shim_choose(const void *code) {
     }
     guard_leave(thread);
     return number;
+}
+
+// The text of a file that is none on disk, if functions of it are recorded: for the report.
+void peakline_shim_source(const char *file, size_t file_length, const char *text, size_t length) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked != LOCK_REFUSED)
+        place_source((struct place_text){file, file_length}, (struct place_text){text, length});
+    lock_drop(&shim.lock, locked);
+    guard_leave(thread);
 }
 
 // The file of this process, up to date; NULL: it is not recorded.

@@ -99,6 +99,7 @@ def _show():
 
     failed = None
     with peakline.pause():
+        peakline._keep_sources()
         at = 0
         while at < len(_functions):
             code, stream, precision = _functions[at]

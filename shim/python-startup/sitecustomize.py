@@ -15,6 +15,8 @@ class PeaklineFinder(object):
         self.path = [directory]
 
     def find_spec(self, name, path=None, target=None):
+        if name in ("IPython", "marimo"):
+            peakline_keep_sources()
         if name not in ("peakline", "memory_profiler"):
             return None
         from importlib.machinery import PathFinder
@@ -28,6 +30,21 @@ class PeaklineFinder(object):
             if frame is not None and not peakline_may_want_profile(frame) and PathFinder.find_spec(name) is None:
                 return None
         return PathFinder.find_spec(name, self.path)
+
+
+def peakline_keep_sources():
+    """The text of cells is nowhere but in the process: at its end, the recording takes what it has lines of."""
+    import atexit
+
+    atexit.unregister(peakline_at_exit)
+    atexit.register(peakline_at_exit)
+
+
+def peakline_at_exit():
+    if "IPython" in sys.modules or "marimo" in sys.modules:
+        import peakline
+
+        peakline._keep_sources()
 
 
 def peakline_importer():

@@ -129,6 +129,39 @@ def test_nothing_stands_between(version):
             assert done.returncode == exit_status(plain.returncode), (name, options, done.returncode)
 
 
+TYPING = """
+import linecache
+def run_cell(text, name, space):
+    linecache.cache[name] = (len(text), None, [line + "\\n" for line in text.splitlines()], name)
+    exec(compile(text, name, "exec"), space)
+"""
+
+
+@python_cases()
+def test_cells(version):
+    """What was typed into IPython is in no file: the recording has its text, if it has lines of it."""
+    os.mkdir("IPython")
+    for name, text in ("IPython/__init__.py", TYPING), ("on_disk.py", "kept = bytearray(700001)  # on disk\n"):
+        with open(name, "w") as file:
+            file.write(text)
+    program = ("import os, IPython; space = {}\n"
+               "IPython.run_cell('def load():\\n    return bytearray(7000013)  # \u00e4\\nprofile(load)\\n', '/none/ipykernel_1/2.py', space)\n"
+               "IPython.run_cell('first = load()', '<ipython-input-1-abc>', space)\n"
+               "IPython.run_cell('pass; unseen = 1', '<generated>', space)\n"
+               "IPython.run_cell('third = bytearray(9000017)  # linecache\\n', os.path.abspath('on_disk.py'), space)\n")
+    with open("program.py", "w", encoding="utf-8") as file:
+        file.write(program)
+    recording = record(python(version), "program.py", env={"PYTHONPATH": os.getcwd(), "PYTHONUTF8": "1"}, compare=False, output="recording")
+    assert "return bytearray(7000013)  # \u00e4\n" in recording.stdout.decode(), recording.stdout
+    report = peakline("report", "recording", "--file", "*2.py").stdout.decode()
+    assert "return bytearray(7000013)  # \u00e4\n" in report, report
+    report = peakline("report", "recording", "--file", "<ipython*").stdout.decode()
+    assert "first = load()\n" in report, report
+    with open("recording/" + os.listdir("recording")[0], "rb") as file:
+        text = file.read()
+    assert b"unseen = 1" not in text and b"# linecache" not in text, "kept what nobody asks for"
+
+
 def test_old_python():
     """Python 2 and early 3 find nothing of ours, and start as ever."""
     found = [path for path in glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")) if "/2.7" in path or "/3.6" in path]

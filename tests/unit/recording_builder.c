@@ -73,6 +73,7 @@ struct builder *builder_new(uint32_t pid, uint32_t image) {
     append(&b->folded, &b->folded_count, sizeof *b->folded);
     append(&b->journals, &b->journal_count, sizeof *b->journals);
     append(&b->estimates, &b->estimate_count, sizeof *b->estimates);
+    append(&b->sources, &b->source_count, sizeof *b->sources);
     return b;
 }
 
@@ -87,6 +88,7 @@ void builder_free(struct builder *b) {
     free(b->folded);
     free(b->journals);
     free(b->estimates);
+    free(b->sources);
     free(b);
 }
 
@@ -94,6 +96,13 @@ uint32_t builder_estimate(struct builder *b, enum record_estimated kind, uint32_
     uint32_t number = append(&b->estimates, &b->estimate_count, sizeof *b->estimates);
     b->estimates[number].kind = kind;
     b->estimates[number].number = of;
+    return number;
+}
+
+uint32_t builder_source(struct builder *b, const char *file, const char *text) {
+    uint32_t number = append(&b->sources, &b->source_count, sizeof *b->sources);
+    const uint32_t name = builder_string(b, file), content = builder_string(b, text);
+    b->sources[number] = (struct record_source){.file = name, .text = content};
     return number;
 }
 
@@ -471,6 +480,7 @@ unsigned char *builder_image(const struct builder *b, size_t *size) {
         {b->folded, b->folded_count, sizeof *b->folded, RECORD_FOLDED},
         {b->journals, b->journal_count, sizeof *b->journals, RECORD_JOURNALS},
         {b->estimates, b->estimate_count, sizeof *b->estimates, RECORD_ESTIMATES},
+        {b->sources, b->source_count, sizeof *b->sources, RECORD_SOURCES},
     };
     struct record_header header = b->header;
     struct record_extent extents[RECORD_EXTENTS_MAX] = {0};

@@ -33,11 +33,12 @@ struct builder {
     struct record_folded *folded;
     struct record_journal *journals;
     struct record_estimate *estimates;
+    struct record_source *sources;
     struct record_tick ticks[RECORD_TICKS_MAX];
     struct record_mark marks[RECORD_MARKS_MAX];
     // Entries, the unused entry 0 included (bytes for strings).
     size_t string_bytes, module_count, function_count, frame_count, node_count, reaped_count, folded_count;
-    size_t journal_count, estimate_count, origin_count;
+    size_t journal_count, estimate_count, origin_count, source_count;
     bool noting;        // events go to a journal, as of a process that was killed before it applied them
     bool split_extents; // an extent per grain, the tables' interleaved
 };
@@ -49,6 +50,7 @@ void builder_free(struct builder *builder);
 // Each returns the number of the new entry (the offset, for strings).
 uint32_t builder_string(struct builder *builder, const char *text);
 uint32_t builder_bytes(struct builder *builder, const char *bytes, size_t length);
+uint32_t builder_source(struct builder *builder, const char *file, const char *text);
 uint32_t builder_module(struct builder *builder, const char *path);
 uint32_t builder_python(struct builder *builder, const char *file, const char *name, uint32_t first_line);
 uint32_t builder_scope(struct builder *builder, const char *name);

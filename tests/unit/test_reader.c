@@ -31,6 +31,7 @@ static struct builder *sample(uint32_t pid, uint32_t image) {
     builder_allocate(b, inner, 23);
     builder_release(b, outer, 100, inner);
     builder_reaped(b, 99, 0, 5);
+    builder_source(b, "eval.py", "text\n");
     b->header.ticks = 1;
     b->ticks[0] = (struct record_tick){.time_ns = 7, .heap_bytes = 123};
     b->header.marks = 1;
@@ -305,6 +306,8 @@ static void damaged_records_are_refused(void **state) {
     EXPECT_RECORD_REFUSED(functions, 1, folded_self = 7, "function 1");
     EXPECT_RECORD_REFUSED(functions, 1, folded_total = 7, "function 1");
     EXPECT_RECORD_REFUSED(nodes, 3, frame = 3, "node 3");
+    EXPECT_RECORD_REFUSED(sources, 1, file = 0xfffffff8, "source 1");
+    EXPECT_RECORD_REFUSED(sources, 1, text = 12, "source 1");
 }
 
 static void a_string_may_not_leave_its_table(void **state) {

@@ -135,6 +135,21 @@ static void the_table_shows_functions_line_by_line(void **state) {
     end_run(&run);
 }
 
+static void a_source_in_the_recording_is_shown(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    builder_source(b, "other.py", "nothing\n");
+    builder_source(b, "eval.py", "1\n2\n\ndef load(path):\n    typed\033 = in(path)\n");
+    b->functions[2].first_line = 4;
+    builder_write(b, run.directory);
+    builder_free(b);
+    print(&run, "table");
+    expect_text(run.text, "  def load(path):\n");
+    expect_text(run.text, "      typed\\x1b = in(path)\n");
+    end_run(&run);
+}
+
 static void a_source_that_is_gone_is_not_made_up(void **state) {
     (void)state;
     struct run run = run_evaluation(false);
@@ -800,6 +815,7 @@ static void the_summary_says_where(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_shows_functions_line_by_line),
+        cmocka_unit_test(a_source_in_the_recording_is_shown),
         cmocka_unit_test(a_source_that_is_gone_is_not_made_up),
         cmocka_unit_test(a_source_that_changed_is_not_shown),
         cmocka_unit_test(filters_choose_tables),

@@ -76,6 +76,26 @@ static void only_the_recorded_file_is_good(void **state) {
     drop(&f);
 }
 
+static void a_text_in_the_recording_is_a_file_of_its_own(void **state) {
+    (void)state;
+    struct file f = with("on disk\n");
+    source_add(f.cache, "<ipython-input-1-abc>", NULL, "a\nb", 3);
+    source_add(f.cache, "/none/2.py", "/work", "c\n", 2);
+    source_add(f.cache, "/none/2.py", "/work", "d\n", 2);
+    source_add(f.cache, "relative.py", "/work", "e\n", 2);
+    source_add(f.cache, "s", f.directory, "not on disk\n", 12); // it has been read
+    source_add(f.cache, NULL, NULL, "f\n", 2);
+    source_add(f.cache, "", NULL, "f\n", 2);
+    expect_line(source_open(f.cache, "<ipython-input-1-abc>", "/elsewhere"), 2, "b");
+    assert_int_equal(source_state(source_open(f.cache, "<ipython-input-1-abc>", NULL), 1), SOURCE_GOOD);
+    assert_int_equal(source_state(source_open(f.cache, "<ipython-input-2-abc>", NULL), 1), SOURCE_MISSING);
+    expect_line(source_open(f.cache, "/none/2.py", NULL), 1, "c");
+    expect_line(source_open(f.cache, "/work/relative.py", NULL), 1, "e");
+    expect_line(source_open(f.cache, "s", f.directory), 1, "on disk");
+    assert_int_equal(source_state(source_open(f.cache, NULL, NULL), 1), SOURCE_MISSING);
+    drop(&f);
+}
+
 static void expect_python(const char *text, uint32_t first, uint32_t last) {
     struct file f = with(text);
     assert_int_equal(source_python_end(f.source, first), last);
@@ -159,6 +179,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_end_as_python_counts_them),
         cmocka_unit_test(only_the_recorded_file_is_good),
+        cmocka_unit_test(a_text_in_the_recording_is_a_file_of_its_own),
         cmocka_unit_test(python_functions_end_with_their_block),
         cmocka_unit_test(python_decorators_belong_to_the_function),
         cmocka_unit_test(python_strings_and_brackets_do_not_end_a_block),

@@ -39,11 +39,13 @@ def _find():
                 ("pause", None),
                 ("resume", None),
                 ("aside", None),
+                ("source", None),
             ):
                 function = getattr(shim, "peakline_shim_" + name)
                 function.restype = result
                 setattr(shim, name, function)
             shim.handle, shim.number, shim.pointer, shim.byref = ctypes.c_uint64, ctypes.c_int64, ctypes.c_void_p, ctypes.byref
+            shim.size = ctypes.c_size_t
             _follow(shim)
             _shim = shim
         except RecursionError:  # it may be there
@@ -98,6 +100,26 @@ def _context():
 
 def _word(handle):
     return handle.value.to_bytes(8, "little")
+
+
+def _typed():
+    """Files that are none on disk, with their text: code that was typed in (IPython and marimo have it in linecache)."""
+    from os.path import exists
+
+    linecache = sys.modules.get("linecache")
+    for name, entry in list(getattr(linecache, "cache", {}).items()):
+        if len(entry) == 4 and isinstance(name, str) and (name.startswith("<ipython-input-") or not (name.startswith("<") or exists(name))):
+            yield name, "".join(entry[2])
+
+
+def _keep_sources():
+    """Has the recording keep the text of what was typed in."""
+    typed = list(_typed())
+    if typed and _find():
+        with pause():
+            for name, text in typed:
+                name, text = name.encode("utf-8", "surrogateescape"), text.encode("utf-8", "backslashreplace")
+                _shim.source(name, _shim.size(len(name)), text, _shim.size(len(text)))
 
 
 def _check(what, name):
