@@ -14,9 +14,12 @@
 #include "reporter/memory.h"
 
 #define LARGEST_SOURCE (32 << 20)
+#define LARGEST_TEXTS (16 << 20) // all texts that are not in files: several records may name the same bytes
 
 struct source {
     bool found, packed;
+    const char *text; // somebody else's, `text_size` bytes, not looked at yet; NULL = there is none
+    size_t text_size;
     uint64_t changed_ns; // since 1970
     char *bytes;
     size_t *line_at; // where each line begins; one more entry for the end
@@ -28,6 +31,7 @@ struct source_cache {
     struct map *numbers; // by path
     struct source **sources;
     size_t capacity;
+    size_t texts; // bytes
 };
 
 struct source_cache *source_cache_new(void) {
@@ -123,9 +127,8 @@ void source_add(struct source_cache *cache, const char *file, const char *cwd, c
     bool added;
     struct source *source = find_source(cache, path, &added);
     if (path && added) {
-        source->bytes = memory_copy(text, length);
-        source->found = true;
-        split_lines(source, length);
+        source->text = text;
+        source->text_size = length;
     }
     free(path);
 }
@@ -136,6 +139,13 @@ const struct source *source_open(struct source_cache *cache, const char *file, c
     struct source *source = find_source(cache, path, &added);
     if (added && path && path[0] == '/')
         read_source(source, path);
+    if (source->text && source->text_size <= LARGEST_TEXTS - cache->texts) {
+        cache->texts += source->text_size;
+        source->bytes = memory_copy(source->text, source->text_size);
+        source->text = NULL;
+        source->found = true;
+        split_lines(source, source->text_size);
+    }
     free(path);
     return source;
 }

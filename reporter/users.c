@@ -270,16 +270,24 @@ static bool is_of_module(const struct model_function *function, const char *modu
 
 // The module that held half of the peak, by what its functions held; NULL: there is none.
 static const char *find_main_module(const struct model_process *process, const int64_t *held) {
+    struct pool *pool = pool_new();
+    struct map *numbers = map_new();
+    int64_t *sums = memory_alloc(process->function_count, sizeof *sums);
+    const char *found = NULL;
     for (uint32_t i = 0; i < process->function_count; i++) {
         const char *module = process->functions[i].module;
-        int64_t sum = 0;
-        for (uint32_t j = i; held[i] && module && j < process->function_count; j++)
-            if (is_of_module(&process->functions[j], module))
-                sum = model_add(sum, held[j]);
-        if (sum > process->image->header.heap_peak / 2)
-            return module;
+        if (!held[i] || !module)
+            continue;
+        const uintptr_t key = (uintptr_t)pool_intern_string(pool, module);
+        int64_t *sum = &sums[map_number(numbers, (struct map_key){{key}}, NULL)];
+        *sum = model_add(*sum, held[i]);
+        if (*sum > process->image->header.heap_peak / 2)
+            found = module;
     }
-    return NULL;
+    free(sums);
+    map_free(numbers);
+    pool_free(pool);
+    return found;
 }
 
 // A program whose own code, of which nothing but names is known, does nothing but start that of a library (R,

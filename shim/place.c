@@ -30,12 +30,13 @@ struct place_function_key {
 #define PLACE_FUNCTIONS 512 // places at first
 
 #define PLACE_OPERATORS 8
-#define PLACE_MODULES 256 // the most that are looked at again
+#define PLACE_INTERPRETERS 16 // the most that are looked at again
 
 struct place_module {
     uint32_t number;
     uintptr_t start, end, bias;
     bool ours;                            // the shim itself
+    bool interpreter;                     // it has a part of Python's that is looked for
     uintptr_t operators[PLACE_OPERATORS]; // where its operators new start; 0 = none
     struct place_module *next;
 };
@@ -289,6 +290,15 @@ static void place_operators(struct place_module *module, const char *path) {
         module->operators[i] = (uintptr_t)elf_symbol(&elf, names[i]);
 }
 
+// Asked while a call of this thread is in the module, so that it cannot be unloaded meanwhile.
+static bool place_is_interpreter(const struct unwind_object *object) {
+    struct dl_phdr_info info;
+    struct elf_module elf;
+    return place_segments(object->start, object->end, object->bias, object->path, &info) &&
+           elf_open(&elf, &info) &&
+           (elf_symbol(&elf, "PyGILState_GetThisThreadState") || elf_symbol(&elf, "rpython_startup_code"));
+}
+
 static struct place_module *place_module_add(const struct unwind_object *object) {
     struct record_module module = {.start = object->start, .end = object->end, .bias = object->bias};
     module.build_id_length =
@@ -321,10 +331,13 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     entry->bias = object->bias;
     entry->ours = (uintptr_t)&place_open - object->start < object->end - object->start;
     place_operators(entry, object->path);
+    entry->interpreter = place_is_interpreter(object);
     entry->next = shim.modules;
     shim.modules = entry;
-    __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
-    thread_self.attention = 1;
+    if (entry->interpreter || !(shim.header->flags & RECORD_FLAG_FORKED)) {
+        __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
+        thread_self.attention = 1;
+    }
     return entry;
 }
 
@@ -392,15 +405,16 @@ void place_forgotten(void) {
     python_slots_forget(place_frame_is_gone);
 }
 
-int place_each_module(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data) {
-    uintptr_t starts[PLACE_MODULES];
+int place_each_interpreter(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data) {
+    uintptr_t starts[PLACE_INTERPRETERS];
     unsigned count = 0;
     enum lock_got locked = lock_take(&shim.lock);
     if (locked == LOCK_REFUSED)
         return 0;
-    for (const struct place_module *module = shim.modules; module && count < PLACE_MODULES;
+    for (const struct place_module *module = shim.modules; module && count < PLACE_INTERPRETERS;
          module = module->next)
-        starts[count++] = module->start;
+        if (module->interpreter)
+            starts[count++] = module->start;
     lock_drop(&shim.lock, locked);
     int result = 0;
     while (count && !result) {

@@ -63,10 +63,10 @@ void place_forgotten(void);
 
 struct dl_phdr_info;
 
-// As dl_iterate_phdr, of the modules that calls have come from (of 256, if there are more), without the
-// loader's lock. The caller does not hold shim.lock. `size` says that only what comes before dlpi_adds is
-// there.
-int place_each_module(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data);
+// As dl_iterate_phdr, but without the loader's lock, and only of modules that calls have come from and that
+// have a part of Python's. The caller does not hold shim.lock. `size` says that only what comes before
+// dlpi_adds is there.
+int place_each_interpreter(int (*each)(struct dl_phdr_info *info, size_t size, void *data), void *data);
 
 // Code may have been unloaded: addresses learnt so far are looked up again.
 void place_unloaded(void);

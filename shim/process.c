@@ -141,7 +141,7 @@ void process_poll(void) {
     lock_begin();
     // In a forked child the loader's lock may be held by a thread that is not there any more. What the parent
     // knew of an interpreter is still known, and one that comes later is met in calls.
-    python_poll(shim.pid == process_image_pid ? dl_iterate_phdr : place_each_module);
+    python_poll(shim.pid == process_image_pid ? dl_iterate_phdr : place_each_interpreter);
     lock_end();
     process_note_python();
 }

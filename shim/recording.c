@@ -40,10 +40,9 @@ static const uint32_t recording_sizes[RECORD_TABLES] = {
 // Most of the cap that a table may take, in sixteenths. Nodes and frames can be forgotten, so they and what
 // is kept of them leave a quarter for what cannot.
 static const unsigned recording_share[RECORD_TABLES] = {
-    [RECORD_STRINGS] = 4, [RECORD_MODULES] = 1,  [RECORD_FUNCTIONS] = 3,
-    [RECORD_FRAMES] = 3,  [RECORD_NODES] = 5,    [RECORD_REAPED] = 1,
-    [RECORD_FOLDED] = 4,  [RECORD_JOURNALS] = 1, [RECORD_ESTIMATES] = 4,
-    [RECORD_SOURCES] = 1,
+    [RECORD_STRINGS] = 4,   [RECORD_MODULES] = 1, [RECORD_FUNCTIONS] = 3, [RECORD_FRAMES] = 3,
+    [RECORD_NODES] = 5,     [RECORD_REAPED] = 1,  [RECORD_FOLDED] = 4,    [RECORD_JOURNALS] = 1,
+    [RECORD_ESTIMATES] = 4, [RECORD_SOURCES] = 1,
 };
 
 // Grains at first, for some hundred contexts. Processes can be many, and small: what most of them never need

@@ -296,7 +296,8 @@ static char *row_contents(const struct listing *listing, const struct rows *rows
         free(path);
         return contents;
     }
-    if (rows->state == SOURCE_MISSING)
+    const bool beyond = rows->state == SOURCE_GOOD && row->line > source_line_count(rows->source);
+    if (rows->state == SOURCE_MISSING || beyond)
         return memory_print("(source not found)");
     if (rows->state == SOURCE_PACKED)
         return memory_print("(source in an archive)");

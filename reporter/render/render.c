@@ -22,7 +22,7 @@ struct source_cache *render_sources(const struct model_process *process) {
     for (uint32_t i = 1; i < image->source_count; i++) {
         size_t length;
         const char *bytes = reader_string(image, image->sources[i].file, &length);
-        char *file = memory_copy(bytes, length);
+        char *file = memchr(bytes, '\0', length) ? NULL : memory_copy(bytes, length);
         bytes = reader_string(image, image->sources[i].text, &length);
         source_add(sources, file, process->cwd, bytes, length);
         free(file);

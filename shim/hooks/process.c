@@ -15,6 +15,8 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+extern void peakline_shim_pause(void), peakline_shim_resume(void); // scope.c
+
 #define PROCESS_STACK_MOST (256u << 10) // bytes of stack that an environment may take
 
 // `envp` completed on the caller's stack, which lives as long as the call that uses it; or without us, where
@@ -153,8 +155,15 @@ pid_t wait(int *status) {
     return waitpid(-1, status, 0);
 }
 
+// Process groups that cannot be, for Linux has no numbers beyond 2^22: Python's part of the shim has us begin
+// and end a pause by them, where it has nothing yet to call a function with (python-startup).
+#define PROCESS_PAUSE (-0x70656b01)
+#define PROCESS_RESUME (-0x70656b02)
+
 pid_t waitpid(pid_t pid, int *status, int options) {
     int own;
+    if (pid == PROCESS_PAUSE || pid == PROCESS_RESUME)
+        (pid == PROCESS_PAUSE ? peakline_shim_pause : peakline_shim_resume)();
     if (!real_resolve()) {
         errno = ECHILD;
         return -1;

@@ -34,17 +34,40 @@ class PeaklineFinder(object):
 
 def peakline_keep_sources():
     """The text of cells is nowhere but in the process: at its end, the recording takes what it has lines of."""
-    import atexit
+    global peakline_waits
+    if not peakline_waits:
+        peakline_waits = True
+        import atexit
 
-    atexit.unregister(peakline_at_exit)
-    atexit.register(peakline_at_exit)
+        atexit.register(peakline_at_exit)
+
+
+peakline_waits = False
 
 
 def peakline_at_exit():
-    if "IPython" in sys.modules or "marimo" in sys.modules:
-        import peakline
+    """Neither what this takes nor any error of it is the program's."""
+    try:
+        if "IPython" in sys.modules or "marimo" in sys.modules:
+            import posix
 
-        peakline._keep_sources()
+            peakline_tell(posix, 0x70656B01)
+            try:
+                from peakline import _keep_sources
+
+                _keep_sources()
+            finally:
+                peakline_tell(posix, 0x70656B02)
+    except Exception:
+        pass
+
+
+def peakline_tell(posix, group):
+    """Begins or ends a pause, without ctypes: the shim knows these process groups, of which there are none (hooks/process.c)."""
+    try:
+        posix.waitpid(-group, posix.WNOHANG)
+    except OSError:
+        pass
 
 
 def peakline_importer():

@@ -307,8 +307,12 @@ void python_poll(python_modules *modules) {
     if (phase == PYTHON_FOUND) {
         // As long as it is idle, another one may be the one that runs in the end.
         current = detect_get();
-        if (!detect_still_there(current) || current->call.is_initialized())
+        if (!detect_still_there(current)) {
+            phase = PYTHON_NONE;
+            current = NULL;
+        } else if (current->call.is_initialized()) {
             return;
+        }
     } else if (phase != PYTHON_NONE) {
         return;
     }

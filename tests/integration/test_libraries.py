@@ -10,6 +10,18 @@ def test_two_libraries_at_one_address():
     expect(process.line("call")["total"], allocations=40, allocated_bytes=20 * 8004)
 
 
+@limit(120)
+def test_libraries_of_threads_of_a_child():
+    """What has been unloaded by another thread is not looked into."""
+    libraries = [os.path.abspath("lib%d.so" % number) for number in range(4)]
+    program("leaf")
+    for library in libraries:
+        shutil.copy(os.path.join(os.path.dirname(program("leaf")), "libplugin_a.so"), library)
+    recording = record(program("plugins_at_once"), *libraries)
+    (child,) = [each for each in recording.processes if each["totals"]["allocations"] > 1000]
+    expect(child.line("plugin_a", "plugin_a.c")["self"], allocations=4 * 4000, allocated_bytes=4 * 4000 * 4001, live_at_exit_bytes=0)
+
+
 def test_exceptions():
     process = record(program("exceptions")).process
     expect(process.line("after")["self"], live_at_exit_bytes=1009)

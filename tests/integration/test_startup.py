@@ -149,10 +149,13 @@ def test_cells(version):
                "IPython.run_cell('first = load()', '<ipython-input-1-abc>', space)\n"
                "IPython.run_cell('pass; unseen = 1', '<generated>', space)\n"
                "IPython.run_cell('third = bytearray(9000017)  # linecache\\n', os.path.abspath('on_disk.py'), space)\n")
+    # What linecache may hold as well; and an error of ours would be on standard error.
+    program += "import linecache; linecache.cache.update({'a': None, 'b\\ud800': (1, None, ['x'], 'b'), 'c': (1, None, None, 'c'), 'd': (lambda: 'x',)})\n"
     with open("program.py", "w", encoding="utf-8") as file:
         file.write(program)
     recording = record(python(version), "program.py", env={"PYTHONPATH": os.getcwd(), "PYTHONUTF8": "1"}, compare=False, output="recording")
     assert "return bytearray(7000013)  # \u00e4\n" in recording.stdout.decode(), recording.stdout
+    assert recording.stderr == b"", recording.stderr
     report = peakline("report", "recording", "--file", "*2.py").stdout.decode()
     assert "return bytearray(7000013)  # \u00e4\n" in report, report
     report = peakline("report", "recording", "--file", "<ipython*").stdout.decode()

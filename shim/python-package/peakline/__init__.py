@@ -102,24 +102,45 @@ def _word(handle):
     return handle.value.to_bytes(8, "little")
 
 
-def _typed():
-    """Files that are none on disk, with their text: code that was typed in (IPython and marimo have it in linecache)."""
+_TEXT_MOST = 65535  # bytes of one text that a recording keeps
+
+
+def _text_of(lines):
+    """As much of it as is kept: whole lines."""
+    text = []
+    left = _TEXT_MOST
+    for line in lines:
+        line = line.encode("utf-8", "backslashreplace")
+        left -= len(line)
+        if left < 0:
+            break
+        text.append(line)
+    return b"".join(text)
+
+
+def _is_typed(name, entry):
+    """Whether an entry of linecache is code that is in no file: typed into IPython or marimo."""
     from os.path import exists
 
-    linecache = sys.modules.get("linecache")
-    for name, entry in list(getattr(linecache, "cache", {}).items()):
-        if len(entry) == 4 and isinstance(name, str) and (name.startswith("<ipython-input-") or not (name.startswith("<") or exists(name))):
-            yield name, "".join(entry[2])
+    if type(name) is not str or type(entry) is not tuple or len(entry) != 4 or type(entry[2]) is not list:
+        return False
+    return name.startswith("<ipython-input-") or not (name.startswith("<") or exists(name))
 
 
 def _keep_sources():
-    """Has the recording keep the text of what was typed in."""
-    typed = list(_typed())
-    if typed and _find():
-        with pause():
-            for name, text in typed:
-                name, text = name.encode("utf-8", "surrogateescape"), text.encode("utf-8", "backslashreplace")
-                _shim.source(name, _shim.size(len(name)), text, _shim.size(len(text)))
+    """Has the recording keep the text of what was typed in, within a pause. No error of it is the program's."""
+    try:
+        typed = [(name, entry[2]) for name, entry in list(sys.modules["linecache"].cache.items()) if _is_typed(name, entry)]
+    except Exception:
+        return
+    for name, lines in typed:
+        if not _find():
+            return
+        try:
+            name, text = name.encode("utf-8", "surrogateescape"), _text_of(lines)
+            _shim.source(name, _shim.size(len(name)), text, _shim.size(len(text)))
+        except Exception:
+            pass
 
 
 def _check(what, name):
