@@ -44,7 +44,7 @@ static const size_t record_sizes[RECORD_TABLES] = {
     [RECORD_SOURCES] = sizeof(struct record_source),
 };
 
-static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",   "node",
+static const char *const table_names[RECORD_TABLES] = {"string", "module", "function", "frame",    "node",
                                                        "reaped", "folded", "journal",  "estimate", "source"};
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct input *in, uint64_t offset,
@@ -283,8 +283,9 @@ bool reader_look_again(struct reader_image *image) {
     if (fd < 0)
         return false;
     const bool same = pread(fd, &now, sizeof now, 0) == (ssize_t)sizeof now &&
-                      memcmp(now.magic, known->magic, sizeof now.magic) == 0 && now.version == known->version &&
-                      now.pid == known->pid && now.start_ticks == known->start_ticks &&
+                      memcmp(now.magic, known->magic, sizeof now.magic) == 0 &&
+                      now.version == known->version && now.pid == known->pid &&
+                      now.start_ticks == known->start_ticks &&
                       now.start_monotonic_ns == known->start_monotonic_ns;
     close(fd);
     if (!same || now.end == RECORD_RUNNING)

@@ -27,7 +27,8 @@ void source_cache_free(struct source_cache *cache);
 
 // The text of a file that is none on disk, which stays the caller's, for as long as the cache is there. The
 // first one of a file stays.
-void source_add(struct source_cache *cache, const char *file, const char *cwd, const char *text, size_t length);
+void source_add(struct source_cache *cache, const char *file, const char *cwd, const char *text,
+                size_t length);
 
 // `file` as recorded (NULL is allowed); relative names are relative to `cwd` (NULL = not known). Never NULL.
 const struct source *source_open(struct source_cache *cache, const char *file, const char *cwd);
