@@ -10,6 +10,8 @@
 #include "reporter/render/render.h"
 #include "reporter/text.h"
 
+#define MAPPED_MUCH (64 << 20) // bytes: more than the stacks of some threads
+
 struct notes {
     char **list;
     size_t count, capacity;
@@ -234,6 +236,39 @@ static void add_sampling(struct notes *notes, const struct model_process *proces
                           "these did not pass on to Python's are missing.");
 }
 
+// Python packages whose libraries have allocators of their own, in which lines do not see what is taken.
+static void add_own_allocators(struct notes *notes, const struct model_process *process) {
+    static const struct {
+        const char *path, *name, *advice;
+    } packages[] = {
+        {"/pyarrow/__init__.py", "pyarrow",
+         " With ARROW_DEFAULT_MEMORY_POOL=system in the environment, pyarrow asks malloc."},
+        {"/polars/__init__.py", "polars", ""},
+        {"/duckdb/__init__.py", "duckdb", ""},
+        {"/catboost/__init__.py", "catboost", ""},
+    };
+    char *names = memory_copy("", 0), *advice = memory_copy("", 0);
+    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
+        bool found = false;
+        for (uint32_t f = 0; f < process->function_count && !found; f++)
+            found = process->functions[f].file && strstr(process->functions[f].file, packages[i].path);
+        if (!found)
+            continue;
+        char *longer = memory_print("%s%s%s", names, *names ? ", " : "", packages[i].name);
+        char *more = memory_print("%s%s", advice, packages[i].advice);
+        free(names);
+        free(advice);
+        names = longer;
+        advice = more;
+    }
+    if (*names && process->image->header.mapped_peak >= MAPPED_MUCH)
+        add(notes, memory_print("What %s may have taken by allocators of their own is part of Mapped, and on "
+                                "no line.%s",
+                                names, advice));
+    free(names);
+    free(advice);
+}
+
 char **notes_collect(const struct model_process *process, size_t *count) {
     struct notes notes = {0};
     if (process->end == MODEL_RUNNING)
@@ -247,6 +282,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     if (error)
         add(&notes, memory_print("Peaks may be off by up to %s, as threads allocated at the same time.",
                                  text_size(size, model_signed(error))));
+    add_own_allocators(&notes, process);
     add_sampling(&notes, process);
     add_folded(&notes, process);
     add_losses(&notes, process);

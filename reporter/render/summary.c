@@ -3,6 +3,7 @@
 // The few lines that `run` prints when the program has ended. See render.h.
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "reporter/errors.h"
 #include "reporter/message.h"
@@ -10,6 +11,8 @@
 #include "reporter/render/render.h"
 #include "reporter/text.h"
 #include "reporter/users.h"
+
+#define TYPED_COLUMNS 60
 
 // In code that calls itself all the way: the innermost line that held half of the peak, with all that it
 // called; UINT32_MAX if none.
@@ -60,6 +63,28 @@ static uint32_t find_top_line(const struct model_process *process, int64_t *held
     return top;
 }
 
+// A cell's file name tells nobody anything: the line, escaped, if its text is in the recording. The caller
+// frees it.
+static char *find_typed_text(const struct model_process *process, const struct model_line *line) {
+    const struct reader_image *image = process->image;
+    char *text = NULL;
+    for (uint32_t i = 1; i < image->source_count && !text; i++) {
+        size_t length;
+        const char *file = reader_string(image, image->sources[i].file, &length);
+        if (strlen(line->file) != length || memcmp(line->file, file, length) != 0)
+            continue;
+        struct source_cache *sources = render_sources(process);
+        const char *bytes = source_line(source_open(sources, line->file, process->cwd), line->line, &length);
+        while (length && (*bytes == ' ' || *bytes == '\t')) {
+            bytes++;
+            length--;
+        }
+        text = text_escape(bytes, length, TYPED_COLUMNS);
+        source_cache_free(sources);
+    }
+    return text ? text : memory_copy("", 0);
+}
+
 static void print_top_line(const struct model_process *process, FILE *out) {
     int64_t held;
     uint32_t top = find_top_line(process, &held);
@@ -71,8 +96,11 @@ static void print_top_line(const struct model_process *process, FILE *out) {
     char *name = text_escape_string(function->starter ? function->starter : function->name);
     if (line->file) {
         char *file = text_escape_string(listing_short_path(process, line->file));
-        fprintf(out, "peakline: %s of it came from %s%s:%u (%s)\n", text_size(size, held),
-                function->starter ? "threads started at " : "", file, line->line, name);
+        char *text = find_typed_text(process, line);
+        fprintf(out, "peakline: %s of it came from %s%s:%u (%s)%s%s\n", text_size(size, held),
+                function->starter ? "threads started at " : "", file, line->line, name, *text ? ": " : "",
+                text);
+        free(text);
         free(file);
     } else {
         fprintf(out, "peakline: %s of it came from %s\n", text_size(size, held), name);

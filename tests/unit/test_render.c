@@ -150,6 +150,48 @@ static void a_source_in_the_recording_is_shown(void **state) {
     end_run(&run);
 }
 
+static void allocators_of_libraries_are_named(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    builder_node(b, 1, builder_line(b, builder_python(b, "/v/pyarrow/__init__.py", "<module>", 1), 3));
+    builder_node(b, 1, builder_line(b, builder_python(b, "/v/polars/__init__.py", "<module>", 1), 3));
+    b->header.mapped_peak = 63 << 20;
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_none(run.text, "allocators of their own");
+    free(run.text);
+    b->header.mapped_peak = 65 << 20;
+    builder_write(b, run.directory);
+    print(&run, "table");
+    expect_text(run.text, "  Note: What pyarrow, polars may have taken by allocators of their own is part of "
+                          "Mapped, and on no line. With ARROW_DEFAULT_MEMORY_POOL=system in the environment, "
+                          "pyarrow asks malloc.\n");
+    builder_free(b);
+    end_run(&run);
+}
+
+static void the_summary_quotes_a_cell(void **state) {
+    (void)state;
+    struct run run = {.directory = builder_directory()};
+    struct builder *b = evaluation(run.directory);
+    for (int with = 0; with < 2; with++) {
+        if (with)
+            builder_source(b, "eval.py", "\n\ndef load(path):\n\tdata = read\033(path)  \n");
+        builder_write(b, run.directory);
+        size_t size;
+        FILE *out = open_memstream(&run.text, &size);
+        assert_int_equal(summary_print(run.directory, out), 0);
+        fclose(out);
+        expect_text(run.text, with ? "of it came from eval.py:4 (load): data = read\\x1b(path)"
+                                   : "of it came from eval.py:4 (load)\n");
+        free(run.text);
+    }
+    builder_free(b);
+    run.text = NULL;
+    end_run(&run);
+}
+
 static void a_source_that_is_gone_is_not_made_up(void **state) {
     (void)state;
     struct run run = run_evaluation(false);
@@ -816,6 +858,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_shows_functions_line_by_line),
         cmocka_unit_test(a_source_in_the_recording_is_shown),
+        cmocka_unit_test(allocators_of_libraries_are_named),
+        cmocka_unit_test(the_summary_quotes_a_cell),
         cmocka_unit_test(a_source_that_is_gone_is_not_made_up),
         cmocka_unit_test(a_source_that_changed_is_not_shown),
         cmocka_unit_test(filters_choose_tables),
