@@ -239,9 +239,11 @@ def number_lines(text):
 
 
 PYTHON_HEAD = r'''
+import gc
 import os
 import sys
 
+gc.disable()  # the interpreter's start has left cycles, and they would be freed on whatever line a collection comes
 ORACLE = len(sys.argv) > 1
 SLOTS = [None] * 48
 state = @SEED@

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """C code of numpy and pandas that calls Python functions, which allocate."""
 import functools
+import platform
+
+platform._Processor.from_subprocess = staticmethod(lambda: "")  # an answer comes in as many pieces as it likes
 
 import numpy as np
 import pandas as pd
