@@ -36,7 +36,7 @@ struct place_module {
     uint32_t number;
     uintptr_t start, end, bias;
     bool ours;                            // the shim itself
-    bool interpreter;                     // it has a part of Python's that is looked for
+    bool interpreter;                     // in a forked child: it has what of Python's is looked for
     uintptr_t operators[PLACE_OPERATORS]; // where its operators new start; 0 = none
     struct place_module *next;
 };
@@ -331,10 +331,11 @@ static struct place_module *place_module_add(const struct unwind_object *object)
     entry->bias = object->bias;
     entry->ours = (uintptr_t)&place_open - object->start < object->end - object->start;
     place_operators(entry, object->path);
-    entry->interpreter = place_is_interpreter(object);
+    const bool forked = shim.header->flags & RECORD_FLAG_FORKED;
+    entry->interpreter = forked && place_is_interpreter(object);
     entry->next = shim.modules;
     shim.modules = entry;
-    if (entry->interpreter || !(shim.header->flags & RECORD_FLAG_FORKED)) {
+    if (entry->interpreter || !forked) {
         __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
         thread_self.attention = 1;
     }
