@@ -6,8 +6,8 @@
 //
 //   python_embed LIBPYTHON SCRIPT ROUNDS [ARGUMENT]
 //
-// From the second round on libpython is loaded anew, where dlclose really unloads it. With EMBED_FORKED in the
-// environment, a forked child of a process with two threads does all that.
+// From the second round on libpython is loaded anew, where dlclose really unloads it. With EMBED_FORKED in
+// the environment, a forked child of a process with two threads does all that.
 
 #include "python_api.h"
 
