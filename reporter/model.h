@@ -24,7 +24,7 @@ enum model_end { MODEL_UNKNOWN, MODEL_RUNNING, MODEL_EXITED, MODEL_SIGNALLED, MO
 struct model_function {
     const char *file;    // NULL = not known
     const char *name;    // never NULL
-    const char *module;  // native: path of the module where it was first seen; NULL = none
+    const char *module;  // native: path of the module where it was first seen, each once; NULL = none
     uint32_t first_line; // 0 = not known
     uint32_t language;   // enum record_language
     uint32_t chosen;     // not 0: the program wants its table; its number in the recording

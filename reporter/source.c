@@ -18,7 +18,7 @@
 
 struct source {
     bool found, packed;
-    const char *text; // somebody else's, `text_size` bytes, not looked at yet; NULL = there is none
+    const char *text; // somebody else's, `text_size` bytes; NULL = it is a file
     size_t text_size;
     uint64_t changed_ns; // since 1970
     char *bytes;
@@ -139,15 +139,18 @@ const struct source *source_open(struct source_cache *cache, const char *file, c
     struct source *source = find_source(cache, path, &added);
     if (added && path && path[0] == '/')
         read_source(source, path);
-    if (source->text && source->text_size <= LARGEST_TEXTS - cache->texts) {
+    if (source->text && !source->found && source->text_size <= LARGEST_TEXTS - cache->texts) {
         cache->texts += source->text_size;
         source->bytes = memory_copy(source->text, source->text_size);
-        source->text = NULL;
         source->found = true;
         split_lines(source, source->text_size);
     }
     free(path);
     return source;
+}
+
+bool source_is_text(const struct source *source) {
+    return source->text != NULL;
 }
 
 enum source_state source_state(const struct source *source, uint64_t recorded_ns) {

@@ -30,6 +30,9 @@ void source_cache_free(struct source_cache *cache);
 void source_add(struct source_cache *cache, const char *file, const char *cwd, const char *text,
                 size_t length);
 
+// Whether it is such a text.
+bool source_is_text(const struct source *source);
+
 // `file` as recorded (NULL is allowed); relative names are relative to `cwd` (NULL = not known). Never NULL.
 const struct source *source_open(struct source_cache *cache, const char *file, const char *cwd);
 

@@ -264,13 +264,8 @@ static int64_t *find_called(const struct model_process *process, const bool *use
     return held;
 }
 
-static bool is_of_module(const struct model_function *function, const char *module) {
-    return function->module && strcmp(function->module, module) == 0;
-}
-
 // The module that held half of the peak, by what its functions held; NULL: there is none.
 static const char *find_main_module(const struct model_process *process, const int64_t *held) {
-    struct pool *pool = pool_new();
     struct map *numbers = map_new();
     int64_t *sums = memory_alloc(process->function_count, sizeof *sums);
     const char *found = NULL;
@@ -278,15 +273,13 @@ static const char *find_main_module(const struct model_process *process, const i
         const char *module = process->functions[i].module;
         if (!held[i] || !module)
             continue;
-        const uintptr_t key = (uintptr_t)pool_intern_string(pool, module);
-        int64_t *sum = &sums[map_number(numbers, (struct map_key){{key}}, NULL)];
+        int64_t *sum = &sums[map_number(numbers, (struct map_key){{(uintptr_t)module}}, NULL)];
         *sum = model_add(*sum, held[i]);
         if (*sum > process->image->header.heap_peak / 2)
             found = module;
     }
     free(sums);
     map_free(numbers);
-    pool_free(pool);
     return found;
 }
 
@@ -304,7 +297,7 @@ static void add_main_library(const struct model_process *process, bool *user) {
     int64_t *held = find_called(process, user);
     const char *module = find_main_module(process, held);
     for (uint32_t i = 0; module && i < process->function_count; i++)
-        user[i] |= is_of_module(&process->functions[i], module);
+        user[i] |= process->functions[i].module == module;
     free(held);
 }
 

@@ -8,6 +8,7 @@
 #include "shim/frame.h"
 #include "shim/hash.h"
 #include "shim/python/elf.h"
+#include "shim/python/python.h"
 #include "shim/recording.h"
 #include "shim/shim.h"
 
@@ -295,8 +296,7 @@ static bool place_is_interpreter(const struct unwind_object *object) {
     struct dl_phdr_info info;
     struct elf_module elf;
     return place_segments(object->start, object->end, object->bias, object->path, &info) &&
-           elf_open(&elf, &info) &&
-           (elf_symbol(&elf, "PyGILState_GetThisThreadState") || elf_symbol(&elf, "rpython_startup_code"));
+           elf_open(&elf, &info) && (elf_symbol(&elf, PYTHON_EXPORT) || elf_symbol(&elf, PYTHON_EXPORT_PYPY));
 }
 
 static struct place_module *place_module_add(const struct unwind_object *object) {

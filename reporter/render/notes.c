@@ -236,6 +236,14 @@ static void add_sampling(struct notes *notes, const struct model_process *proces
                           "these did not pass on to Python's are missing.");
 }
 
+// Whether functions of a file were met that has this in its path.
+static bool has_file(const struct model_process *process, const char *part) {
+    for (uint32_t i = 0; i < process->function_count; i++)
+        if (process->functions[i].file && strstr(process->functions[i].file, part))
+            return true;
+    return false;
+}
+
 // Python packages whose libraries have allocators of their own, in which lines do not see what is taken.
 static void add_own_allocators(struct notes *notes, const struct model_process *process) {
     static const struct {
@@ -243,30 +251,28 @@ static void add_own_allocators(struct notes *notes, const struct model_process *
     } packages[] = {
         {"/pyarrow/__init__.py", "pyarrow",
          " With ARROW_DEFAULT_MEMORY_POOL=system in the environment, pyarrow asks malloc."},
-        {"/polars/__init__.py", "polars", ""},
-        {"/duckdb/__init__.py", "duckdb", ""},
-        {"/catboost/__init__.py", "catboost", ""},
+        {"/polars/__init__.py", "polars", NULL},
+        {"/duckdb/__init__.py", "duckdb", NULL},
+        {"/catboost/__init__.py", "catboost", NULL},
     };
-    char *names = memory_copy("", 0), *advice = memory_copy("", 0);
+    if (process->image->header.mapped_peak < MAPPED_MUCH)
+        return;
+    char *names = memory_copy("", 0);
+    const char *advice = "";
     for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
-        bool found = false;
-        for (uint32_t f = 0; f < process->function_count && !found; f++)
-            found = process->functions[f].file && strstr(process->functions[f].file, packages[i].path);
-        if (!found)
+        if (!has_file(process, packages[i].path))
             continue;
         char *longer = memory_print("%s%s%s", names, *names ? ", " : "", packages[i].name);
-        char *more = memory_print("%s%s", advice, packages[i].advice);
         free(names);
-        free(advice);
         names = longer;
-        advice = more;
+        if (packages[i].advice)
+            advice = packages[i].advice;
     }
-    if (*names && process->image->header.mapped_peak >= MAPPED_MUCH)
+    if (*names)
         add(notes, memory_print("What %s may have taken by allocators of their own is part of Mapped, and on "
                                 "no line.%s",
                                 names, advice));
     free(names);
-    free(advice);
 }
 
 char **notes_collect(const struct model_process *process, size_t *count) {

@@ -3,7 +3,6 @@
 // The few lines that `run` prints when the program has ended. See render.h.
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "reporter/errors.h"
 #include "reporter/message.h"
@@ -52,51 +51,38 @@ static uint32_t find_outer_line(const struct model_process *process, const bool 
 }
 
 // The line that the user wants to hear of first; UINT32_MAX if none.
-static uint32_t find_top_line(const struct model_process *process, int64_t *held) {
-    struct source_cache *sources = render_sources(process);
+static uint32_t find_top_line(const struct model_process *process, struct source_cache *sources,
+                              int64_t *held) {
     bool all, *user = users_find(process, sources, &all);
     uint32_t top = all ? find_inner_line(process, user, held) : UINT32_MAX;
     if (top == UINT32_MAX)
         top = find_outer_line(process, user, held);
     free(user);
-    source_cache_free(sources);
     return top;
 }
 
 // A cell's file name tells nobody anything: the line, escaped, if its text is in the recording. The caller
 // frees it.
-static char *find_typed_text(const struct model_process *process, const struct model_line *line) {
-    const struct reader_image *image = process->image;
-    char *text = NULL;
-    for (uint32_t i = 1; i < image->source_count && !text; i++) {
-        size_t length;
-        const char *file = reader_string(image, image->sources[i].file, &length);
-        if (strlen(line->file) != length || memcmp(line->file, file, length) != 0)
-            continue;
-        struct source_cache *sources = render_sources(process);
-        const char *bytes = source_line(source_open(sources, line->file, process->cwd), line->line, &length);
-        while (length && (*bytes == ' ' || *bytes == '\t')) {
-            bytes++;
-            length--;
-        }
-        text = text_escape(bytes, length, TYPED_COLUMNS);
-        source_cache_free(sources);
+static char *find_typed_text(const struct model_process *process, struct source_cache *sources,
+                             const struct model_line *line) {
+    const struct source *source = source_open(sources, line->file, process->cwd);
+    size_t length = 0;
+    const char *text = source_is_text(source) ? source_line(source, line->line, &length) : "";
+    while (length && (*text == ' ' || *text == '\t')) {
+        text++;
+        length--;
     }
-    return text ? text : memory_copy("", 0);
+    return text_escape(text, length, TYPED_COLUMNS);
 }
 
-static void print_top_line(const struct model_process *process, FILE *out) {
-    int64_t held;
-    uint32_t top = find_top_line(process, &held);
-    if (top == UINT32_MAX)
-        return;
-    const struct model_line *line = &process->lines[top];
+static void print_line(const struct model_process *process, struct source_cache *sources,
+                       const struct model_line *line, int64_t held, FILE *out) {
     char size[TEXT_SIZE_MAX];
     const struct model_function *function = &process->functions[line->function];
     char *name = text_escape_string(function->starter ? function->starter : function->name);
     if (line->file) {
         char *file = text_escape_string(listing_short_path(process, line->file));
-        char *text = find_typed_text(process, line);
+        char *text = find_typed_text(process, sources, line);
         fprintf(out, "peakline: %s of it came from %s%s:%u (%s)%s%s\n", text_size(size, held),
                 function->starter ? "threads started at " : "", file, line->line, name, *text ? ": " : "",
                 text);
@@ -106,6 +92,15 @@ static void print_top_line(const struct model_process *process, FILE *out) {
         fprintf(out, "peakline: %s of it came from %s\n", text_size(size, held), name);
     }
     free(name);
+}
+
+static void print_top_line(const struct model_process *process, FILE *out) {
+    struct source_cache *sources = render_sources(process);
+    int64_t held;
+    const uint32_t top = find_top_line(process, sources, &held);
+    if (top != UINT32_MAX)
+        print_line(process, sources, &process->lines[top], held, out);
+    source_cache_free(sources);
 }
 
 // A program's helpers (multiprocessing's, a daemon) may outlive it: that is no loss.

@@ -125,7 +125,7 @@ static void *detect_either(const struct elf_module *module, const char *name, co
     } while (0)
 
 static void detect_bind(struct detect_functions *call, const struct elf_module *module) {
-    DETECT_BIND(call->own_state, elf_symbol(module, "PyGILState_GetThisThreadState"));
+    DETECT_BIND(call->own_state, elf_symbol(module, PYTHON_EXPORT));
     DETECT_BIND(call->current_state,
                 detect_either(module, "PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet"));
     DETECT_BIND(call->is_initialized, elf_symbol(module, "Py_IsInitialized"));
@@ -232,9 +232,9 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data) {
     if (!elf_open(&module, info))
         return 0;
     struct detect_runtime runtime = {.may_unload = detect_looked, .pending = DETECT_UNTESTED};
-    DETECT_BIND(runtime.call.own_state, elf_symbol(&module, "PyGILState_GetThisThreadState"));
+    DETECT_BIND(runtime.call.own_state, elf_symbol(&module, PYTHON_EXPORT));
     if (!runtime.call.own_state) {
-        if (elf_symbol(&module, "rpython_startup_code"))
+        if (elf_symbol(&module, PYTHON_EXPORT_PYPY))
             detect_say("PyPy", "", "'s frames are not read");
         return 0;
     }

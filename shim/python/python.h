@@ -76,6 +76,10 @@ struct python_state {
 // At start, and in a forked child. Keeps the pointer. Cheap; does not look for an interpreter yet.
 void python_init(struct python_state *state);
 
+// What a module exports that is looked for: CPython's and PyPy's.
+#define PYTHON_EXPORT "PyGILState_GetThisThreadState"
+#define PYTHON_EXPORT_PYPY "rpython_startup_code"
+
 struct dl_phdr_info;
 
 // dl_iterate_phdr, or what stands in for it.

@@ -14,7 +14,6 @@ def test_two_libraries_at_one_address():
 def test_libraries_of_threads_of_a_child():
     """What has been unloaded by another thread is not looked into."""
     libraries = [os.path.abspath("lib%d.so" % number) for number in range(4)]
-    program("leaf")
     for library in libraries:
         shutil.copy(os.path.join(os.path.dirname(program("leaf")), "libplugin_a.so"), library)
     recording = record(program("plugins_at_once"), *libraries)
