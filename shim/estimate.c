@@ -249,6 +249,9 @@ bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
 void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary) {
     const struct peak_books books = estimate_books();
     uint32_t number = owner_node(owner);
+    const bool own = freeing == ESTIMATE_OWN;
+    if (own)
+        freeing = number;
     struct estimate_walk walk = {estimate_released, estimate_square(size), number, owner};
     peak_flush(&books);
     estimate_walk(number, &walk);
@@ -261,7 +264,7 @@ void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary
     peak_subtract(&run, (int64_t)bytes, (int64_t)weight * estimate_slack(size));
     peak_apply(&books, number, &run);
     if (owner_is_former(owner))
-        former_free(&books, owner, (int64_t)bytes, temporary ? weight : 0);
+        former_free(&books, owner, (int64_t)bytes, temporary ? weight : 0, own ? weight : 0);
     owner_drop(owner);
     if (temporary)
         shim_node(number)->temporary += weight;

@@ -22,7 +22,8 @@ bool estimate_open(void);
 // Returns whether the heap's peak was raised.
 bool estimate_alloc(uint32_t node, uint32_t owner, size_t size);
 
-// It was freed. `freeing`: the node that does, or 0.
+// It was freed. `freeing`: the node that does, or 0; or ESTIMATE_OWN: the lines that had allocated it.
+#define ESTIMATE_OWN UINT32_MAX
 void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary);
 
 // The frame's number is about to be used again.

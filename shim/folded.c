@@ -39,13 +39,17 @@ static void folded_release(uint32_t number) {
     shim.folded_free_count++;
 }
 
-void folded_free(uint32_t number, int64_t bytes, uint64_t temporary) {
+void folded_free(uint32_t number, int64_t bytes, uint64_t temporary, uint64_t frees) {
     if (!number)
         return;
     struct record_folded *entry = folded_entry(number);
     folded_save(entry);
     entry->live -= bytes;
     entry->temporary += temporary;
+    if (frees) {
+        entry->freed_bytes += (uint64_t)bytes;
+        entry->frees += frees;
+    }
 }
 
 void folded_unsee(uint32_t number, int64_t bytes) {

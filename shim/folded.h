@@ -21,8 +21,9 @@ bool folded_room(uint32_t records);
 void folded_add(uint32_t *self, uint32_t *total, const struct record_node *node,
                 const struct record_node *beneath, bool outermost);
 
-// Of the blocks that the nodes had, one of so many bytes is freed; `temporary` counts it as that. 0 is none.
-void folded_free(uint32_t number, int64_t bytes, uint64_t temporary);
+// Of the blocks that the nodes had, one of so many bytes is freed; `temporary` counts it as that, `frees` as
+// freed by the same nodes. 0 is none.
+void folded_free(uint32_t number, int64_t bytes, uint64_t temporary, uint64_t frees);
 
 // So many of its live bytes are no longer remembered. 0 is none.
 void folded_unsee(uint32_t number, int64_t bytes);

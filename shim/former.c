@@ -49,7 +49,7 @@ uint32_t former_frame(uint32_t owner) {
 // A free, as the account of a line or function has it.
 struct former_change {
     int64_t bytes;
-    uint64_t temporary;
+    uint64_t temporary, frees;
     bool self, total;
 };
 
@@ -57,12 +57,12 @@ static void former_account(struct record_account *account, uint32_t self, uint32
                            const struct former_change *change) {
     if (change->self) {
         account->self_live -= change->bytes;
-        folded_free(self, change->bytes, change->temporary);
+        folded_free(self, change->bytes, change->temporary, change->frees);
     }
     if (change->total) {
         account->total_live -= change->bytes;
         if (!change->self || self != total)
-            folded_free(total, change->bytes, change->temporary);
+            folded_free(total, change->bytes, change->temporary, change->frees);
     }
 }
 
@@ -87,8 +87,9 @@ static void former_change_other(const struct peak_books *books, uint32_t owner,
     former_change_function(books, other->function, change);
 }
 
-void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, uint64_t temporary) {
-    struct former_change change = {.bytes = bytes, .temporary = temporary, .self = true};
+void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, uint64_t temporary,
+                 uint64_t frees) {
+    struct former_change change = {.bytes = bytes, .temporary = temporary, .frees = frees, .self = true};
     if (shim.formers[owner].other)
         former_change_other(books, owner, &change);
     for (; owner_is_former(owner); owner = owner_next(owner)) {

@@ -82,9 +82,10 @@ static inline bool former_remembers(uint32_t owner) {
     return shim.formers[owner].function;
 }
 
-// A block of an owner that has outlived its node is freed, of so many bytes; `temporary` counts it as that.
-// The node that it counts for is the current one.
-void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, uint64_t temporary);
+// A block of an owner that has outlived its node is freed, of so many bytes; `temporary` counts it as that,
+// `frees` as freed by the very lines that had allocated it. The node that it counts for is the current one.
+void former_free(const struct peak_books *books, uint32_t owner, int64_t bytes, uint64_t temporary,
+                 uint64_t frees);
 
 // Whether a chain names the frame, or any of the function.
 bool former_holds_frame(uint32_t owner, uint32_t frame);

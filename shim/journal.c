@@ -360,11 +360,11 @@ __attribute__((noinline)) void journal_flush(struct thread *thread) {
     lock_drop(&shim.lock, locked);
 }
 
-void journal_free_former(const struct record_event *event) {
+void journal_free_former(const struct record_event *event, bool own) {
     const struct peak_books books = journal_books();
     peak_move(&books, event->node);
     former_free(&books, event->owner, (int64_t)event->size,
-                (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0);
+                (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0, own);
     journal_apply_alone(&books, event);
 }
 

@@ -83,9 +83,10 @@ void journal_flush(struct thread *thread);
 // The same with shim.lock held.
 void journal_apply_own(struct thread *thread);
 
-// The free of a block whose owner has outlived its node is not noted but applied (former.h). With shim.lock
-// held, and after what the thread has noted.
-void journal_free_former(const struct record_event *event);
+// The free of a block whose owner has outlived its node is not noted but applied (former.h). `own`: by the
+// lines that had allocated it; then the event's freeing node is the one that stands for theirs. With
+// shim.lock held, and after what the thread has noted.
+void journal_free_former(const struct record_event *event, bool own);
 
 // What journal_lock does when `stop` says so.
 void journal_wait(struct thread *thread);

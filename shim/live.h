@@ -226,6 +226,12 @@ static inline bool live_lacks_object(const struct thread *thread, uintptr_t addr
     return slot && !(__atomic_load_n(slot, __ATOMIC_RELAXED) & LIVE_OBJECT);
 }
 
+// The same of any block.
+static inline bool live_lacks_block(const struct thread *thread, uintptr_t address) {
+    const uint32_t *slot = live_known_slot(thread, address).slot;
+    return slot && !__atomic_load_n(slot, __ATOMIC_RELAXED);
+}
+
 // From now on the thread knows the part of memory that the address is in.
 void live_visit(struct thread *thread, const void *address);
 

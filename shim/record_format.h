@@ -424,7 +424,8 @@ struct record_folded {
     uint64_t saved_seq; // all as in nodes
     int64_t heap_high;
     // Live bytes that were no longer remembered when these nodes were folded: account.*_live and `live` lack
-    // them from then on; account.*_peak and `saved` may be too low by as much.
+    // them from then on; account.*_peak and `saved` may be too low by as much, and freed_bytes by what of
+    // them these lines freed themselves, in the memory of free lists.
     int64_t unseen_bytes;
 };
 

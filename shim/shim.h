@@ -50,6 +50,7 @@ struct thread {
     struct journal *journal;
     struct stack *stack;   // previous stacks of this thread (stack.c); NULL when there was no memory
     uintptr_t last_block;  // of the thread's newest allocation: a free of it makes it temporary
+    uintptr_t last_begun;  // the same, once a Python object has begun there; until the block is freed
     uint32_t until_sample; // events until our own cost is measured again
     uint32_t paused;       // > 0: what is allocated now is not recorded (stack_is_paused)
     // The guard is held around a Python allocator that wraps others (python/objects.c). What these take from

@@ -160,7 +160,7 @@ track_freed_at_once(struct thread *thread, const struct live_block *old, bool te
         estimate_free(old->owner, old->size, freeing, temporary);
     } else {
         const struct record_event event = track_release(old, freeing, temporary);
-        journal_free_former(&event);
+        journal_free_former(&event, false);
     }
     timeline_applied(false, 0);
     lock_drop(&shim.lock, locked);
@@ -296,7 +296,7 @@ static inline __attribute__((always_inline)) void track_released(struct thread *
     uint32_t flags = RECORD_EVENT_FREE;
     former_fetch(owner); // until the place is known
     if (thread->last_block == address) {
-        thread->last_block = 0;
+        thread->last_block = thread->last_begun = 0;
         flags |= RECORD_EVENT_TEMPORARY;
     }
     if (shim_unlikely(journal_is_large(thread, size)))
@@ -491,6 +491,62 @@ bool track_object_detach(struct thread *thread, void *address, struct live_block
 void track_object_freed(struct thread *thread, void *address, const struct live_block *old,
                         const void *frame) {
     track_released_resized(thread, (uintptr_t)address, old, frame);
+}
+
+// A block that has left the live table, since another object begins in its memory. Where the one that it was
+// ended is not known: by the line that made it.
+static void track_given_up(struct thread *thread, const struct live_block *old) {
+    journal_lock(thread);
+    if (!track_is_special(old)) {
+        bool due = journal_note(thread, track_release(old, owner_node(old->owner), false));
+        journal_unlock(thread);
+        track_done(thread, due);
+        return;
+    }
+    journal_unlock(thread);
+    enum lock_got locked = lock_take(&shim.lock);
+    if (locked == LOCK_REFUSED)
+        return;
+    journal_apply_own(thread);
+    if (track_is_estimated(old)) {
+        estimate_free(old->owner, old->size, ESTIMATE_OWN, false);
+    } else {
+        const struct record_event event = track_release(old, owner_node(old->owner), false);
+        journal_free_former(&event, true);
+    }
+    timeline_applied(false, 0);
+    lock_drop(&shim.lock, locked);
+}
+
+void track_sampled_reused(struct thread *thread, void *address) {
+    struct live_block old;
+    if (!stack_is_paused(thread) && live_detach_object(thread, address, &old))
+        track_given_up(thread, &old);
+}
+
+__attribute__((noinline)) void track_object_reused_any(struct thread *thread, void *address,
+                                                       const void *frame) {
+    if (track_is_sample(thread)) {
+        track_free_measured(track_object_reused_any, thread, address, frame);
+        return;
+    }
+    if (stack_is_paused(thread))
+        return;
+    // Most often it was the stack that was not known yet.
+    uint32_t unused;
+    journal_lock(thread);
+    track_place(thread, frame, &unused);
+    journal_unlock(thread);
+    const enum track_quick quick = track_object_reused_quick(thread, address, FRAMES_ANY);
+    if (quick != TRACK_NOT) {
+        track_done(thread, quick == TRACK_FLUSH);
+        return;
+    }
+    struct live_block old;
+    if (!live_detach(thread, address, &old))
+        return;
+    track_given_up(thread, &old);
+    track_record(thread, address, NULL, old.size, old.usable, old.object, frame);
 }
 
 void track_object_free_any(struct thread *thread, void *address, const void *frame) {

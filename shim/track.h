@@ -60,6 +60,9 @@ void track_sampled(struct thread *thread, void *address, size_t size, const void
 void track_sampled_freed(struct thread *thread, const void *address, const struct live_block *old,
                          const void *frame);
 
+// Another object begins in the block's memory (track_object.h): if it is on the books, it is not any more.
+void track_sampled_reused(struct thread *thread, void *address);
+
 // Applies what all threads have noted, reads the clock and adds to the timeline: at the end of the process.
 void track_tick(void);
 

@@ -34,9 +34,16 @@ static inline enum track_quick track_object_free_quick(struct thread *thread, vo
 static inline enum track_quick track_object_freed_quick(struct thread *thread, const void *block,
                                                         const struct live_block *old, enum frames_kind kind);
 
+// An object begins in memory that the interpreter had set aside when another one ended (a free list): if that
+// is on the books, the old one was freed there, and this one is allocated. Not where
+// objects are sampled.
+static inline enum track_quick track_object_reused_quick(struct thread *thread, void *block,
+                                                         enum frames_kind kind);
+
 // The same in any case, after those have said TRACK_NOT.
 void track_object_alloc_any(struct thread *thread, void *block, size_t size, const void *frame);
 void track_object_free_any(struct thread *thread, void *block, const void *frame);
+void track_object_reused_any(struct thread *thread, void *block, const void *frame);
 
 // The same from the beginning, for all that comes less often than the OBJ domain's malloc and free.
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame);
@@ -105,7 +112,7 @@ track_object_note_free(struct thread *thread, uintptr_t address, struct record_e
     struct journal *journal = thread->journal;
     event.slack_flags = track_object_slack(event.size) | RECORD_EVENT_FREE;
     if (shim_unlikely(thread->last_block == address)) {
-        thread->last_block = 0;
+        thread->last_block = thread->last_begun = 0;
         event.slack_flags |= RECORD_EVENT_TEMPORARY;
     }
     const bool due = journal_take(journal, event);
@@ -166,6 +173,52 @@ track_object_freed_quick(struct thread *thread, const void *block, const struct 
     return track_object_note_free(
         thread, (uintptr_t)block,
         (struct record_event){.size = old->size, .node = node, .owner = old->owner, .freeing = sure->node});
+}
+
+// Other objects than small ones, and those that share a slot, are left to the general way.
+static inline __attribute__((always_inline)) enum track_quick
+track_object_reused_quick(struct thread *thread, void *block, enum frames_kind kind) {
+    const uintptr_t address = (uintptr_t)block;
+    struct journal *journal = thread->journal;
+    if (shim_unlikely(thread->paused) || shim_unlikely(thread->until_sample <= 1) ||
+        shim_unlikely(!journal_enter(journal)))
+        return TRACK_NOT;
+    const struct live_slot place = live_known_slot(thread, address);
+    if (shim_unlikely(!place.slot))
+        return track_object_leave(journal, TRACK_NOT);
+    const uint32_t value = __atomic_load_n(place.slot, __ATOMIC_RELAXED);
+    if (!value)
+        return track_object_leave(journal, TRACK_DONE);
+    const size_t size = value & LIVE_ASIDE;
+    const struct stack_place *sure = stack_sure(thread, kind);
+    if (shim_unlikely(!sure) || shim_unlikely(!live_is_of(value, address)) ||
+        shim_unlikely(!(value & LIVE_OBJECT)) || shim_unlikely(size <= LIVE_TINY) ||
+        shim_unlikely(size == LIVE_ASIDE) || shim_unlikely(!journal_takes(journal, 2 * size)))
+        return track_object_leave(journal, TRACK_NOT);
+    const uint32_t owner = (value & ~LIVE_OBJECT) >> LIVE_OWNER_SHIFT, node = owner_present_node(owner);
+    if (shim_unlikely(!node))
+        return track_object_leave(journal, TRACK_NOT);
+    // As track_given_up and track_record do.
+    __atomic_store_n(place.slot, 0, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    journal_take(journal, (struct record_event){
+                              .size = size,
+                              .node = node,
+                              .owner = owner,
+                              .freeing = node,
+                              .slack_flags = track_object_slack(size) | RECORD_EVENT_FREE,
+                          });
+    const bool due = journal_take(journal, (struct record_event){
+                                               .size = size,
+                                               .node = sure->node,
+                                               .owner = sure->owner,
+                                               .slack_flags = track_object_slack(size),
+                                           });
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    live_fill(place.slot, address, sure->owner, size, true);
+    thread->last_block = address;
+    journal_leave(journal);
+    return track_object_noted(thread, due);
 }
 
 #endif

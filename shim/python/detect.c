@@ -140,6 +140,9 @@ static void detect_bind(struct detect_functions *call, const struct elf_module *
     DETECT_BIND(call->set_allocator, elf_symbol(module, "PyMem_SetAllocator"));
     DETECT_BIND(call->get_arenas, elf_symbol(module, "PyObject_GetArenaAllocator"));
     DETECT_BIND(call->set_arenas, elf_symbol(module, "PyObject_SetArenaAllocator"));
+    DETECT_BIND(call->get_tracer, elf_symbol(module, "PyRefTracer_GetTracer"));
+    DETECT_BIND(call->set_tracer, elf_symbol(module, "PyRefTracer_SetTracer"));
+    DETECT_BIND(call->type_flags, elf_symbol(module, "PyType_GetFlags"));
 }
 
 static uint64_t detect_version_of(const struct elf_module *module, const struct detect_functions *call) {
@@ -336,6 +339,14 @@ __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtim
     __builtin_memcpy(&function, &runtime->call.own_state, sizeof function);
     // It may have been loaded again, at the same place: then its data are as in the file.
     return _dl_find_object(function, &object) == 0 && code_watched(runtime);
+}
+
+bool detect_has(const struct detect_runtime *runtime, void *address) {
+    struct dl_find_object own, other;
+    void *landmark;
+    __builtin_memcpy(&landmark, &runtime->call.own_state, sizeof landmark);
+    return _dl_find_object && _dl_find_object(landmark, &own) == 0 && _dl_find_object(address, &other) == 0 &&
+           own.dlfo_link_map == other.dlfo_link_map;
 }
 
 bool detect_still_there(const struct detect_runtime *runtime) {

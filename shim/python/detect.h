@@ -31,7 +31,10 @@ struct python_arenas {
     void (*free)(void *ctx, void *arena, size_t size);
 };
 
-// Functions of the interpreter. All but the allocators only read.
+// PyRefTracer.
+typedef int python_tracer(void *object, int event, void *data);
+
+// Functions of the interpreter. All but the allocators and the tracer only read.
 struct detect_functions {
     void *(*own_state)(void);     // PyGILState_GetThisThreadState
     void *(*current_state)(void); // PyThreadState_GetUnchecked; up to 3.11 that of whoever holds the GIL
@@ -50,6 +53,11 @@ struct detect_functions {
     void (*set_allocator)(int domain, struct python_allocator *allocator);
     void (*get_arenas)(struct python_arenas *arenas);
     void (*set_arenas)(struct python_arenas *arenas);
+
+    // 3.13+: PyRefTracer_GetTracer, PyRefTracer_SetTracer, PyType_GetFlags.
+    python_tracer *(*get_tracer)(void **data);
+    int (*set_tracer)(python_tracer *tracer, void *data);
+    unsigned long (*type_flags)(const void *type);
 };
 
 enum detect_pending {
@@ -98,8 +106,11 @@ static inline struct detect_runtime *detect_get(void) {
 // Whether its module is still there.
 bool detect_loaded(const struct detect_runtime *runtime);
 
-// The same for the current one. False: libpython was unloaded; python_found() is false from now on, until
-// another is found.
+// Whether the address is in the interpreter's module, as far as that can be told.
+bool detect_has(const struct detect_runtime *runtime, void *address);
+
+// As detect_loaded for the current one. False: libpython was unloaded; python_found() is false from now on,
+// until another is found.
 bool detect_still_there(const struct detect_runtime *runtime);
 
 // Python stacks are given up, for this reason: "CPython 3.11.2" + reason is a sentence's beginning.

@@ -450,12 +450,21 @@ static inline int frames_stamp(struct python_stack *stack, int unchanged) {
     return unchanged;
 }
 
+#define FRAMES_UNSEEN UINT32_MAX // instead of objects_wraps: another allocator is in front of ours
+
+// Objects have come that were not captured.
+__attribute__((noinline, cold)) static void frames_overlook(struct python_stack *stack) {
+    struct detect_runtime *runtime = detect_get();
+    python_overlooked(stack);
+    if (stack->wraps == FRAMES_UNSEEN && python_sees_objects() && runtime)
+        objects_again(runtime);
+    stack->wraps = python_sees_objects() ? objects_wraps : FRAMES_UNSEEN;
+}
+
 int python_capture(struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
-    if (frames_unlikely(stack->wraps != objects_wraps) || !python_sees_objects()) {
-        stack->wraps = objects_wraps;
-        python_overlooked(stack);
-    }
+    if (frames_unlikely(stack->wraps != objects_wraps) || !python_sees_objects())
+        frames_overlook(stack);
     frames_reach(stack);
     // Nothing to attend to, and a previous stack, whose code objects all live.
     if (frames_likely(frames_is_plain(stack) && stack->depth &&

@@ -18,6 +18,7 @@
 #include "shim/hash.h"
 #include "shim/live_arena.h"
 #include "shim/python/code.h"
+#include "shim/python/freelists.h"
 #include "shim/python/python.h"
 #include "shim/sampling.h"
 #include "shim/track.h"
@@ -51,6 +52,7 @@ static bool objects_replaced;    // somebody else's allocators were found in fro
 static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
 static uint32_t objects_patience;
+static uint32_t objects_tracer_patience; // likewise, until another tracer of objects is taken to stay
 
 uint32_t objects_wraps;
 const void *const *python_objects_place;
@@ -121,6 +123,13 @@ static inline void objects_inner_free(const struct objects_wrapped *wrapped, voi
     const struct python_allocator *inner = objects_begin(wrapped, &wrapping);
     inner->free(inner->ctx, block);
     objects_end(wrapping);
+}
+
+// What the thread has got last: the object that begins there next is the first one (freelists.h).
+static inline void *objects_newest(void *block) {
+    thread_self.last_block = (uintptr_t)block;
+    thread_self.last_begun = 0;
+    return block;
 }
 
 // NULL is the guard that was not to be had.
@@ -225,6 +234,7 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
         thread->resized = known && moved == block ? (uintptr_t)block : 0;
         track_object_alloc(thread, moved, size, OBJECTS_HERE);
         thread->resized = 0;
+        thread->last_begun = 0; // an object that is resized begins once more
     } else if (known) {
         track_restore(thread, block, &old);
     }
@@ -239,7 +249,6 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
 
 // Whether a sample point falls into an object of that size.
 static inline bool objects_is_hit(struct thread *thread, size_t size) {
-    thread->last_block = 0; // whatever was newest is not any more
     return (thread->until_object -= sampling_class(size)->distance) < 0;
 }
 
@@ -287,7 +296,7 @@ static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped
         return objects_inner_malloc(wrapped, size);
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
-        return objects_inner_malloc(wrapped, size);
+        return objects_newest(objects_inner_malloc(wrapped, size));
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = objects_inner_malloc(wrapped, size);
     objects_take_back(thread, block);
@@ -295,7 +304,7 @@ static inline void *objects_sampled_malloc(const struct objects_wrapped *wrapped
         objects_hit(wrapped, thread, block, size);
     else if (thread)
         guard_leave(thread);
-    return block;
+    return objects_newest(block);
 }
 
 static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped, size_t count, size_t each) {
@@ -307,7 +316,7 @@ static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped
         return objects_inner_calloc(wrapped, count, each);
     bool hit = objects_is_hit(&thread_self, size);
     if (__builtin_expect(!hit && !wrapped->nested, 1))
-        return objects_inner_calloc(wrapped, count, each);
+        return objects_newest(objects_inner_calloc(wrapped, count, each));
     struct thread *thread = wrapped->nested ? objects_lend(guard_enter()) : NULL;
     void *block = objects_inner_calloc(wrapped, count, each);
     objects_take_back(thread, block);
@@ -315,7 +324,38 @@ static inline void *objects_sampled_calloc(const struct objects_wrapped *wrapped
         objects_hit(wrapped, thread, block, size);
     else if (thread)
         guard_leave(thread);
-    return block;
+    return objects_newest(block);
+}
+
+// What is known of the block as it was is not any more. False: it is one of malloc's, and all is done.
+__attribute__((noinline)) static bool objects_forget(void *block) {
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return true;
+    live_visit(thread, block);
+    const bool exact = live_has_block(thread, block);
+    if (exact)
+        track_object_reused_any(thread, block, OBJECTS_HERE);
+    else
+        track_sampled_reused(thread, block);
+    guard_leave(thread);
+    return !exact;
+}
+
+void objects_reused(void *block, size_t size) {
+    if (!live_lacks_block(&thread_self, (uintptr_t)block) && !objects_forget(block))
+        return;
+    const bool hit = objects_is_hit(&thread_self, size);
+    objects_newest(block);
+    thread_self.last_begun = (uintptr_t)block;
+    if (__builtin_expect(!hit, 1))
+        return;
+    struct thread *thread = guard_enter();
+    if (!thread)
+        return;
+    if (objects_draw(thread, size))
+        track_sampled(thread, block, size, OBJECTS_HERE);
+    guard_leave(thread);
 }
 
 static void objects_gone(struct thread *thread, void *block, const struct live_block *old) {
@@ -395,7 +435,7 @@ static inline void *objects_sampled_realloc(const struct objects_wrapped *wrappe
         objects_resized(wrapped, thread, known ? &old : NULL, block, moved, size, hit);
     else if (thread && wrapped->nested)
         guard_leave(thread);
-    return moved;
+    return objects_newest(moved);
 }
 
 // ---- what the interpreter calls ----
@@ -573,14 +613,9 @@ static bool objects_is_ours(int domain, const struct python_allocator *allocator
 // told: true.
 static bool objects_is_foreign(const struct detect_runtime *runtime,
                                const struct python_allocator *allocator) {
-    void *(*theirs)(void *, size_t) = allocator->malloc;
-    void *(*interpreters)(void) = runtime->call.own_state;
-    void *function, *landmark;
-    __builtin_memcpy(&function, &theirs, sizeof function);
-    __builtin_memcpy(&landmark, &interpreters, sizeof landmark);
-    struct dl_find_object own, other;
-    return !_dl_find_object || _dl_find_object(landmark, &own) != 0 ||
-           _dl_find_object(function, &other) != 0 || own.dlfo_link_map != other.dlfo_link_map;
+    void *function;
+    __builtin_memcpy(&function, &allocator->malloc, sizeof function);
+    return !detect_has(runtime, function);
 }
 
 // `again`: our functions were the interpreter's before.
@@ -689,7 +724,18 @@ void objects_attend(struct detect_runtime *runtime) {
     }
     if (objects_owner != runtime || !objects_called)
         objects_wrap(runtime);
+    if (!freelists_watch(runtime, objects_sampled, false) && objects_tracer_patience) {
+        if (--objects_tracer_patience)
+            return;
+        freelists_watch(runtime, objects_sampled, true);
+    }
     __atomic_fetch_and(&runtime->pending, ~(uint32_t)DETECT_OBJECTS, __ATOMIC_RELAXED);
+}
+
+void objects_again(struct detect_runtime *runtime) {
+    // Tracemalloc gives back the allocators first, then the tracer's place; that not at all in 3.13.0.
+    objects_tracer_patience = OBJECTS_PATIENCE;
+    __atomic_fetch_or(&runtime->pending, DETECT_OBJECTS, __ATOMIC_RELEASE);
 }
 
 void python_objects_start(bool sampled, uint64_t seed) {
@@ -700,9 +746,8 @@ void python_objects_start(bool sampled, uint64_t seed) {
         sampling_open();
 }
 
-void objects_look(const struct detect_runtime *runtime) {
-    if (objects_owner != runtime || (runtime->pending & DETECT_OBJECTS))
-        return;
+// Whether somebody else's allocators stand in front of ours.
+static void objects_notice(const struct detect_runtime *runtime) {
     struct python_allocator allocator = {.ctx = NULL};
     runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
     if (_dl_find_object && !objects_is_ours(OBJECTS_OBJ, &allocator) &&
@@ -710,9 +755,21 @@ void objects_look(const struct detect_runtime *runtime) {
         objects_replaced = true;
 }
 
+// Whether there is something to look at.
+static bool objects_settled(const struct detect_runtime *runtime) {
+    return objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS);
+}
+
+void objects_look(struct detect_runtime *runtime) {
+    if (!objects_settled(runtime))
+        return;
+    objects_notice(runtime);
+    freelists_watch(runtime, objects_sampled, false);
+}
+
 bool python_objects_replaced(void) {
     const struct detect_runtime *runtime = detect_get();
-    if (runtime && objects_owner == runtime && detect_loaded(runtime))
-        objects_look(runtime);
+    if (runtime && objects_settled(runtime) && detect_loaded(runtime))
+        objects_notice(runtime);
     return objects_replaced;
 }

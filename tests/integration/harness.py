@@ -161,6 +161,13 @@ def buffer(interpreter):
     return int(subprocess.run([interpreter, "-c", code], stdout=subprocess.PIPE, check=True).stdout)
 
 
+def argument(version):
+    """What a call from Python, of a type written in C, takes for the tuple of its one argument: memory of a free list, seen from 3.13 on."""
+    if minor(version) < (3, 13):
+        return 0
+    return int(subprocess.run([python(version), "-c", "import sys; print(sys.getsizeof((0,)))"], stdout=subprocess.PIPE, check=True).stdout)
+
+
 def need_modules(interpreter, *names):
     done = subprocess.run([interpreter, "-c", "import " + ", ".join(names)], stderr=subprocess.DEVNULL)
     if done.returncode != 0:

@@ -333,6 +333,11 @@ void track_object_alloc_any(struct thread *thread, void *block, size_t size, con
         probe_allocated(thread, block, thread->last_block == (uintptr_t)block ? 0 : size);
 }
 
+// The allocator has handed that block out once, and nothing more is asked of it.
+void track_object_reused_any(struct thread *thread, void *block, const void *frame) {
+    (void)thread, (void)block, (void)frame;
+}
+
 void track_object_alloc(struct thread *thread, void *block, size_t size, const void *frame) {
     track_object_alloc_any(thread, block, size, frame);
 }

@@ -147,17 +147,20 @@ static void event(const struct peak_books *books) {
     uint32_t stack[DEPTH], depth = random_stack(stack);
     uint32_t node = node_of(stack, depth);
     if (block->size) {
-        uint32_t freeing = rand() % 4 ? node : 0;
+        const bool own = rand() % 4 == 0;
+        uint32_t freeing = own ? ESTIMATE_OWN : rand() % 4 ? node : 0;
         apply(&process, block, RELEASED, true);
         judge_path(block->stack, block->depth, block, RELEASED);
         if (block->sampled) {
-            if (freeing)
+            if (own)
+                judge_path(block->stack, block->depth, block, FREEING);
+            else if (freeing)
                 judge_path(stack, depth, block, FREEING);
             estimate_free(block->owner, block->size, freeing, false);
         } else {
             peak_event(books, owner_node(block->owner), -(int64_t)block->size, 0);
             if (owner_is_former(block->owner))
-                former_free(books, block->owner, (int64_t)block->size, 0);
+                former_free(books, block->owner, (int64_t)block->size, 0, 0);
             owner_drop(block->owner);
         }
         block->size = 0;
