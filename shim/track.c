@@ -547,6 +547,7 @@ __attribute__((noinline)) void track_object_reused_any(struct thread *thread, vo
         return;
     track_given_up(thread, &old);
     track_record(thread, address, NULL, old.size, old.usable, old.object, frame);
+    thread->last_begun = (uintptr_t)address;
 }
 
 void track_object_free_any(struct thread *thread, void *address, const void *frame) {

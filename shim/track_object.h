@@ -216,7 +216,7 @@ track_object_reused_quick(struct thread *thread, void *block, enum frames_kind k
                                            });
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     live_fill(place.slot, address, sure->owner, size, true);
-    thread->last_block = address;
+    thread->last_block = thread->last_begun = address;
     journal_leave(journal);
     return track_object_noted(thread, due);
 }

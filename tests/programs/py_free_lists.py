@@ -5,6 +5,7 @@ Arguments: a number: how many of each, 3,000 by default. `oracle`: tracemalloc s
 else. `traced`: it has been used before. `threads`: the temporaries are made by one thread and dropped by another.
 """
 import gc
+import itertools
 import json
 import os
 import queue
@@ -62,6 +63,12 @@ def alternately(held):
     held.append(room)
 
 
+def counted(held):
+    """One block, taken again and again, with nothing between."""
+    for _ in itertools.repeat(None, COUNT):
+        (held, None)  # @counted
+
+
 def dropper(tasks):
     while tasks.get() is not None:
         tasks.task_done()
@@ -84,6 +91,7 @@ def work(held):
     second(held)
     third(held)
     alternately(held)
+    counted(held)
     if "threads" in sys.argv:
         passed_on(held)
 
