@@ -135,14 +135,22 @@ def no_randomness():
 
 
 def python_part(process, only=None):
-    """What a report says about Python code: {(file, line, function): numbers}."""
+    """What a report says about Python code: {(file, line, function): numbers}.
+
+    Of `only` one file, without frees, and what others do in its calls but allocate. When the interpreter frees a name that its cache of types'
+    attributes held depends on the addresses of others, and so do its caller's net and peak, and what the process has.
+    """
     found = {}
+    own = ("allocated_bytes", "allocations", "peak_bytes", "live_at_exit_bytes", "temporary_allocations")
     for kind in ("lines", "functions"):
         for entry in process[kind]:
             if entry["language"] != "python" or (only and os.path.basename(entry["file"] or "") != only):
                 continue
             key = (kind, entry["file"], entry.get("line", entry.get("first_line")), entry["function"])
-            found.setdefault(key, []).append((entry["self"], entry["total"], entry["mem_usage_bytes"]))
+            numbers = (entry["self"], entry["total"], entry["mem_usage_bytes"])
+            if only:
+                numbers = ({field: entry["self"][field] for field in own}, {field: entry["total"][field] for field in own[:2]})
+            found.setdefault(key, []).append(numbers)
     return found
 
 
