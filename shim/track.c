@@ -249,6 +249,7 @@ static inline __attribute__((always_inline)) void track_record(struct thread *th
     uint32_t owner;
     const uint32_t node = track_place(thread, frame, &owner);
     thread->last_block = (uintptr_t)address;
+    thread->last_begun = 0;
     const size_t slack = usable - size;
     bool due;
     if (shim_likely(slot && live_is_ordinary(object ? size : slack))) {
@@ -520,7 +521,7 @@ static void track_given_up(struct thread *thread, const struct live_block *old) 
 
 void track_sampled_reused(struct thread *thread, void *address) {
     struct live_block old;
-    if (!stack_is_paused(thread) && live_detach_object(thread, address, &old))
+    if (live_detach_object(thread, address, &old))
         track_given_up(thread, &old);
 }
 
@@ -530,22 +531,30 @@ __attribute__((noinline)) void track_object_reused_any(struct thread *thread, vo
         track_free_measured(track_object_reused_any, thread, address, frame);
         return;
     }
-    if (stack_is_paused(thread))
-        return;
-    // Most often it was the stack that was not known yet.
-    uint32_t unused;
-    journal_lock(thread);
-    track_place(thread, frame, &unused);
-    journal_unlock(thread);
-    const enum track_quick quick = track_object_reused_quick(thread, address, FRAMES_ANY);
-    if (quick != TRACK_NOT) {
-        track_done(thread, quick == TRACK_FLUSH);
-        return;
+    const bool paused = stack_is_paused(thread);
+    if (!paused) {
+        // Most often it was the stack that was not known yet.
+        uint32_t unused;
+        journal_lock(thread);
+        track_place(thread, frame, &unused);
+        journal_unlock(thread);
+        const enum track_quick quick = track_object_reused_quick(thread, address, FRAMES_ANY);
+        if (quick != TRACK_NOT) {
+            track_done(thread, quick == TRACK_FLUSH);
+            return;
+        }
     }
     struct live_block old;
     if (!live_detach(thread, address, &old))
         return;
+    // A program's own pool, which lends memory to objects, goes on being that.
+    if (!old.object && old.size > LIVE_POOLED) {
+        track_restore(thread, address, &old);
+        return;
+    }
     track_given_up(thread, &old);
+    if (paused)
+        return;
     track_record(thread, address, NULL, old.size, old.usable, old.object, frame);
     thread->last_begun = (uintptr_t)address;
 }

@@ -93,6 +93,7 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
                 journal, (present & LIVE_OBJECT) || !live_is_of(present, address) ? TRACK_NOT : TRACK_DONE);
     }
     thread->last_block = address;
+    thread->last_begun = 0;
     const bool due = journal_take(journal, (struct record_event){
                                                .size = size,
                                                .node = sure->node,

@@ -366,6 +366,8 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     bool test = (captures & (captures - 1)) == 0 && !sys_is_confined(); // which asks the kernel
     if (frames_unlikely(test || runtime->pending) && !frames_attend(runtime, state, attached, test))
         return -1;
+    if (frames_unlikely(objects_unwatched) && attached)
+        objects_again(runtime);
     if (frames_unlikely(stack->runtime != runtime)) {
         stack->runtime = runtime;
         stack->state_place = NULL;
@@ -450,26 +452,20 @@ static inline int frames_stamp(struct python_stack *stack, int unchanged) {
     return unchanged;
 }
 
-#define FRAMES_UNSEEN UINT32_MAX // instead of objects_wraps: another allocator is in front of ours
-
-// Objects have come that were not captured.
-__attribute__((noinline, cold)) static void frames_overlook(struct python_stack *stack) {
-    struct detect_runtime *runtime = detect_get();
-    python_overlooked(stack);
-    if (stack->wraps == FRAMES_UNSEEN && python_sees_objects() && runtime)
-        objects_again(runtime);
-    stack->wraps = python_sees_objects() ? objects_wraps : FRAMES_UNSEEN;
-}
-
 int python_capture(struct python_stack *stack) {
     const struct detect_runtime *runtime = stack->runtime;
-    if (frames_unlikely(stack->wraps != objects_wraps) || !python_sees_objects())
-        frames_overlook(stack);
+    if (frames_unlikely(stack->wraps != objects_wraps) || !python_sees_objects()) {
+        stack->wraps = objects_wraps;
+        objects_unwatched = true; // by what stands in front of us, the tracer may have been replaced, too
+        python_overlooked(stack);
+    }
     frames_reach(stack);
     // Nothing to attend to, and a previous stack, whose code objects all live.
     if (frames_likely(frames_is_plain(stack) && stack->depth &&
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
         const void *state = frames_own_state(runtime, stack);
+        if (frames_unlikely(objects_unwatched) && state)
+            objects_again(detect_get());
         int unchanged = frames_likely(state != NULL) ? frames_again(runtime, stack, state) : -1;
         if (frames_likely(unchanged >= 0))
             return frames_stamp(stack, unchanged);

@@ -25,6 +25,10 @@
 #define FREELISTS_WORDS (2 * sizeof(void *))
 #define FREELISTS_FRONT (2 * FREELISTS_WORDS)
 
+// Not the tracer's data: a thread may meet our function with the data of another one, which is being
+// replaced.
+static const struct detect_runtime *freelists_runtime;
+
 // Where the object's memory begins.
 static inline void *freelists_block(const struct detect_runtime *runtime, const void *object) {
     const unsigned long flags = runtime->call.type_flags(code_load(object, runtime->layout.object_type));
@@ -59,10 +63,9 @@ __attribute__((noinline)) static void freelists_done(struct thread *thread, bool
     guard_leave(thread);
 }
 
-__attribute__((noinline)) static int freelists_take(const void *object,
-                                                    const struct detect_runtime *runtime) {
+__attribute__((noinline)) static int freelists_take(const void *object) {
     struct thread *thread = &thread_self;
-    void *block = freelists_block(runtime, object);
+    void *block = freelists_block(freelists_runtime, object);
     if (__builtin_expect(!guard_enter_quick(thread), 0)) {
         freelists_begun(block);
         return 0;
@@ -79,9 +82,8 @@ __attribute__((noinline)) static int freelists_take(const void *object,
 }
 
 static int freelists_trace(void *object, int event, void *data) {
-    return event != FREELISTS_BEGINS || freelists_is_first(&thread_self, object)
-               ? 0
-               : freelists_take(object, data);
+    (void)data;
+    return event != FREELISTS_BEGINS || freelists_is_first(&thread_self, object) ? 0 : freelists_take(object);
 }
 
 // Bytes that were asked for, for an object of a type that has a free list; 0: it takes more to know that.
@@ -106,26 +108,32 @@ static size_t freelists_size(const struct detect_runtime *runtime, const void *o
 
 // Each object is drawn when it begins: in our allocator or, where that was not asked, here.
 static int freelists_trace_sampled(void *object, int event, void *data) {
+    (void)data;
     if (event != FREELISTS_BEGINS || freelists_is_first(&thread_self, object))
         return 0;
-    void *block = freelists_block(data, object);
-    const size_t size = freelists_size(data, object, block);
+    void *block = freelists_block(freelists_runtime, object);
+    const size_t size = freelists_size(freelists_runtime, object, block);
     if (size && size <= SAMPLING_LARGEST)
         objects_reused(block, size);
     return 0;
 }
 
-bool freelists_watch(struct detect_runtime *runtime, bool sampled, bool insist) {
+// The first version known to have tracemalloc give up the tracer when it stops; 3.13.0 does not.
+#define FREELISTS_GIVEN_UP 0x030d05f0
+
+bool freelists_watch(struct detect_runtime *runtime, bool sampled, bool free) {
     python_tracer *const ours = sampled ? freelists_trace_sampled : freelists_trace;
     const struct detect_functions *call = &runtime->call;
     if (!call->get_tracer || !call->set_tracer || !call->type_flags)
         return true;
-    void *data;
+    void *data, *function;
     python_tracer *const present = call->get_tracer(&data);
-    void *function;
+    if (present == ours)
+        return true;
     __builtin_memcpy(&function, &present, sizeof function);
-    const bool free = !present || (insist && detect_has(runtime, function));
-    if (free)
-        call->set_tracer(ours, runtime);
-    return free || present == ours;
+    if (present && !(free && runtime->version < FREELISTS_GIVEN_UP && detect_has(runtime, function)))
+        return false;
+    freelists_runtime = runtime;
+    call->set_tracer(ours, NULL);
+    return !present; // else it may be about to give up what is ours now
 }

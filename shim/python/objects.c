@@ -52,9 +52,9 @@ static bool objects_replaced;    // somebody else's allocators were found in fro
 static uint32_t objects_threads; // that began to sample
 static bool objects_suspicious;
 static uint32_t objects_patience;
-static uint32_t objects_tracer_patience; // likewise, until another tracer of objects is taken to stay
 
 uint32_t objects_wraps;
+bool objects_unwatched;
 const void *const *python_objects_place;
 const void *python_objects_malloc;
 
@@ -707,6 +707,13 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet) {
     code_doubt();
 }
 
+// Tracemalloc takes the allocators first, then the tracer's place, and gives them back in that order.
+static void objects_watch(struct detect_runtime *runtime) {
+    struct python_allocator allocator = {.ctx = NULL};
+    runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
+    objects_unwatched = !freelists_watch(runtime, objects_sampled, objects_is_ours(OBJECTS_OBJ, &allocator));
+}
+
 void objects_attend(struct detect_runtime *runtime) {
     if (!objects_possible(runtime))
         return;
@@ -724,18 +731,18 @@ void objects_attend(struct detect_runtime *runtime) {
     }
     if (objects_owner != runtime || !objects_called)
         objects_wrap(runtime);
-    if (!freelists_watch(runtime, objects_sampled, false) && objects_tracer_patience) {
-        if (--objects_tracer_patience)
-            return;
-        freelists_watch(runtime, objects_sampled, true);
-    }
+    objects_watch(runtime);
     __atomic_fetch_and(&runtime->pending, ~(uint32_t)DETECT_OBJECTS, __ATOMIC_RELAXED);
 }
 
+// Whether there is something to look at.
+static bool objects_settled(const struct detect_runtime *runtime) {
+    return objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS);
+}
+
 void objects_again(struct detect_runtime *runtime) {
-    // Tracemalloc gives back the allocators first, then the tracer's place; that not at all in 3.13.0.
-    objects_tracer_patience = OBJECTS_PATIENCE;
-    __atomic_fetch_or(&runtime->pending, DETECT_OBJECTS, __ATOMIC_RELEASE);
+    if (objects_settled(runtime))
+        objects_watch(runtime);
 }
 
 void python_objects_start(bool sampled, uint64_t seed) {
@@ -755,16 +762,11 @@ static void objects_notice(const struct detect_runtime *runtime) {
         objects_replaced = true;
 }
 
-// Whether there is something to look at.
-static bool objects_settled(const struct detect_runtime *runtime) {
-    return objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS);
-}
-
 void objects_look(struct detect_runtime *runtime) {
     if (!objects_settled(runtime))
         return;
     objects_notice(runtime);
-    freelists_watch(runtime, objects_sampled, false);
+    objects_watch(runtime);
 }
 
 bool python_objects_replaced(void) {

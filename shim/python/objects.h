@@ -22,7 +22,9 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet);
 // With the GIL, when DETECT_OBJECTS is pending.
 void objects_attend(struct detect_runtime *runtime);
 
-// Who was in front of our allocators has gone. Has objects_attend called.
+// Another tracer of objects (freelists.h) has our place, or had it: objects_again is to be called now and
+// then, with the GIL.
+extern SHIM_OWN bool objects_unwatched;
 void objects_again(struct detect_runtime *runtime);
 
 // Where objects are sampled: another one begins in memory that had one before, of so many bytes (at most

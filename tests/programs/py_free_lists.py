@@ -69,6 +69,16 @@ def counted(held):
         (held, None)  # @counted
 
 
+def anew(held):
+    """Blocks that were really freed, and allocated again."""
+    tables = [{} for _ in range(COUNT)]
+    text = b"a"
+    for table in tables:
+        large = text * 300  # @anew
+        table[1] = 1
+        del large
+
+
 def dropper(tasks):
     while tasks.get() is not None:
         tasks.task_done()
@@ -92,6 +102,7 @@ def work(held):
     third(held)
     alternately(held)
     counted(held)
+    anew(held)
     if "threads" in sys.argv:
         passed_on(held)
 
@@ -104,8 +115,9 @@ def main():
 
         tracemalloc.start(1)
         if not oracle:
-            temporaries(0)
+            traced = [bytes(i) for i in range(1000)]
             tracemalloc.stop()
+            del traced
     held.extend([None] * (8 * COUNT))
     del held[:]
     gc.collect()  # empties the free lists
