@@ -118,22 +118,16 @@ static int freelists_trace_sampled(void *object, int event, void *data) {
     return 0;
 }
 
-// The first version known to have tracemalloc give up the tracer when it stops; 3.13.0 does not.
-#define FREELISTS_GIVEN_UP 0x030d05f0
-
-bool freelists_watch(struct detect_runtime *runtime, bool sampled, bool free) {
+bool freelists_watch(struct detect_runtime *runtime, bool sampled) {
     python_tracer *const ours = sampled ? freelists_trace_sampled : freelists_trace;
     const struct detect_functions *call = &runtime->call;
     if (!call->get_tracer || !call->set_tracer || !call->type_flags)
         return true;
-    void *data, *function;
+    void *data;
     python_tracer *const present = call->get_tracer(&data);
-    if (present == ours)
-        return true;
-    __builtin_memcpy(&function, &present, sizeof function);
-    if (present && !(free && runtime->version < FREELISTS_GIVEN_UP && detect_has(runtime, function)))
-        return false;
-    freelists_runtime = runtime;
-    call->set_tracer(ours, NULL);
-    return !present; // else it may be about to give up what is ours now
+    if (!present) {
+        freelists_runtime = runtime;
+        call->set_tracer(ours, NULL);
+    }
+    return !present || present == ours;
 }

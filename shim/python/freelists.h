@@ -19,9 +19,9 @@
 
 #include <stdbool.h>
 
-// Has the interpreter tell us, if it can. False: another tracer is, or was there; look again. It is left
-// alone: 3.15 would tell it that it is no longer wanted. `free`: unless it is tracemalloc's, which does not
-// trace any more. With the GIL, and the object allocators wrapped. `sampled`: as they are.
-bool freelists_watch(struct detect_runtime *runtime, bool sampled, bool free);
+// Has the interpreter tell us, if it can. False: another tracer is there, which is left alone (3.15 would
+// tell it that it is no longer wanted; and tracemalloc's may have been set a moment ago). With the GIL, and
+// the object allocators wrapped. `sampled`: as they are.
+bool freelists_watch(struct detect_runtime *runtime, bool sampled);
 
 #endif

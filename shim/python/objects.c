@@ -707,11 +707,8 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet) {
     code_doubt();
 }
 
-// Tracemalloc takes the allocators first, then the tracer's place, and gives them back in that order.
 static void objects_watch(struct detect_runtime *runtime) {
-    struct python_allocator allocator = {.ctx = NULL};
-    runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
-    objects_unwatched = !freelists_watch(runtime, objects_sampled, objects_is_ours(OBJECTS_OBJ, &allocator));
+    objects_unwatched = !freelists_watch(runtime, objects_sampled);
 }
 
 void objects_attend(struct detect_runtime *runtime) {

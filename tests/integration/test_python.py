@@ -155,6 +155,8 @@ def test_free_lists(version, how):
     interpreter = python(version)
     if minor(version) < (3, 13):
         raise Skip("up to 3.12, nothing tells of free lists")
+    if release(version) == "3.13.0" and how == "traced":
+        raise Skip("3.13.0: tracemalloc leaves its tracer of objects behind when it stops")
     arguments, options, env = FREE_LISTS[how]
     if "t" in version and env:
         raise Skip("free-threaded: it has an allocator of its own")
