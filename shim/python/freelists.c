@@ -123,6 +123,10 @@ bool freelists_watch(struct detect_runtime *runtime, bool sampled) {
     const struct detect_functions *call = &runtime->call;
     if (!call->get_tracer || !call->set_tracer || !call->type_flags)
         return true;
+    // Without a GIL, up to 3.14 to set the tracer takes two stores; nobody has seen that of later ones, which
+    // might stop all threads for it, those that wait for us included.
+    if (runtime->layout.free_threaded && runtime->layout.minor > 14)
+        return true;
     void *data;
     python_tracer *const present = call->get_tracer(&data);
     if (!present) {
