@@ -144,7 +144,21 @@ static uint32_t track_node(struct thread *thread, const void *frame, enum lock_g
     }
 }
 
-// Its end is applied at once: see track_is_special.
+// An end that is applied at once: see track_is_special. `freeing` as in estimate_free. With shim.lock held.
+static void track_apply_free(struct thread *thread, const struct live_block *old, uint32_t freeing,
+                             bool temporary) {
+    journal_apply_own(thread); // it comes after what the thread has noted
+    if (track_is_estimated(old)) {
+        estimate_free(old->owner, old->size, freeing, temporary);
+    } else {
+        const bool own = freeing == ESTIMATE_OWN;
+        const struct record_event event =
+            track_release(old, own ? owner_node(old->owner) : freeing, temporary);
+        journal_free_former(&event, own);
+    }
+    timeline_applied(false, 0);
+}
+
 __attribute__((noinline, cold)) static void
 track_freed_at_once(struct thread *thread, const struct live_block *old, bool temporary, const void *frame) {
     enum lock_got locked;
@@ -155,14 +169,7 @@ track_freed_at_once(struct thread *thread, const struct live_block *old, bool te
         locked = lock_take(&shim.lock);
     if (locked == LOCK_REFUSED)
         return;
-    journal_apply_own(thread); // it comes after what the thread has noted
-    if (track_is_estimated(old)) {
-        estimate_free(old->owner, old->size, freeing, temporary);
-    } else {
-        const struct record_event event = track_release(old, freeing, temporary);
-        journal_free_former(&event, false);
-    }
-    timeline_applied(false, 0);
+    track_apply_free(thread, old, freeing, temporary);
     lock_drop(&shim.lock, locked);
 }
 
@@ -508,14 +515,7 @@ static void track_given_up(struct thread *thread, const struct live_block *old) 
     enum lock_got locked = lock_take(&shim.lock);
     if (locked == LOCK_REFUSED)
         return;
-    journal_apply_own(thread);
-    if (track_is_estimated(old)) {
-        estimate_free(old->owner, old->size, ESTIMATE_OWN, false);
-    } else {
-        const struct record_event event = track_release(old, owner_node(old->owner), false);
-        journal_free_former(&event, true);
-    }
-    timeline_applied(false, 0);
+    track_apply_free(thread, old, ESTIMATE_OWN, false);
     lock_drop(&shim.lock, locked);
 }
 

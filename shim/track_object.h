@@ -35,8 +35,7 @@ static inline enum track_quick track_object_freed_quick(struct thread *thread, c
                                                         const struct live_block *old, enum frames_kind kind);
 
 // An object begins in memory that the interpreter had set aside when another one ended (a free list): if that
-// is on the books, the old one was freed there, and this one is allocated. Not where
-// objects are sampled.
+// is on the books, the old one was freed there, and this one is allocated. Not where objects are sampled.
 static inline enum track_quick track_object_reused_quick(struct thread *thread, void *block,
                                                          enum frames_kind kind);
 
@@ -68,6 +67,24 @@ static inline enum track_quick track_object_leave(struct journal *journal, enum 
     return quick;
 }
 
+// The slot is empty. Whether the journal is to be flushed.
+static inline __attribute__((always_inline)) bool track_object_note_alloc(struct thread *thread,
+                                                                          uint32_t *slot, uintptr_t address,
+                                                                          size_t size,
+                                                                          const struct stack_place *sure) {
+    thread->last_block = address;
+    const bool due = journal_take(thread->journal, (struct record_event){
+                                                       .size = size,
+                                                       .node = sure->node,
+                                                       .owner = sure->owner,
+                                                       .slack_flags = track_object_slack(size),
+                                                   });
+    // As in track_record.
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    live_fill(slot, address, sure->owner, size, true);
+    return due;
+}
+
 // Each condition has its own way out, so that what is ordinary comes in a row.
 static inline __attribute__((always_inline)) enum track_quick
 track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum frames_kind kind) {
@@ -92,17 +109,8 @@ track_object_alloc_quick(struct thread *thread, void *block, size_t size, enum f
             return track_object_leave(
                 journal, (present & LIVE_OBJECT) || !live_is_of(present, address) ? TRACK_NOT : TRACK_DONE);
     }
-    thread->last_block = address;
     thread->last_begun = 0;
-    const bool due = journal_take(journal, (struct record_event){
-                                               .size = size,
-                                               .node = sure->node,
-                                               .owner = sure->owner,
-                                               .slack_flags = track_object_slack(size),
-                                           });
-    // As in track_record.
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    live_fill(free, address, sure->owner, size, true);
+    const bool due = track_object_note_alloc(thread, free, address, size, sure);
     journal_leave(journal);
     return track_object_noted(thread, due);
 }
@@ -209,15 +217,8 @@ track_object_reused_quick(struct thread *thread, void *block, enum frames_kind k
                               .freeing = node,
                               .slack_flags = track_object_slack(size) | RECORD_EVENT_FREE,
                           });
-    const bool due = journal_take(journal, (struct record_event){
-                                               .size = size,
-                                               .node = sure->node,
-                                               .owner = sure->owner,
-                                               .slack_flags = track_object_slack(size),
-                                           });
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    live_fill(place.slot, address, sure->owner, size, true);
-    thread->last_block = thread->last_begun = address;
+    const bool due = track_object_note_alloc(thread, place.slot, address, size, sure);
+    thread->last_begun = address;
     journal_leave(journal);
     return track_object_noted(thread, due);
 }

@@ -341,14 +341,6 @@ __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtim
     return _dl_find_object(function, &object) == 0 && code_watched(runtime);
 }
 
-bool detect_has(const struct detect_runtime *runtime, void *address) {
-    struct dl_find_object own, other;
-    void *landmark;
-    __builtin_memcpy(&landmark, &runtime->call.own_state, sizeof landmark);
-    return _dl_find_object && _dl_find_object(landmark, &own) == 0 && _dl_find_object(address, &other) == 0 &&
-           own.dlfo_link_map == other.dlfo_link_map;
-}
-
 bool detect_still_there(const struct detect_runtime *runtime) {
     if (detect_loaded(runtime))
         return true;

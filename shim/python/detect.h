@@ -106,11 +106,8 @@ static inline struct detect_runtime *detect_get(void) {
 // Whether its module is still there.
 bool detect_loaded(const struct detect_runtime *runtime);
 
-// Whether the address is in the interpreter's module, as far as that can be told.
-bool detect_has(const struct detect_runtime *runtime, void *address);
-
-// As detect_loaded for the current one. False: libpython was unloaded; python_found() is false from now on,
-// until another is found.
+// The same for the current one. False: libpython was unloaded; python_found() is false from now on, until
+// another is found.
 bool detect_still_there(const struct detect_runtime *runtime);
 
 // Python stacks are given up, for this reason: "CPython 3.11.2" + reason is a sentence's beginning.

@@ -465,7 +465,7 @@ int python_capture(struct python_stack *stack) {
                       stack->epoch == __atomic_load_n(&code_epoch, __ATOMIC_ACQUIRE))) {
         const void *state = frames_own_state(runtime, stack);
         if (frames_unlikely(objects_unwatched) && state)
-            objects_again(detect_get());
+            objects_again(runtime);
         int unchanged = frames_likely(state != NULL) ? frames_again(runtime, stack, state) : -1;
         if (frames_likely(unchanged >= 0))
             return frames_stamp(stack, unchanged);

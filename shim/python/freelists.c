@@ -19,25 +19,33 @@
 // Py_TPFLAGS_HAVE_GC, and Py_TPFLAGS_MANAGED_WEAKREF or _DICT: such an object has two words each in front.
 #define FREELISTS_GC (1ul << 14)
 #define FREELISTS_MANAGED (3ul << 3)
-#define FREELISTS_INT (1ul << 24)   // Py_TPFLAGS_LONG_SUBCLASS
-#define FREELISTS_TEXT (3ul << 27)  // Py_TPFLAGS_BYTES_SUBCLASS, _UNICODE_SUBCLASS
-#define FREELISTS_TUPLE (1ul << 26) // Py_TPFLAGS_TUPLE_SUBCLASS
 #define FREELISTS_WORDS (2 * sizeof(void *))
 #define FREELISTS_FRONT (2 * FREELISTS_WORDS)
+
+#define FREELISTS_INT (1ul << 24)   // Py_TPFLAGS_LONG_SUBCLASS
+#define FREELISTS_TUPLE (1ul << 26) // Py_TPFLAGS_TUPLE_SUBCLASS
+#define FREELISTS_TEXT (3ul << 27)  // Py_TPFLAGS_BYTES_SUBCLASS, _UNICODE_SUBCLASS
 
 // Not the tracer's data: a thread may meet our function with the data of another one, which is being
 // replaced.
 static const struct detect_runtime *freelists_runtime;
 
-// Where the object's memory begins.
-static inline void *freelists_block(const struct detect_runtime *runtime, const void *object) {
-    const unsigned long flags = runtime->call.type_flags(code_load(object, runtime->layout.object_type));
-    uintptr_t address = (uintptr_t)object;
-    if (flags & FREELISTS_MANAGED)
-        address -= FREELISTS_WORDS;
-    if ((flags & FREELISTS_GC) && !runtime->layout.free_threaded)
-        address -= FREELISTS_WORDS;
-    return (void *)address;
+static inline const void *freelists_type(const void *object) {
+    return code_load(object, freelists_runtime->layout.object_type);
+}
+
+static inline unsigned long freelists_flags(const void *object) {
+    return freelists_runtime->call.type_flags(freelists_type(object));
+}
+
+// How many bytes of the object's memory are in front of it; `flags`: its type's.
+static inline size_t freelists_front(unsigned long flags) {
+    const bool gc = (flags & FREELISTS_GC) && !freelists_runtime->layout.free_threaded;
+    return (flags & FREELISTS_MANAGED ? FREELISTS_WORDS : 0) + (gc ? FREELISTS_WORDS : 0);
+}
+
+static inline void *freelists_block(const void *object, size_t front) {
+    return (void *)((uintptr_t)object - front);
 }
 
 // Whether the object begins in the thread's newest block, as the first one there.
@@ -65,7 +73,7 @@ __attribute__((noinline)) static void freelists_done(struct thread *thread, bool
 
 __attribute__((noinline)) static int freelists_take(const void *object) {
     struct thread *thread = &thread_self;
-    void *block = freelists_block(freelists_runtime, object);
+    void *block = freelists_block(object, freelists_front(freelists_flags(object)));
     if (__builtin_expect(!guard_enter_quick(thread), 0)) {
         freelists_begun(block);
         return 0;
@@ -86,11 +94,10 @@ static int freelists_trace(void *object, int event, void *data) {
     return event != FREELISTS_BEGINS || freelists_is_first(&thread_self, object) ? 0 : freelists_take(object);
 }
 
-// Bytes that were asked for, for an object of a type that has a free list; 0: it takes more to know that.
-static size_t freelists_size(const struct detect_runtime *runtime, const void *object, const void *block) {
-    const struct python_layout *layout = &runtime->layout;
-    const void *type = code_load(object, layout->object_type);
-    const unsigned long flags = runtime->call.type_flags(type);
+// Bytes of an object of a type that has a free list, without what is in front; 0: it takes more to know that.
+static size_t freelists_size(const void *object, unsigned long flags) {
+    const struct python_layout *layout = &freelists_runtime->layout;
+    const void *type = freelists_type(object);
     // After its name, a type has these.
     const size_t basic = (size_t)code_load(type, layout->type_name + sizeof(void *)),
                  item = (size_t)code_load(type, layout->type_name + 2 * sizeof(void *));
@@ -103,7 +110,7 @@ static size_t freelists_size(const struct detect_runtime *runtime, const void *o
         return 0;
     if (basic > SAMPLING_LARGEST || item > sizeof(void *) || count > SAMPLING_LARGEST)
         return 0;
-    return (size_t)((const char *)object - (const char *)block) + basic + count * item;
+    return basic + count * item;
 }
 
 // Each object is drawn when it begins: in our allocator or, where that was not asked, here.
@@ -111,14 +118,14 @@ static int freelists_trace_sampled(void *object, int event, void *data) {
     (void)data;
     if (event != FREELISTS_BEGINS || freelists_is_first(&thread_self, object))
         return 0;
-    void *block = freelists_block(freelists_runtime, object);
-    const size_t size = freelists_size(freelists_runtime, object, block);
-    if (size && size <= SAMPLING_LARGEST)
-        objects_reused(block, size);
+    const unsigned long flags = freelists_flags(object);
+    const size_t front = freelists_front(flags), size = freelists_size(object, flags);
+    if (size && front + size <= SAMPLING_LARGEST)
+        objects_reused(freelists_block(object, front), front + size);
     return 0;
 }
 
-bool freelists_watch(struct detect_runtime *runtime, bool sampled) {
+bool freelists_watch(const struct detect_runtime *runtime, bool sampled) {
     python_tracer *const ours = sampled ? freelists_trace_sampled : freelists_trace;
     const struct detect_functions *call = &runtime->call;
     if (!call->get_tracer || !call->set_tracer || !call->type_flags)

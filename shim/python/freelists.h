@@ -22,6 +22,6 @@
 // Has the interpreter tell us, if it can. False: another tracer is there, which is left alone (3.15 would
 // tell it that it is no longer wanted; and tracemalloc's may have been set a moment ago). With the GIL, and
 // the object allocators wrapped. `sampled`: as they are.
-bool freelists_watch(struct detect_runtime *runtime, bool sampled);
+bool freelists_watch(const struct detect_runtime *runtime, bool sampled);
 
 #endif

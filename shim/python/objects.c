@@ -234,7 +234,6 @@ static inline void *objects_realloc(const struct objects_wrapped *wrapped, void 
         thread->resized = known && moved == block ? (uintptr_t)block : 0;
         track_object_alloc(thread, moved, size, OBJECTS_HERE);
         thread->resized = 0;
-        thread->last_begun = 0; // an object that is resized begins once more
     } else if (known) {
         track_restore(thread, block, &old);
     }
@@ -346,8 +345,7 @@ void objects_reused(void *block, size_t size) {
     if (!live_lacks_block(&thread_self, (uintptr_t)block) && !objects_forget(block))
         return;
     const bool hit = objects_is_hit(&thread_self, size);
-    objects_newest(block);
-    thread_self.last_begun = (uintptr_t)block;
+    thread_self.last_block = thread_self.last_begun = (uintptr_t)block;
     if (__builtin_expect(!hit, 1))
         return;
     struct thread *thread = guard_enter();
@@ -613,9 +611,14 @@ static bool objects_is_ours(int domain, const struct python_allocator *allocator
 // told: true.
 static bool objects_is_foreign(const struct detect_runtime *runtime,
                                const struct python_allocator *allocator) {
-    void *function;
-    __builtin_memcpy(&function, &allocator->malloc, sizeof function);
-    return !detect_has(runtime, function);
+    void *(*theirs)(void *, size_t) = allocator->malloc;
+    void *(*interpreters)(void) = runtime->call.own_state;
+    void *function, *landmark;
+    __builtin_memcpy(&function, &theirs, sizeof function);
+    __builtin_memcpy(&landmark, &interpreters, sizeof landmark);
+    struct dl_find_object own, other;
+    return !_dl_find_object || _dl_find_object(landmark, &own) != 0 ||
+           _dl_find_object(function, &other) != 0 || own.dlfo_link_map != other.dlfo_link_map;
 }
 
 // `again`: our functions were the interpreter's before.
@@ -707,10 +710,6 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet) {
     code_doubt();
 }
 
-static void objects_watch(struct detect_runtime *runtime) {
-    objects_unwatched = !freelists_watch(runtime, objects_sampled);
-}
-
 void objects_attend(struct detect_runtime *runtime) {
     if (!objects_possible(runtime))
         return;
@@ -728,18 +727,17 @@ void objects_attend(struct detect_runtime *runtime) {
     }
     if (objects_owner != runtime || !objects_called)
         objects_wrap(runtime);
-    objects_watch(runtime);
+    objects_unwatched = true;
     __atomic_fetch_and(&runtime->pending, ~(uint32_t)DETECT_OBJECTS, __ATOMIC_RELAXED);
 }
 
-// Whether there is something to look at.
+// Whether its allocators are wrapped, and nothing is to be done about them.
 static bool objects_settled(const struct detect_runtime *runtime) {
     return objects_owner == runtime && !(runtime->pending & DETECT_OBJECTS);
 }
 
-void objects_again(struct detect_runtime *runtime) {
-    if (objects_settled(runtime))
-        objects_watch(runtime);
+void objects_again(const struct detect_runtime *runtime) {
+    objects_unwatched = objects_settled(runtime) && !freelists_watch(runtime, objects_sampled);
 }
 
 void python_objects_start(bool sampled, uint64_t seed) {
@@ -750,8 +748,10 @@ void python_objects_start(bool sampled, uint64_t seed) {
         sampling_open();
 }
 
-// Whether somebody else's allocators stand in front of ours.
-static void objects_notice(const struct detect_runtime *runtime) {
+void objects_look(const struct detect_runtime *runtime) {
+    if (!objects_settled(runtime))
+        return;
+    objects_unwatched = true;
     struct python_allocator allocator = {.ctx = NULL};
     runtime->call.get_allocator(OBJECTS_OBJ, &allocator);
     if (_dl_find_object && !objects_is_ours(OBJECTS_OBJ, &allocator) &&
@@ -759,16 +759,9 @@ static void objects_notice(const struct detect_runtime *runtime) {
         objects_replaced = true;
 }
 
-void objects_look(struct detect_runtime *runtime) {
-    if (!objects_settled(runtime))
-        return;
-    objects_notice(runtime);
-    objects_watch(runtime);
-}
-
 bool python_objects_replaced(void) {
     const struct detect_runtime *runtime = detect_get();
-    if (runtime && objects_settled(runtime) && detect_loaded(runtime))
-        objects_notice(runtime);
+    if (runtime && objects_owner == runtime && detect_loaded(runtime))
+        objects_look(runtime);
     return objects_replaced;
 }

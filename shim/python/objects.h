@@ -22,17 +22,16 @@ void objects_prepare(struct detect_runtime *runtime, bool quiet);
 // With the GIL, when DETECT_OBJECTS is pending.
 void objects_attend(struct detect_runtime *runtime);
 
-// Another tracer of objects (freelists.h) has our place, or had it: objects_again is to be called now and
-// then, with the GIL.
+// Whether the tracer of free lists (freelists.h) may not be ours: then objects_again is to be called, with
+// the GIL.
 extern SHIM_OWN bool objects_unwatched;
-void objects_again(struct detect_runtime *runtime);
+void objects_again(const struct detect_runtime *runtime);
 
 // Where objects are sampled: another one begins in memory that had one before, of so many bytes (at most
 // SAMPLING_LARGEST). With the GIL.
 void objects_reused(void *block, size_t size);
 
-// Now and then, with the GIL: notices allocators that are neither ours nor the interpreter's, and a tracer of
-// free lists that is not ours any more.
-void objects_look(struct detect_runtime *runtime);
+// Now and then, with the GIL: notices allocators that are neither ours nor the interpreter's.
+void objects_look(const struct detect_runtime *runtime);
 
 #endif

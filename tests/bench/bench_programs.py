@@ -63,6 +63,7 @@ def python_programs(python):
         reading(python, "the demo's evaluation", EVALUATION, MEASUREMENTS, "pandas", "sklearn"),
         counting(python, "scikit-learn, import and models", "models.py", 3, "sklearn"),
         counting(python, "JSON, dicts, lists", "objects.py", 62),
+        counting(python, "floats", "floats.py", 60),
         recursion(python, 100, 5_000_000),
         recursion(python, 900, 5_000_000),
     ]

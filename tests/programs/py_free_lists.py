@@ -113,6 +113,8 @@ def main():
     if oracle or "traced" in sys.argv:
         import tracemalloc
 
+        from py_traced_lines import traced_lines
+
         tracemalloc.start(1)
         if not oracle:
             traced = [bytes(i) for i in range(1000)]
@@ -124,14 +126,7 @@ def main():
     gc.disable()
     work(held)
     if oracle:
-        snapshot = tracemalloc.take_snapshot()
-        tracemalloc.stop()
-        lines = {}
-        for trace in snapshot.traces:
-            frame = trace.traceback[0]
-            if frame.filename == __file__:
-                lines[frame.lineno] = lines.get(frame.lineno, 0) + trace.size
-        print(json.dumps(lines))
+        print(json.dumps(traced_lines(__file__)))
     sys.stdout.flush()
     os._exit(0)
 

@@ -58,19 +58,13 @@ def main():
     if oracle:
         import tracemalloc
 
+        from py_traced_lines import traced_lines
+
         gc.collect()
         tracemalloc.start(1)
     work(held)
     if oracle:
-        snapshot = tracemalloc.take_snapshot()
-        tracemalloc.stop()
-        lines = {}
-        for trace in snapshot.traces:
-            frame = trace.traceback[0]
-            if frame.filename == __file__:
-                size, count = lines.get(frame.lineno, (0, 0))
-                lines[frame.lineno] = (size + trace.size, count + 1)
-        print(json.dumps(lines))
+        print(json.dumps(traced_lines(__file__)))
     sys.stdout.flush()
     os._exit(0)
 
