@@ -282,6 +282,14 @@ static struct detect_runtime *detect_free_runtime(void) {
     return NULL;
 }
 
+// What was met where this one is now has no more to do with it; that its code type is watched says nothing
+// any more.
+static void detect_supersede(const struct detect_runtime *runtime) {
+    for (unsigned i = 0; i < DETECT_RUNTIMES; i++)
+        if (&detect_runtimes[i] != runtime && detect_runtimes[i].code_type == runtime->code_type)
+            __atomic_store_n(&detect_runtimes[i].superseded, true, __ATOMIC_RELEASE);
+}
+
 // `current` is an interpreter that is still there but idle, or NULL.
 static uint32_t detect_look(const struct detect_runtime *current, python_modules *modules) {
     struct detect_search search = {.any = false};
@@ -299,6 +307,7 @@ static uint32_t detect_look(const struct detect_runtime *current, python_modules
     }
     *runtime = search.found;
     code_watch(runtime);
+    detect_supersede(runtime);
     objects_prepare(runtime, first && !search.initialized);
     __atomic_store_n(&detect_current, runtime, __ATOMIC_RELEASE);
     return PYTHON_FOUND;
@@ -332,6 +341,8 @@ void python_poll(python_modules *modules) {
 }
 
 __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtime) {
+    if (__atomic_load_n(&runtime->superseded, __ATOMIC_ACQUIRE))
+        return false;
     if (!runtime->may_unload || !_dl_find_object)
         return true;
     struct dl_find_object object;

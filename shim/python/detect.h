@@ -88,6 +88,7 @@ struct detect_runtime {
     bool instr_is_code;               // an instruction's address tells the code object, too
     uint32_t pending;                 // enum detect_pending
     uint32_t tests;                   // self-tests made
+    bool superseded;                  // another one is where it was: it was unloaded, or has been met again
     uint64_t version;                 // PY_VERSION_HEX
 };
 

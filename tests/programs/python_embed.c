@@ -6,13 +6,17 @@
 //
 //   python_embed LIBPYTHON SCRIPT ROUNDS [ARGUMENT]
 //
-// From the second round on libpython is loaded anew, where dlclose really unloads it. With EMBED_FORKED in
-// the environment, a forked child of a process with two threads does all that.
+// From the second round on libpython is loaded anew, where dlclose really unloads it; with EMBED_WHERE=same
+// or EMBED_WHERE=other in the environment, at the same address, or at another one. With EMBED_FORKED, a
+// forked child of a process with two threads does all that.
 
 #include "python_api.h"
 
+#include <link.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +41,68 @@ static int in_child(void) {
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 3;
 }
 
+#define PAGE ((size_t)4096)
+#define ROOM ((size_t)64 << 20)
+#define NICHE ((size_t)2 << 20) // smaller than any libpython
+#define NICHES ((size_t)16)
+
+// The highest place that is large enough for libpython; free only while that is opened. What else is mapped
+// then finds place in the niches above it. NULL: not made.
+static char *room;
+static bool room_taken[ROOM / PAGE];
+
+static bool take(char *page) {
+    return mmap(page, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == page;
+}
+
+static void take_room(void) {
+    for (size_t i = 0; room && i < ROOM / PAGE; i++)
+        room_taken[i] |= take(room + i * PAGE);
+}
+
+static void leave_room(void) {
+    for (size_t i = 0; room && i < ROOM / PAGE; i++)
+        if (room_taken[i] && munmap(room + i * PAGE, PAGE) == 0)
+            room_taken[i] = false;
+}
+
+static void make_room(void) {
+    room = mmap(NULL, ROOM + NICHES * NICHE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(room_taken, true, sizeof room_taken);
+    for (size_t i = 0; i < NICHES; i++)
+        munmap(room + ROOM + i * NICHE + PAGE, NICHE - PAGE);
+    for (char *higher = room + 1; higher > room && higher != MAP_FAILED;)
+        higher = mmap(NULL, NICHE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    dlopen("libm.so.6", RTLD_NOW); // libpython needs it: not beside that
+}
+
+// NULL: `*why` says why.
+static void *open_library(const char *path, const char **why) {
+    static uintptr_t last;
+    const char *where = getenv("EMBED_WHERE");
+    if (where && strcmp(where, "same") == 0 && !room)
+        make_room();
+    if (where && last && !room)
+        take((char *)last);
+    leave_room();
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    take_room();
+    struct link_map *map;
+    if (!library || dlinfo(library, RTLD_DI_LINKMAP, &map) != 0) {
+        *why = dlerror();
+        return NULL;
+    }
+    const bool expected = !where || !last || (map->l_addr == last) == (room != NULL);
+    last = map->l_addr;
+    *why = "it is not where it is to be";
+    return expected ? library : NULL;
+}
+
+static void close_library(void *library) {
+    dlclose(library);
+    take_room();
+}
+
 int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
@@ -45,9 +111,10 @@ int main(int argc, char **argv) {
         return status;
     int failed = 0;
     for (int round = 0; round < atoi(argv[3]); round++) {
-        void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+        const char *why;
+        void *library = open_library(argv[1], &why);
         if (!library) {
-            fprintf(stderr, "%s\n", dlerror());
+            fprintf(stderr, "%s\n", why);
             return 2;
         }
         void (*initialize)(int) = (void (*)(int))symbol(library, "Py_InitializeEx");
@@ -70,7 +137,7 @@ int main(int argc, char **argv) {
             pthread_join(thread, &block);
         free(block);
         free(malloc(7000005));
-        dlclose(library);
+        close_library(library);
         free(malloc(7000007));
     }
     return failed != 0;
