@@ -52,6 +52,8 @@ void stack_open(struct thread *thread) {
         stack = arena_alloc(sizeof *stack);
     if (stack)
         stack_reset(stack);
+    if (stack && stack->python)
+        python_begin(stack->python);
     thread->stack = stack;
 }
 

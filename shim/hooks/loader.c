@@ -5,6 +5,7 @@
 
 #include "shim/guard.h"
 #include "shim/process.h"
+#include "shim/python/python.h"
 #include "shim/real.h"
 
 static void loader_forget(void) {
@@ -20,7 +21,9 @@ int dlclose(void *handle) {
         return 0;
     // Before as well: another thread may load other code there as soon as the addresses are free.
     loader_forget();
+    python_closing();
     int result = real.dlclose(handle);
+    python_closed();
     loader_forget();
     return result;
 }

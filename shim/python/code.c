@@ -73,13 +73,6 @@ void code_watch(struct detect_runtime *runtime) {
     for (uint32_t i = 0; i < CODE_LIVES; i++)
         __atomic_fetch_add(&code_lives[i], 1, __ATOMIC_ACQ_REL);
     code_doubt();
-    if (code_watches(runtime)) {
-        // The module is one that was found before.
-        for (size_t i = 0; i < DETECT_RUNTIMES; i++)
-            if (detect_runtimes[i].code_type == runtime->code_type && !code_watches(&detect_runtimes[i]))
-                runtime->code_dealloc = detect_runtimes[i].code_dealloc;
-        return;
-    }
     void (*watch)(void *) = code_dies;
     uintptr_t word;
     __builtin_memcpy(&word, &watch, sizeof word);

@@ -30,12 +30,17 @@ struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
 static unsigned detect_runtimes_used; // by the thread that looks; where it goes on
 static bool detect_looked;            // python_poll has run before: modules found now may be unloaded one day
 static unsigned long long detect_adds, detect_subs;
+static uint32_t detect_closings; // calls of dlclose that are under way
+static uint32_t detect_next;     // enum python_phase, for who leaves BUSY
+static bool detect_leaves;       // nobody looks any more
 static char detect_version[32], detect_note[DETECT_TEXT];
 static bool detect_has_version, detect_has_note;
 
 void python_init(struct python_state *state) {
     code_init(state);
-    // A fork may have come while another thread was looking; that thread is not here.
+    // A fork may have come while another thread was looking, or closing; that thread is not here.
+    __atomic_store_n(&detect_closings, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&detect_leaves, false, __ATOMIC_RELAXED);
     uint32_t busy = PYTHON_BUSY;
     __atomic_compare_exchange_n(&python_phase, &busy, PYTHON_NONE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
@@ -242,11 +247,13 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data) {
         return 0;
     }
     // In a module that another thread is just opening, functions cannot run yet.
-    struct dl_find_object object;
+    struct dl_find_object object = {.dlfo_flags = 0};
     if (detect_looked && _dl_find_object && _dl_find_object((void *)module.symbols, &object) != 0) {
         __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // look again
         return 0;
     }
+    runtime.map_start = (uintptr_t)object.dlfo_map_start;
+    runtime.map_end = (uintptr_t)object.dlfo_map_end;
     detect_bind(&runtime.call, &module);
     if (!runtime.call.is_initialized)
         return 0;
@@ -282,12 +289,33 @@ static struct detect_runtime *detect_free_runtime(void) {
     return NULL;
 }
 
-// What was met where this one is now has no more to do with it; that its code type is watched says nothing
-// any more.
+// What was met where this one is now is gone; that its code type is watched says nothing any more.
 static void detect_supersede(const struct detect_runtime *runtime) {
     for (unsigned i = 0; i < DETECT_RUNTIMES; i++)
         if (&detect_runtimes[i] != runtime && detect_runtimes[i].code_type == runtime->code_type)
             __atomic_store_n(&detect_runtimes[i].superseded, true, __ATOMIC_RELEASE);
+}
+
+// Whose module was never gone: it was idle, and another one the current one meanwhile. Its allocators are
+// as we left them.
+static struct detect_runtime *detect_known(const void *code_type) {
+    for (unsigned i = 0; i < DETECT_RUNTIMES; i++)
+        if (detect_runtimes[i].code_type == code_type && !detect_runtimes[i].superseded)
+            return &detect_runtimes[i];
+    return NULL;
+}
+
+static struct detect_runtime *detect_register(const struct detect_runtime *found) {
+    static uint32_t registered;
+    if (code_watches(found))
+        return detect_known(found->code_type);
+    struct detect_runtime *runtime = detect_free_runtime();
+    if (runtime) {
+        *runtime = *found;
+        runtime->serial = ++registered;
+        detect_supersede(runtime);
+    }
+    return runtime;
 }
 
 // `current` is an interpreter that is still there but idle, or NULL.
@@ -300,17 +328,57 @@ static uint32_t detect_look(const struct detect_runtime *current, python_modules
         return PYTHON_FOUND;
     if (!search.any)
         return PYTHON_NONE;
-    struct detect_runtime *runtime = detect_free_runtime();
-    if (search.refusal || !runtime) {
+    struct detect_runtime *runtime = search.refusal ? NULL : detect_register(&search.found);
+    if (!runtime) {
         detect_say("CPython ", detect_version, search.refusal ? search.refusal : " is loaded too often");
         return PYTHON_REFUSED;
     }
-    *runtime = search.found;
     code_watch(runtime);
-    detect_supersede(runtime);
     objects_prepare(runtime, first && !search.initialized);
     __atomic_store_n(&detect_current, runtime, __ATOMIC_RELEASE);
     return PYTHON_FOUND;
+}
+
+// BUSY ends as soon as nobody looks and nothing is being closed.
+static void detect_leave(void) {
+    if (__atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST) ||
+        !__atomic_exchange_n(&detect_leaves, false, __ATOMIC_SEQ_CST))
+        return;
+    if (detect_next == PYTHON_FOUND && !detect_loaded(detect_current))
+        detect_next = PYTHON_NONE;
+    __atomic_store_n(&python_phase, detect_next, __ATOMIC_RELEASE);
+    code_doubt();
+}
+
+static void detect_done(uint32_t next) {
+    detect_next = next;
+    __atomic_store_n(&detect_leaves, true, __ATOMIC_SEQ_CST);
+    detect_leave();
+}
+
+void python_closing(void) {
+    __atomic_fetch_add(&detect_closings, 1, __ATOMIC_SEQ_CST);
+    uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE);
+    const struct detect_runtime *current = detect_get();
+    if ((phase != PYTHON_FOUND && phase != PYTHON_NONE) ||
+        (phase == PYTHON_FOUND &&
+         (!current->may_unload || (detect_loaded(current) && current->call.is_initialized()))))
+        return;
+    if (__atomic_compare_exchange_n(&python_phase, &phase, PYTHON_BUSY, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED))
+        detect_done(phase);
+}
+
+void python_closed(void) {
+    uint32_t closings = __atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST);
+    while (closings && !__atomic_compare_exchange_n(&detect_closings, &closings, closings - 1, false,
+                                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
+    detect_leave();
+    // What came meanwhile was not looked at; and if the current one has gone, another one may be there.
+    __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
+    thread_self.attention = 1;
 }
 
 void python_poll(python_modules *modules) {
@@ -336,8 +404,7 @@ void python_poll(python_modules *modules) {
     uint32_t next = phase;
     if (changed || current)
         next = detect_look(current, modules);
-    __atomic_store_n(&python_phase, next, __ATOMIC_RELEASE);
-    code_doubt();
+    detect_done(next);
 }
 
 __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtime) {
@@ -348,8 +415,11 @@ __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtim
     struct dl_find_object object;
     void *function;
     __builtin_memcpy(&function, &runtime->call.own_state, sizeof function);
-    // It may have been loaded again, at the same place: then its data are as in the file.
-    return _dl_find_object(function, &object) == 0 && code_watched(runtime);
+    // Another one may be there, which is not to be read as this one; or it may have been loaded again, at the
+    // same place: then its data are as in the file.
+    return _dl_find_object(function, &object) == 0 &&
+           (uintptr_t)object.dlfo_map_start == runtime->map_start &&
+           (uintptr_t)object.dlfo_map_end == runtime->map_end && code_watched(runtime);
 }
 
 bool detect_still_there(const struct detect_runtime *runtime) {

@@ -88,7 +88,9 @@ struct detect_runtime {
     bool instr_is_code;               // an instruction's address tells the code object, too
     uint32_t pending;                 // enum detect_pending
     uint32_t tests;                   // self-tests made
-    bool superseded;                  // another one is where it was: it was unloaded, or has been met again
+    uintptr_t map_start, map_end;     // of its module; known where that may be unloaded
+    uint32_t serial;                  // no other one's, nor that of what had this struct before
+    bool superseded;                  // its module is gone: another one is where it was
     uint64_t version;                 // PY_VERSION_HEX
 };
 

@@ -50,11 +50,37 @@ frames_foreign_state(const struct detect_runtime *runtime, struct python_stack *
     return held;
 }
 
+// Whether stack->state_place is of this interpreter.
+static inline bool frames_knows(const struct python_stack *stack, const struct detect_runtime *runtime) {
+    return stack->runtime == runtime && stack->serial == runtime->serial;
+}
+
+// Where the thread's state is; NULL: not known.
+static const void *const *frames_recall(const struct python_stack *stack,
+                                        const struct detect_runtime *runtime) {
+    for (unsigned i = 0; i < PYTHON_PLACES; i++)
+        if (stack->places[i].runtime == runtime && stack->places[i].serial == runtime->serial)
+            return stack->places[i].state_place;
+    return NULL;
+}
+
+// What call.current_state returns. Read in place where that is known: the loader may be calling us in the
+// midst of an update of the thread's vector of modules, where a second one would free the same block twice.
+static inline const void *frames_current(const struct detect_runtime *runtime,
+                                         const struct python_stack *stack) {
+    const void *const *place = frames_likely(frames_knows(stack, runtime)) ? stack->state_place : NULL;
+    if (frames_unlikely(!place))
+        place = frames_recall(stack, runtime);
+    if (frames_likely(place != NULL))
+        return __atomic_load_n(place, __ATOMIC_RELAXED);
+    return getter_untouched(&runtime->state) ? NULL : runtime->call.current_state();
+}
+
 // The calling thread's state; NULL: it has none, or it must not be read any more. *attached: it holds the
 // GIL.
 static inline const void *frames_state(const struct detect_runtime *runtime, struct python_stack *stack,
                                        bool *attached) {
-    const void *current = getter_untouched(&runtime->state) ? NULL : runtime->call.current_state(), *own;
+    const void *current = frames_current(runtime, stack), *own;
     *attached = true;
     if (runtime->layout.minor >= 12) {
         if (frames_likely(current != NULL)) {
@@ -368,12 +394,17 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
         return -1;
     if (frames_unlikely(objects_unwatched) && attached)
         objects_again(runtime);
-    if (frames_unlikely(stack->runtime != runtime)) {
+    if (frames_unlikely(!frames_knows(stack, runtime))) {
         stack->runtime = runtime;
-        stack->state_place = NULL;
+        stack->serial = runtime->serial;
+        stack->state_place = frames_recall(stack, runtime);
     }
-    if (frames_unlikely(!stack->state_place) && !getter_untouched(&runtime->state))
+    if (frames_unlikely(!stack->state_place) && !getter_untouched(&runtime->state)) {
         stack->state_place = getter_place(&runtime->state);
+        if (stack->state_place)
+            stack->places[stack->places_next++ % PYTHON_PLACES] =
+                (struct python_place){runtime, runtime->serial, stack->state_place};
+    }
     const void *frame = frames_visible(runtime, frames_first(runtime, state));
     if (!frame)
         return -1;
@@ -561,4 +592,8 @@ void python_forget(struct python_stack *stack) {
     stack->runtime = NULL; // another thread's may be elsewhere
     stack->time = 0;
     python_overlooked(stack);
+}
+
+void python_begin(struct python_stack *stack) {
+    __builtin_memset(stack->places, 0, sizeof stack->places);
 }

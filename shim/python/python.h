@@ -23,6 +23,7 @@
 
 #define PYTHON_DEPTH 16384 // frames kept of a stack, and the most that one capture walks
 #define PYTHON_INDEX 512   // power of two
+#define PYTHON_PLACES 4    // interpreters of a process that a thread remembers
 #define PYTHON_ANCHORS 64  // imports within imports; further in, the innermost of these ends a comparison
 
 // One Python function that is being executed.
@@ -54,6 +55,14 @@ struct python_stack {
     const void *state;                    // the thread's, when it was looked up last
     const void *const *state_place;       // where the interpreter keeps it; NULL: not known
     const struct detect_runtime *runtime; // whose frames these are; NULL: none yet
+    uint32_t serial;                      // its serial
+    // The same of those that it has been in before; the oldest gives way.
+    struct python_place {
+        const struct detect_runtime *runtime;
+        uint32_t serial;
+        const void *const *state_place;
+    } places[PYTHON_PLACES];
+    uint32_t places_next;
     // Frames that no other one can have taken the place of since the last capture: see frames.c. Which ones,
     // from the outermost inward, among the first `examined`.
     struct python_anchor {
@@ -89,6 +98,12 @@ typedef int python_modules(int (*each)(struct dl_phdr_info *info, size_t size, v
 // first; later whenever modules may have been added: where there are none, it costs about 100 ns, else some
 // 50 ns a module.
 void python_poll(python_modules *modules);
+
+// Around each call of dlclose. An interpreter that is idle and may be unloaded by it is not looked at
+// meanwhile: for some time its memory is gone while the loader still knows it. One that is in use is taken to
+// stay. Any number of threads at once. After that python_poll is due, and shim.modules_new says so.
+void python_closing(void);
+void python_closed(void);
 
 enum python_phase { PYTHON_NONE = 0, PYTHON_BUSY, PYTHON_FOUND, PYTHON_REFUSED };
 extern SHIM_OWN uint32_t python_phase; // enum python_phase; atomic
@@ -169,6 +184,9 @@ bool python_in_initializer(uintptr_t address);
 
 // The nodes of `stack` mean nothing any more: the next capture finds every frame new.
 void python_forget(struct python_stack *stack);
+
+// `stack` has been another thread's, which is gone; after python_forget.
+void python_begin(struct python_stack *stack);
 
 // One entry of the interpreter's evaluation loop, and with it one C frame. The Python frames that it runs
 // follow each other in the stack; up to 3.10 there is one, later there may be many.

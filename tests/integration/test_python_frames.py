@@ -6,6 +6,7 @@ import glob
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -239,6 +240,73 @@ def test_embedded_in_a_child(name):
         work = [(totals[number]["allocated_bytes"], totals[number]["allocations"], totals[number]["peak_bytes"]) for number in (2, 3)]
         found.append((process["python_version"], process["totals"]["lost_events"], work))
     assert found[1:] == found[:-1], found
+
+
+def several():
+    """The shared libpythons that there are, by name."""
+    found = {}
+    for name in pythons():
+        try:
+            found[name] = shared_library(name)
+        except Skip:
+            pass
+    if not found:
+        raise Skip("no interpreter has a libpython beside it")
+    return found
+
+
+SCRIPT = "kept = [bytes(1009) for _ in range(100)]\nblock = bytearray(7000011)\n"
+
+
+def hosted(*steps):
+    """A run of python_host, which is to end as it does plainly: record looks at that."""
+    return record(program("python_host"), *map(str, steps), options=["--force"]).process
+
+
+@limit(300)
+def test_one_that_is_kept_beside_others():
+    """An idle libpython is left as it is while others come and go; then it runs again, with what its allocators are."""
+    found, plugin = several(), program("libpython_plugin.so")
+
+    def uses(name):
+        return "start", name, "call", plugin, "plugin_allocate", "script", name, SCRIPT, "end", name
+
+    names = sorted(found, key=version_of)
+    for i, kept in enumerate(names):
+        library, home = found[kept]
+        for other in {names[i - 1], names[i - 3]} - {kept}:
+            come_and_go = ("open", "B", *found[other], *uses("B"), "close", "B", "call", plugin, "plugin_allocate")
+            hosted("open", "A", library, home, *uses("A"), *come_and_go, *come_and_go, *uses("A"))
+
+
+@limit(300)
+def test_one_after_the_other():
+    """Libpythons of several versions where others were, which are larger or smaller."""
+    found = list(several().values())
+    steps = []
+    for library, home in found:
+        steps += ["open", "A", library, home, "start", "A", "script", "A", SCRIPT, "end", "A", "close", "A"]
+    hosted(*steps, "again", 5, 1)
+
+
+@python_cases()
+def test_beside_thread_local_memory(name):
+    """The loader frees that of a plugin when the interpreter's own is asked for next: in the midst of that, it must not be asked for again."""
+    library, home = shared_library(name)
+    plugins = [program("libpython_plugin.so"), os.path.join(os.getcwd(), "another.so")]
+    shutil.copy(*plugins)
+    steps = ["open", "A", library, home, "start", "A", "script", "A", SCRIPT]
+    come_and_go = [step for plugin in plugins for step in ("call", plugin, "plugin_touch")]
+    hosted(*steps, *come_and_go, "script", "A", SCRIPT, "again", 5, len(steps) + 1, "end", "A")
+
+
+@python_cases()
+@limit(120)
+def test_unloaded_while_others_allocate(name):
+    """For some time its memory is gone while the loader still knows it."""
+    library, home = shared_library(name)
+    for pause in 0, 50, 500:
+        hosted("thread", pause, "thread", pause, "open", "A", library, home, "start", "A", "script", "A", SCRIPT, "end", "A", "close", "A", "again", 5, 5)
 
 
 @python_cases()
