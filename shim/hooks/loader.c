@@ -21,9 +21,10 @@ int dlclose(void *handle) {
         return 0;
     // Before as well: another thread may load other code there as soon as the addresses are free.
     loader_forget();
-    python_closing();
+    const bool python = python_closing(handle);
     int result = real.dlclose(handle);
-    python_closed();
+    if (python)
+        python_closed();
     loader_forget();
     return result;
 }

@@ -12,18 +12,23 @@
 #include "shim/python/objects.h"
 #include "shim/python/python.h"
 #include "shim/shim.h"
+#include "shim/sys.h"
 #include "shim/unwind_cfi.h"
 #include "shim/unwind_find.h"
 
 #include <dlfcn.h>
+#include <linux/futex.h>
+#include <time.h>
 
 // Not in every C library; where it is, it knows a module only once that has been relocated, and takes no
 // lock.
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 #define DETECT_TEXT 160
+#define DETECT_PATIENCE 200 // milliseconds; a reader that needs more has been stopped
 
 uint32_t python_phase;
+uint32_t detect_readers;
 struct detect_runtime *detect_current;
 
 struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
@@ -39,6 +44,7 @@ static bool detect_has_version, detect_has_note;
 void python_init(struct python_state *state) {
     code_init(state);
     // A fork may have come while another thread was looking, or closing; that thread is not here.
+    __atomic_store_n(&detect_readers, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&detect_closings, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&detect_leaves, false, __ATOMIC_RELAXED);
     uint32_t busy = PYTHON_BUSY;
@@ -254,6 +260,7 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data) {
     }
     runtime.map_start = (uintptr_t)object.dlfo_map_start;
     runtime.map_end = (uintptr_t)object.dlfo_map_end;
+    runtime.handle = object.dlfo_link_map;
     detect_bind(&runtime.call, &module);
     if (!runtime.call.is_initialized)
         return 0;
@@ -356,17 +363,35 @@ static void detect_done(uint32_t next) {
     detect_leave();
 }
 
-void python_closing(void) {
+// Nobody begins any more: the phase is BUSY.
+static void detect_await_readers(void) {
+    const struct timespec slice = {.tv_nsec = 1000000};
+    uint32_t readers;
+    for (int i = 0; i < DETECT_PATIENCE && (readers = __atomic_load_n(&detect_readers, __ATOMIC_SEQ_CST));
+         i++)
+        sys_call_always(SYS_futex, (long)&detect_readers, FUTEX_WAIT_PRIVATE, readers, (long)&slice, 0, 0);
+}
+
+// Whether the handle's interpreter is the current one, and idle.
+static bool detect_is_idle(const void *handle) {
+    detect_hold();
+    const struct detect_runtime *current = python_found() ? detect_get() : NULL;
+    const bool idle = current && current->may_unload && current->handle == handle && detect_loaded(current) &&
+                      !current->call.is_initialized();
+    detect_release();
+    return idle;
+}
+
+bool python_closing(const void *handle) {
+    uint32_t found = PYTHON_FOUND;
+    if (!detect_is_idle(handle))
+        return false;
     __atomic_fetch_add(&detect_closings, 1, __ATOMIC_SEQ_CST);
-    uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE);
-    const struct detect_runtime *current = detect_get();
-    if ((phase != PYTHON_FOUND && phase != PYTHON_NONE) ||
-        (phase == PYTHON_FOUND &&
-         (!current->may_unload || (detect_loaded(current) && current->call.is_initialized()))))
-        return;
-    if (__atomic_compare_exchange_n(&python_phase, &phase, PYTHON_BUSY, false, __ATOMIC_ACQ_REL,
+    if (__atomic_compare_exchange_n(&python_phase, &found, PYTHON_BUSY, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_RELAXED))
-        detect_done(phase);
+        detect_done(PYTHON_FOUND);
+    detect_await_readers();
+    return true;
 }
 
 void python_closed(void) {
@@ -374,14 +399,11 @@ void python_closed(void) {
     while (closings && !__atomic_compare_exchange_n(&detect_closings, &closings, closings - 1, false,
                                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
+    __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // what came meanwhile was not looked at
     detect_leave();
-    // What came meanwhile was not looked at; and if the current one has gone, another one may be there.
-    __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&shim.modules_new, true, __ATOMIC_RELAXED);
-    thread_self.attention = 1;
 }
 
-void python_poll(python_modules *modules) {
+static void detect_poll(python_modules *modules) {
     uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_ACQUIRE);
     const struct detect_runtime *current = NULL;
     if (phase == PYTHON_FOUND) {
@@ -405,6 +427,12 @@ void python_poll(python_modules *modules) {
     if (changed || current)
         next = detect_look(current, modules);
     detect_done(next);
+}
+
+void python_poll(python_modules *modules) {
+    detect_hold();
+    detect_poll(modules);
+    detect_release();
 }
 
 __attribute__((noinline)) bool detect_loaded(const struct detect_runtime *runtime) {

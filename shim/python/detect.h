@@ -88,7 +88,8 @@ struct detect_runtime {
     bool instr_is_code;               // an instruction's address tells the code object, too
     uint32_t pending;                 // enum detect_pending
     uint32_t tests;                   // self-tests made
-    uintptr_t map_start, map_end;     // of its module; known where that may be unloaded
+    uintptr_t map_start, map_end;     // of its module; known where that may be unloaded, as what follows
+    const void *handle;               // what dlopen returns for it
     uint32_t serial;                  // no other one's, nor that of what had this struct before
     bool superseded;                  // its module is gone: another one is where it was
     uint64_t version;                 // PY_VERSION_HEX
@@ -104,6 +105,18 @@ extern SHIM_OWN struct detect_runtime *detect_current;
 
 static inline struct detect_runtime *detect_get(void) {
     return __atomic_load_n(&detect_current, __ATOMIC_ACQUIRE);
+}
+
+// Around whatever reads an interpreter that may be unloaded: who unloads it waits until they are released.
+// Calls can be nested.
+extern SHIM_OWN uint32_t detect_readers; // that are at it; atomic
+
+static inline void detect_hold(void) {
+    __atomic_fetch_add(&detect_readers, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void detect_release(void) {
+    __atomic_fetch_sub(&detect_readers, 1, __ATOMIC_SEQ_CST);
 }
 
 // Whether its module is still there.

@@ -376,10 +376,7 @@ __attribute__((noinline, cold)) static bool frames_attend(struct detect_runtime 
     return !(test || (runtime->pending & DETECT_UNTESTED)) || selftest_run(runtime, state, attached);
 }
 
-__attribute__((noinline)) static int frames_capture(struct python_stack *stack) {
-    struct detect_runtime *runtime = detect_get();
-    if (!runtime || (frames_unlikely(runtime->may_unload) && !detect_still_there(runtime)))
-        return -1;
+static int frames_capture_of(struct detect_runtime *runtime, struct python_stack *stack) {
     bool attached;
     const void *state = frames_state(runtime, stack, &attached);
     if (!state) {
@@ -409,6 +406,19 @@ __attribute__((noinline)) static int frames_capture(struct python_stack *stack) 
     if (!frame)
         return -1;
     return frames_update(runtime, stack, frame);
+}
+
+__attribute__((noinline)) static int frames_capture(struct python_stack *stack) {
+    struct detect_runtime *runtime = detect_get();
+    if (!runtime)
+        return -1;
+    if (frames_likely(!runtime->may_unload))
+        return frames_capture_of(runtime, stack);
+    detect_hold();
+    const bool there = python_found() && runtime == detect_get() && detect_still_there(runtime);
+    const int unchanged = there ? frames_capture_of(runtime, stack) : -1;
+    detect_release();
+    return unchanged;
 }
 
 const void *frames_innermost(struct python_stack *stack) {

@@ -99,10 +99,10 @@ typedef int python_modules(int (*each)(struct dl_phdr_info *info, size_t size, v
 // 50 ns a module.
 void python_poll(python_modules *modules);
 
-// Around each call of dlclose. An interpreter that is idle and may be unloaded by it is not looked at
-// meanwhile: for some time its memory is gone while the loader still knows it. One that is in use is taken to
-// stay. Any number of threads at once. After that python_poll is due, and shim.modules_new says so.
-void python_closing(void);
+// Before dlclose. True: the handle is that of an interpreter that is idle and may be unloaded. It is not
+// looked at until python_closed is called: its memory goes before the loader forgets it. Any number of
+// threads at once. Does not wait for those that are looking at it just now.
+bool python_closing(const void *handle);
 void python_closed(void);
 
 enum python_phase { PYTHON_NONE = 0, PYTHON_BUSY, PYTHON_FOUND, PYTHON_REFUSED };
