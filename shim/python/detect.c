@@ -4,7 +4,7 @@
 // that was opened later, visibly or not.
 //
 // One thread at a time looks (python_phase says BUSY); the others go on as if there were no Python, and
-// nobody waits.
+// nobody waits but who closes an idle interpreter's module: for those that are reading it.
 
 #include "shim/python/detect.h"
 #include "shim/python/code.h"
@@ -35,7 +35,7 @@ struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
 static unsigned detect_runtimes_used; // by the thread that looks; where it goes on
 static bool detect_looked;            // python_poll has run before: modules found now may be unloaded one day
 static unsigned long long detect_adds, detect_subs;
-static uint32_t detect_closings; // calls of dlclose that are under way
+static uint32_t detect_closings; // of the current one's module, that are under way
 static uint32_t detect_next;     // enum python_phase, for who leaves BUSY
 static bool detect_leaves;       // nobody looks any more
 static char detect_version[32], detect_note[DETECT_TEXT];
@@ -395,10 +395,8 @@ bool python_closing(const void *handle) {
 }
 
 void python_closed(void) {
-    uint32_t closings = __atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST);
-    while (closings && !__atomic_compare_exchange_n(&detect_closings, &closings, closings - 1, false,
-                                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        ;
+    if (__atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST)) // none: forked in between
+        __atomic_fetch_sub(&detect_closings, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // what came meanwhile was not looked at
     detect_leave();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// A library of python_host's: allocates, or has thread-local memory of its own, or both.
+// A library of python_host's: allocates, or uses thread-local memory of its own.
 //
 // cflags: -shared -fPIC
 //
