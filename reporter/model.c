@@ -76,7 +76,7 @@ struct model *model_open(const char *path, struct reader_error *error) {
     for (size_t i = 0; i < model->process_count; i++) {
         const struct model_process *process = &model->processes[i];
         if (process->lost_events || process->image->orphan_count || process->end == MODEL_RUNNING ||
-            process->end == MODEL_UNKNOWN || process->image->header.given_up ||
+            process->end == MODEL_UNKNOWN || process->image->header.given_up || model_unfinished(process) ||
             process->image->header.lost[RECORD_LOST_CHILDREN])
             model->complete = false;
     }
@@ -134,6 +134,13 @@ static void flush_segments(struct reader_image *image) {
 
 int64_t model_at_peak(const struct model_process *process, const struct record_node *node) {
     return node->saved_seq == process->image->header.peak_seq ? node->saved : node->live;
+}
+
+enum record_updating model_unfinished(const struct model_process *process) {
+    const uint32_t updating = process->image->header.updating;
+    if (process->end == MODEL_RUNNING || updating > RECORD_UPDATING_CONTEXTS)
+        return RECORD_UPDATING_NOTHING;
+    return (enum record_updating)updating;
 }
 
 const char *model_end_name(enum model_end end) {

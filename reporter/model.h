@@ -112,6 +112,9 @@ void model_unload(struct model_process *process);
 // A node's bytes when the process's heap was at its peak.
 int64_t model_at_peak(const struct model_process *process, const struct record_node *node);
 
+// What the process was changing when it ended: enum record_updating. While it runs, always nothing.
+enum record_updating model_unfinished(const struct model_process *process);
+
 // "exited", "signalled", "replaced", "running", "unknown".
 const char *model_end_name(enum model_end end);
 

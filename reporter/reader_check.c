@@ -117,6 +117,16 @@ static void adopt_orphans(struct reader_image *image) {
     }
 }
 
+// A process may end while it merges neighbours: behind those that are merged are some that are in them
+// already.
+static void drop_merged_ticks(struct reader_image *image) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < image->tick_count; i++)
+        if (!kept || image->ticks[i].time_ns > image->ticks[kept - 1].time_ns)
+            image->ticks[kept++] = image->ticks[i];
+    image->tick_count = kept;
+}
+
 static bool check_header(const struct reader_image *image, struct reader_fault *fault) {
     const struct record_header *h = &image->header;
     const uint32_t *strings[] = {&h->command,        &h->cwd,         &h->executable,
@@ -162,5 +172,6 @@ bool reader_check(struct reader_image *image, struct reader_fault *fault) {
                 return false;
             }
     adopt_orphans(image);
+    drop_merged_ticks(image);
     return true;
 }

@@ -228,6 +228,7 @@ static int64_t estimate_slack(size_t size) {
 bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     const struct peak_books books = estimate_books();
     const struct estimate_walk walk = {estimate_allocated, estimate_square(size), number, owner};
+    shim_begin_update(RECORD_UPDATING_EVENTS);
     peak_flush(&books); // so that accounts know their peaks
     estimate_walk(number, &walk);
 
@@ -243,6 +244,7 @@ bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     node->allocations += weight;
     header->allocated_bytes += bytes;
     header->allocations += weight;
+    shim_end_update();
     return raised;
 }
 
@@ -253,6 +255,7 @@ void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary
     if (own)
         freeing = number;
     struct estimate_walk walk = {estimate_released, estimate_square(size), number, owner};
+    shim_begin_update(RECORD_UPDATING_EVENTS);
     peak_flush(&books);
     estimate_walk(number, &walk);
     walk.change = estimate_freeing;
@@ -274,4 +277,5 @@ void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary
     }
     header->freed_bytes += bytes;
     header->frees += weight;
+    shim_end_update();
 }

@@ -413,6 +413,7 @@ void fold_tree(void) {
     struct fold fold = {.nodes_enough = 0};
     uint64_t forgotten = shim.header->forgotten_lines;
     if (fold_ranks_open(&fold.ranks)) {
+        shim_begin_update(RECORD_UPDATING_CONTEXTS);
         peak_flush(&books);
         fold.lines = former_may_forget() && fold_is_short(RECORD_FRAMES, 4);
         fold.own_most =
@@ -429,6 +430,7 @@ void fold_tree(void) {
             frame_refill();
             place_forgotten();
         }
+        shim_end_update();
         fold_ranks_close();
     }
     journal_release_all(&thread_self);

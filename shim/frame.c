@@ -92,7 +92,10 @@ static uint32_t frame_record(const struct record_frame *frame) {
     shim.frames_free = shim_frame(number)->line;
     shim.frames_free_count--;
     __builtin_prefetch(shim_frame(shim.frames_free), 1);
-    *shim_frame(number) = *frame;
+    struct record_frame hidden = *frame;
+    hidden.flags |= RECORD_FRAME_FREE;
+    recording_put(RECORD_FRAMES, number, &hidden);
+    __atomic_store_n(&shim_frame(number)->flags, frame->flags, __ATOMIC_RELEASE);
     return number;
 }
 
@@ -100,8 +103,10 @@ static void frame_release(uint32_t number) {
     estimate_forget(number);
     shim.frames_own -= shim.functions_own[shim_frame(number)->function];
     // The function is kept: fold.c notes whose blocks it folds a moment later.
-    *shim_frame(number) = (struct record_frame){
+    const struct record_frame gone = {
         .function = shim_frame(number)->function, .line = shim.frames_free, .flags = RECORD_FRAME_FREE};
+    __atomic_store_n(&shim_frame(number)->flags, gone.flags, __ATOMIC_RELAXED);
+    recording_put(RECORD_FRAMES, number, &gone);
     shim.frames_free = number;
     shim.frames_free_count++;
 }

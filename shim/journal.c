@@ -327,6 +327,7 @@ static void journal_apply(struct journal *journal) {
         const struct peak_books books = journal_books();
         bool raised = false;
         const struct record_event *event = record->events, *end = event + record->count, *ahead = event;
+        shim_begin_update(RECORD_UPDATING_EVENTS);
         while (event < end) {
             for (; ahead < end && ahead < event + JOURNAL_AHEAD; ahead++)
                 if (ahead == event || ahead->node != ahead[-1].node)
@@ -337,6 +338,7 @@ static void journal_apply(struct journal *journal) {
                 raised |= journal_apply_alone(&books, event++);
             __atomic_store_n(&record->applied, (uint32_t)(event - record->events), __ATOMIC_RELEASE);
         }
+        shim_end_update();
         __atomic_store_n(&record->count, 0, __ATOMIC_RELEASE);
         __atomic_store_n(&record->applied, 0, __ATOMIC_RELEASE);
         timeline_applied(raised, journal->since);
@@ -362,10 +364,12 @@ __attribute__((noinline)) void journal_flush(struct thread *thread) {
 
 void journal_free_former(const struct record_event *event, bool own) {
     const struct peak_books books = journal_books();
+    shim_begin_update(RECORD_UPDATING_EVENTS);
     peak_move(&books, event->node);
     former_free(&books, event->owner, (int64_t)event->size,
                 (event->slack_flags & RECORD_EVENT_TEMPORARY) != 0, own);
     journal_apply_alone(&books, event);
+    shim_end_update();
 }
 
 void journal_apply_own(struct thread *thread) {

@@ -41,9 +41,9 @@
 // Valid at every instant. The file is a shared mapping of the process that it describes; that process may be
 // killed between any two instructions, or still be running. An entry is filled in first and then published
 // by a release store of its count: `extents`, `tables[].count`, `ticks`, `marks`. Counters change in place. A
-// reader of a file whose process is dead finds at most one run of events half applied (consecutive ones of
-// one node in one journal); of a running process, counters
-// that are a few events apart from each other.
+// reader of a file whose process is dead finds at most one change half made, which `updating` names then; of
+// a running process, counters that are a few events apart from each other. A free record's flag is set before
+// anything else in it changes, and cleared after everything else.
 //
 // Peaks
 //   Process: heap_live, heap_peak and peak_seq, which counts the raises of heap_peak.
@@ -58,7 +58,6 @@
 //       then frame.total_live += segment_net; the same for its function with RECORD_NODE_OUTERMOST_FUNCTION;
 //     - parent.segment_high = max(parent.segment_high, parent.segment_net + segment_high),
 //       then parent.segment_net += segment_net; and clear the node's segment.
-//   A record that a dying process had half flushed may be off by that one flush.
 //
 // Journals
 //   Threads note events in a journal each (struct record_journal) and apply them to everything above many at
@@ -121,7 +120,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC "PEAKLINE" // 8 bytes, without the NUL
-#define RECORD_VERSION 10
+#define RECORD_VERSION 11
 #define RECORD_GRAIN 4096 // bytes; extents start at and consist of multiples of it
 #define RECORD_EXTENTS_AT 4096
 #define RECORD_TICKS_AT 20480
@@ -201,6 +200,13 @@ enum record_loss {
 
 // Why recording ended before the process did: the books are as they were then, and whatever was allocated or
 // freed later is missing.
+// What is half done at this instant, and stays so when the process ends here.
+enum record_updating {
+    RECORD_UPDATING_NOTHING = 0,
+    RECORD_UPDATING_EVENTS,   // a run of events, at most RECORD_JOURNAL_EVENTS of one node, or one mapping
+    RECORD_UPDATING_CONTEXTS, // nodes are being folded: one's numbers may be in two places, or in none
+};
+
 enum record_given_up {
     RECORD_NOT_GIVEN_UP = 0,
     RECORD_GAVE_UP_STUCK,     // a thread was stopped while it changed the books, and another one needed them
@@ -287,7 +293,7 @@ struct record_header {
     // Why the file could not grow, or that of a child not be made, when that happened first: Linux's number
     // of the error, or RECORD_ROOM_*; 0 = it never did.
     uint32_t room_error;
-    uint32_t reserved;
+    uint32_t updating; // enum record_updating
 };
 
 struct record_extent {

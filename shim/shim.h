@@ -231,4 +231,15 @@ static inline void shim_lose(enum record_loss reason) {
         __atomic_fetch_add(&shim.header->lost[reason], 1, __ATOMIC_RELAXED);
 }
 
+// Around what a reader must not take for whole when the process ends in the midst of it. Not nested; with
+// shim.lock held. (Stores are seen in the order of the code: x86-64.)
+static inline void shim_begin_update(enum record_updating what) {
+    __atomic_store_n(&shim.header->updating, (uint32_t)what, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void shim_end_update(void) {
+    __atomic_store_n(&shim.header->updating, (uint32_t)RECORD_UPDATING_NOTHING, __ATOMIC_RELEASE);
+}
+
 #endif

@@ -445,10 +445,12 @@ void track_let_go(const struct track_hold *hold) {
 void track_mapped(const struct track_hold *hold, void *address, size_t length) {
     if (hold->locked == LOCK_REFUSED)
         return;
+    shim_begin_update(RECORD_UPDATING_EVENTS);
     if (hold->node)
         mapped_add((uintptr_t)address, length, hold->node);
     else
         mapped_remove((uintptr_t)address, length);
+    shim_end_update();
     timeline_mapped();
 }
 
@@ -457,12 +459,14 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     if (hold->locked == LOCK_REFUSED)
         return;
     uint32_t node = mapped_find((uintptr_t)old);
+    shim_begin_update(RECORD_UPDATING_EVENTS);
     if (node && !kept)
         mapped_remove((uintptr_t)old, old_length);
     if (node)
         mapped_add((uintptr_t)address, length, node);
     else // a file's mapping, or one that is not the program's, perhaps in place of one that was
         mapped_remove((uintptr_t)address, length);
+    shim_end_update();
     timeline_mapped();
 }
 

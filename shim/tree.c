@@ -140,7 +140,9 @@ void tree_forget(uint32_t number) {
 }
 
 void tree_release(uint32_t number) {
-    *shim_node(number) = (struct record_node){.parent = shim.nodes_free, .flags = RECORD_NODE_FREE};
+    const struct record_node gone = {.parent = shim.nodes_free, .flags = RECORD_NODE_FREE};
+    __atomic_store_n(&shim_node(number)->flags, gone.flags, __ATOMIC_RELAXED);
+    recording_put(RECORD_NODES, number, &gone);
     shim.nodes_free = number;
     shim.nodes_free_count++;
 }
@@ -166,8 +168,8 @@ static uint32_t tree_record(const struct record_node *node) {
     place->parent = node->parent;
     place->frame = node->frame;
     place->depth = node->depth;
-    place->flags = node->flags;
     place->saved_seq = node->saved_seq;
+    __atomic_store_n(&place->flags, node->flags, __ATOMIC_RELEASE);
     return number;
 }
 

@@ -302,6 +302,14 @@ static void write_given_up(struct emit *e, const struct record_header *h) {
     emit_close(e, '}');
 }
 
+static void write_unfinished(struct emit *e, const struct model_process *process) {
+    static const char *const names[] = {
+        [RECORD_UPDATING_EVENTS] = "events",
+        [RECORD_UPDATING_CONTEXTS] = "contexts",
+    };
+    put_string(e, "unfinished_update", names[model_unfinished(process)]);
+}
+
 static void write_totals(struct emit *e, const struct model_process *process) {
     const struct record_header *h = &process->image->header;
     emit_key(e, "totals");
@@ -374,6 +382,7 @@ static void write_head(struct emit *e, const struct model_process *process) {
     emit_new_line(e, 4);
     write_losses(e, h);
     write_given_up(e, h);
+    write_unfinished(e, process);
     write_notes(e, process);
 }
 

@@ -117,12 +117,28 @@ static void add_given_up(struct notes *notes, const struct record_header *h) {
     if (reason == RECORD_NOT_GIVEN_UP)
         return;
     const bool known = reason < sizeof why / sizeof *why;
-    add(notes,
-        memory_print("Recording ended after %.3f s, though the process went on: %s. What was "
-                     "allocated and freed later is missing, and the last events of one place, up to %d, may "
-                     "have been counted in part; %s.",
-                     (double)h->given_up_ns / 1e9, known ? why[reason] : "the reason is not known",
-                     RECORD_JOURNAL_EVENTS, known ? advice[reason] : "run it again"));
+    add(notes, memory_print("Recording ended after %.3f s, though the process went on: %s. What was "
+                            "allocated and freed later is missing; %s.",
+                            (double)h->given_up_ns / 1e9, known ? why[reason] : "the reason is not known",
+                            known ? advice[reason] : "run it again"));
+}
+
+static void add_unfinished(struct notes *notes, const struct model_process *process) {
+    switch (model_unfinished(process)) {
+    case RECORD_UPDATING_NOTHING:
+        break;
+    case RECORD_UPDATING_EVENTS:
+        add(notes,
+            memory_print("It ended in the midst of an update: the last events of one line, at most %d, "
+                         "may have been counted in part or twice, in the totals as well.",
+                         RECORD_JOURNAL_EVENTS));
+        break;
+    case RECORD_UPDATING_CONTEXTS:
+        add(notes,
+            memory_print("It ended while contexts were being folded: the numbers of one small context "
+                         "may be missing or counted twice in lines and functions; the totals are exact."));
+        break;
+    }
 }
 
 static void add_losses(struct notes *notes, const struct model_process *process) {
@@ -282,6 +298,7 @@ char **notes_collect(const struct model_process *process, size_t *count) {
     if (process->end == MODEL_UNKNOWN)
         add_string(&notes, "Nothing recorded how it ended: these are the numbers up to its last moment.");
     add_given_up(&notes, &process->image->header);
+    add_unfinished(&notes, process);
     add_flags(&notes, process);
     uint64_t error = process->image->header.peak_error_bytes;
     char size[TEXT_SIZE_MAX];

@@ -113,3 +113,60 @@ def test_interrupted():
         child.terminate()
         assert child.wait(10) == 128 + signal.SIGTERM
     assert (recording.process["end"], recording.process["signal"]) == ("signalled", signal.SIGTERM)
+
+
+FIELDS = ("live_at_exit_bytes", "peak_bytes", "allocated_bytes", "allocations")
+RUN = 85  # so many events at most are applied in one go (RECORD_JOURNAL_EVENTS)
+PLACES = 5
+
+
+def stepped_states(operations):
+    """What was so before the first operation and after each: FIELDS of the process, and those of each line by itself."""
+    states = [[0] * len(FIELDS) for _ in range(1 + PLACES)]
+    yield [tuple(sums) for sums in states]
+    for kind, size, place in operations:
+        for sums in (states[0], states[1 + (1 if place == 3 else place)]):  # 3 has 1 do it
+            if kind == "+":
+                sums[2:] = sums[2] + size, sums[3] + 1
+            sums[0] += size if kind == "+" else -size
+            sums[1] = max(sums[:2])
+        yield [tuple(sums) for sums in states]
+
+
+def stepped_state(process):
+    state = [tuple(process.totals[field] for field in FIELDS)]
+    for place in range(PLACES):
+        lines = process.lines("line_%d" % place)
+        state.append(tuple(lines[0]["self"][field] for field in FIELDS) if lines else (0,) * len(FIELDS))
+    return state
+
+
+@cases("events", "contexts")
+@limit(150)
+def test_at_any_instruction(updating):
+    """When a process ends, no more of its numbers is in doubt than what the report says."""
+    arguments = {"events": (3000, 300, 151, 0), "contexts": (8000, 200, 9973, 8192)}[updating]
+    os.mkdir("copies")
+    recording = record(program("stepped"), "recording", "copies", *map(str, arguments), options=["--max-size", "1MiB"], compare=False)
+    printed = [line.split() for line in recording.stdout.decode().splitlines()]
+    states = list(stepped_states([(kind, int(size), int(place)) for kind, size, place in printed if kind != "copy"]))
+    copies = [(int(begun), int(ended)) for kind, begun, ended in printed if kind == "copy"]
+    seen = {None: 0, "events": 0, "contexts": 0}
+    for number, (begun, ended) in enumerate(copies):
+        copy = Recording(os.path.abspath("copies/%d" % number), recording.command)
+        process = copy.process
+        shutil.rmtree(copy.path)
+        unfinished, state, true = process["unfinished_update"], stepped_state(process), states[ended : begun + 1]
+        told = [note for note in process["notes"] if note.startswith("It ended ")]
+        assert len(told) == (unfinished is not None) and copy.report["complete"] is False, process["notes"]
+        seen[unfinished] += 1
+        if unfinished is None:
+            assert state in true, (number, state, true)
+        elif unfinished == "contexts":
+            assert state[0] in [want[0] for want in true], (number, state[0], true)
+        else:
+            for want in true[:1]:
+                off = [one for one, other in zip(state[1:], want[1:]) if abs(one[3] - other[3]) > 1 or abs(one[0] - other[0]) > 6000]
+                assert len(off) <= 1, (number, state, want)  # the run's line
+                assert all(abs(one[3] - other[3]) <= RUN for one, other in zip(state, want)), (number, state, want)
+    assert seen[None] > 50 and seen[updating] > 20, seen

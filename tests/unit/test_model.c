@@ -419,6 +419,45 @@ static void nodes_that_lost_their_place_are_kept(void **state) {
     close_model(&r);
 }
 
+// The first half of ten intervals had been merged when the process was killed: three pairs, and what is left.
+static void ticks_that_are_merged_already_are_dropped(void **state) {
+    (void)state;
+    struct recording r = {0};
+    struct reader_error error;
+    struct builder *b = add(&r, 1, 0);
+    b->header.end = RECORD_EXITED;
+    static const uint64_t times[] = {20, 40, 60, 40, 50, 60, 70, 80, 90, 100},
+                          wanted[] = {20, 40, 60, 70, 80, 90, 100};
+    b->header.ticks = sizeof times / sizeof *times;
+    for (size_t i = 0; i < b->header.ticks; i++)
+        b->ticks[i].time_ns = times[i];
+    open_model(&r);
+    struct model_process *p = find(&r, 1, 0);
+    assert_true(model_load(r.model, p, NULL, &error));
+    assert_int_equal(p->image->tick_count, sizeof wanted / sizeof *wanted);
+    for (size_t i = 0; i < p->image->tick_count; i++)
+        assert_int_equal(p->image->ticks[i].time_ns, wanted[i]);
+    close_model(&r);
+}
+
+static void an_update_is_unfinished_when_the_process_has_ended(void **state) {
+    (void)state;
+    for (uint32_t updating = 0; updating <= RECORD_UPDATING_CONTEXTS + 1; updating++) {
+        struct recording r = {0};
+        struct builder *b = add(&r, 1, 0);
+        b->header.end = RECORD_EXITED;
+        b->header.updating = updating;
+        open_model(&r);
+        struct model_process *p = find(&r, 1, 0);
+        const uint32_t wanted = updating <= RECORD_UPDATING_CONTEXTS ? updating : RECORD_UPDATING_NOTHING;
+        assert_int_equal(model_unfinished(p), wanted);
+        assert_int_equal(r.model->complete, wanted == RECORD_UPDATING_NOTHING);
+        p->end = MODEL_RUNNING;
+        assert_int_equal(model_unfinished(p), RECORD_UPDATING_NOTHING);
+        close_model(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_tells_the_end),
@@ -433,6 +472,8 @@ int main(void) {
         cmocka_unit_test(frames_get_names),
         cmocka_unit_test(nodes_come_after_their_parents),
         cmocka_unit_test(nodes_that_lost_their_place_are_kept),
+        cmocka_unit_test(ticks_that_are_merged_already_are_dropped),
+        cmocka_unit_test(an_update_is_unfinished_when_the_process_has_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
