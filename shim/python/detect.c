@@ -4,7 +4,7 @@
 // that was opened later, visibly or not.
 //
 // One thread at a time looks (python_phase says BUSY); the others go on as if there were no Python, and
-// nobody waits but who closes an idle interpreter's module: for those that are reading it.
+// nobody waits but who closes an interpreter's module, or one that needs it: for those that are reading it.
 
 #include "shim/python/detect.h"
 #include "shim/python/code.h"
@@ -372,19 +372,32 @@ static void detect_await_readers(void) {
         sys_call_always(SYS_futex, (long)&detect_readers, FUTEX_WAIT_PRIVATE, readers, (long)&slice, 0, 0);
 }
 
-// Whether the handle's interpreter is the current one, and idle.
-static bool detect_is_idle(const void *handle) {
+// Whether what dlclose was given is a module that needs the interpreter's.
+static bool detect_needs(const void *handle, const void *interpreter) {
+    const struct link_map *module = handle;
+    uintptr_t dynamic;
+    struct dl_find_object object;
+    return sys_read_word((uintptr_t)&module->l_ld, &dynamic) == sizeof dynamic &&
+           _dl_find_object((void *)dynamic, &object) == 0 && object.dlfo_link_map == handle &&
+           elf_needs(module, interpreter);
+}
+
+// Whether the current interpreter's module may go when the handle is closed: its own, while it is idle, or
+// that of a module which is linked with it, whose destructors may even end it.
+static bool detect_goes(const void *handle) {
     detect_hold();
     const struct detect_runtime *current = python_found() ? detect_get() : NULL;
-    const bool idle = current && current->may_unload && current->handle == handle && detect_loaded(current) &&
-                      !current->call.is_initialized();
+    bool goes = current && current->may_unload && current->handle && detect_loaded(current);
+    if (goes)
+        goes = current->handle == handle ? !current->call.is_initialized()
+                                         : detect_needs(handle, current->handle);
     detect_release();
-    return idle;
+    return goes;
 }
 
 bool python_closing(const void *handle) {
     uint32_t found = PYTHON_FOUND;
-    if (!detect_is_idle(handle))
+    if (!detect_goes(handle))
         return false;
     __atomic_fetch_add(&detect_closings, 1, __ATOMIC_SEQ_CST);
     if (__atomic_compare_exchange_n(&python_phase, &found, PYTHON_BUSY, false, __ATOMIC_SEQ_CST,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Symbol look-up by DT_GNU_HASH or DT_HASH. See elf.h.
+// Symbol look-up by DT_GNU_HASH or DT_HASH, and DT_NEEDED. See elf.h.
 
 #include "shim/python/elf.h"
 
@@ -161,4 +161,26 @@ void *elf_symbol(const struct elf_module *module, const char *name) {
             return address;
     }
     return NULL;
+}
+
+// The value of the first dynamic entry of this tag; 0: there is none.
+static Elf64_Xword elf_dynamic(const struct link_map *module, Elf64_Sxword tag) {
+    for (const Elf64_Dyn *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == tag)
+            return entry->d_un.d_val;
+    return 0;
+}
+
+static const char *elf_strings(const struct link_map *module) {
+    const uintptr_t strings = elf_dynamic(module, DT_STRTAB);
+    return (const char *)(strings < module->l_addr ? strings + module->l_addr : strings); // as elf_pointer
+}
+
+bool elf_needs(const struct link_map *module, const struct link_map *other) {
+    const Elf64_Xword own = elf_dynamic(other, DT_SONAME);
+    const char *strings = elf_strings(module), *name = own ? elf_strings(other) + own : other->l_name;
+    for (const Elf64_Dyn *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_NEEDED && __builtin_strcmp(strings + entry->d_un.d_val, name) == 0)
+            return true;
+    return false;
 }

@@ -4,7 +4,8 @@
 // loader's lock, which may be held by a thread that waits for ours, and disturb what the host's dlerror()
 // says.
 //
-// To be used inside a callback of dl_iterate_phdr, which keeps the module there.
+// To be used inside a callback of dl_iterate_phdr, which keeps the module there; elf_needs wherever both
+// modules stay.
 
 #ifndef PEAKLINE_PYTHON_ELF_H
 #define PEAKLINE_PYTHON_ELF_H
@@ -36,5 +37,8 @@ const void *elf_segment(const struct elf_module *module, const void *address, si
 
 // Whether `size` bytes at `address` belong to a segment of the module; with `writable`, to one that stays so.
 bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable);
+
+// Whether a module is linked with another one (DT_NEEDED): directly, and under the name that it has itself.
+bool elf_needs(const struct link_map *module, const struct link_map *other);
 
 #endif

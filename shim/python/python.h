@@ -99,9 +99,10 @@ typedef int python_modules(int (*each)(struct dl_phdr_info *info, size_t size, v
 // 50 ns a module.
 void python_poll(python_modules *modules);
 
-// Before dlclose. True: the handle is that of an interpreter that is idle and may be unloaded. It is not
-// looked at until python_closed is called: its memory goes before the loader forgets it. Any number of
-// threads at once. Does not wait for those that are looking at it just now.
+// Before dlclose. True: an interpreter may be unloaded with the handle, which is its own, and it is idle, or
+// that of a module that is linked with it. It is not looked at until python_closed is called: its memory goes
+// before the loader forgets it. Waits for those that are looking at it just now, 200 ms at most. Any number
+// of threads at once.
 bool python_closing(const void *handle);
 void python_closed(void);
 

@@ -309,6 +309,41 @@ def test_unloaded_while_others_allocate(name):
         hosted("thread", pause, "thread", pause, "open", "A", library, home, "start", "A", "script", "A", SCRIPT, "end", "A", "close", "A", "again", 5, 5)
 
 
+PLUGIN = """
+#include <stdlib.h>
+void Py_InitializeEx(int signals);
+int Py_FinalizeEx(void);
+int PyRun_SimpleString(const char *text);
+void work(void) {
+    Py_InitializeEx(0);
+    PyRun_SimpleString(getenv("SCRIPT"));
+    if (atoi(getenv("ENDS")) == 1)
+        Py_FinalizeEx();
+}
+__attribute__((destructor)) static void ends(void) {
+    if (atoi(getenv("ENDS")) == 2)
+        Py_FinalizeEx();
+}
+"""
+
+
+@python_cases()
+@limit(120)
+def test_unloaded_with_what_needs_it(name):
+    """By the end of a plugin that is linked with it, which has ended the interpreter, ends it then, or never does."""
+    library, home = shared_library(name)
+    with open("plugin.c", "w") as file:
+        file.write(PLUGIN)
+    subprocess.run([os.environ.get("CC", "gcc"), "-g", "-shared", "-fPIC", "-o", "plugin.so", "plugin.c", library, "-Wl,-rpath," + os.path.dirname(library)], check=True)
+    for ends in 0, 1, 2:
+        os.environ.update(PYTHONHOME=home, SCRIPT=SCRIPT, ENDS=str(ends))
+        for pause in 0, 50:
+            process = hosted("thread", pause, "thread", pause, "call", os.path.abspath("plugin.so"), "work", "again", 5, 5)
+        # What is freed while it goes is seen.
+        live = sum(line["self"]["live_at_exit_bytes"] for line in process.raw["lines"] if line["file"] == "<string>" and line["line"] == 2)
+        assert (live > 5 * 7000000) if ends == 0 else (live < 5000), (ends, live)
+
+
 @python_cases()
 def test_embedded_threads(name):
     """A libpython that came by dlopen has thread-local memory that the loader gets by malloc, when it is used first: not by us."""
