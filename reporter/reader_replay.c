@@ -121,10 +121,35 @@ static void apply(struct reader_image *image, const struct record_event *event) 
     header->frees++;
 }
 
+// A flush that is half done becomes one that has not begun, or is done. See record_format.h.
+static void settle_flush(struct reader_image *image) {
+    const struct record_header *header = &image->header;
+    if (!is_in_use(image, header->flushing))
+        return;
+    struct record_node *node = &image->nodes[header->flushing];
+    if (header->flushing != header->current_node) {
+        node->segment_net = node->segment_high = 0;
+        return;
+    }
+    if (node->parent)
+        image->nodes[node->parent].segment_net = header->flushed.parent_net;
+    struct record_frame *frame = &image->frames[node->frame];
+    if (node->frame && node->flags & RECORD_NODE_OUTERMOST_FRAME)
+        frame->account.total_live = header->flushed.frame_live;
+    if (node->frame && node->flags & RECORD_NODE_OUTERMOST_FUNCTION)
+        image->functions[frame->function].account.total_live = header->flushed.function_live;
+}
+
 void reader_replay(struct reader_image *image, const struct record_journal *journals, uint32_t count) {
+    settle_flush(image);
+    struct record_header *header = &image->header;
     for (uint32_t i = 1; i < count; i++) {
         const struct record_journal *journal = &journals[i];
+        const uint64_t peak_seq = header->peak_seq;
         for (uint32_t k = journal->applied; k < journal->count && k < RECORD_JOURNAL_EVENTS; k++)
             apply(image, &journal->events[k]);
+        if (header->peak_seq != peak_seq)
+            header->peak_ns =
+                journal->since > header->start_monotonic_ns ? journal->since - header->start_monotonic_ns : 0;
     }
 }

@@ -4,11 +4,13 @@
 
 #include "shim/estimate.h"
 #include "shim/arena.h"
+#include "shim/clock.h"
 #include "shim/former.h"
 #include "shim/owner.h"
 #include "shim/peak.h"
 #include "shim/recording.h"
 #include "shim/sampling.h"
+#include "shim/timeline.h"
 #include "shim/tree.h"
 
 #define ESTIMATE_PROCESS 1u // the first record
@@ -225,7 +227,7 @@ static int64_t estimate_slack(size_t size) {
     return (int64_t)((size + SAMPLING_CLASS - 1) / SAMPLING_CLASS * SAMPLING_CLASS - size);
 }
 
-bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
+void estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     const struct peak_books books = estimate_books();
     const struct estimate_walk walk = {estimate_allocated, estimate_square(size), number, owner};
     shim_begin_update(RECORD_UPDATING_EVENTS);
@@ -237,7 +239,8 @@ bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     struct record_node *node = shim_node(number);
     struct peak_run run = PEAK_RUN_NONE;
     peak_add(&run, (int64_t)bytes, (int64_t)weight * estimate_slack(size));
-    bool raised = peak_apply(&books, number, &run);
+    if (peak_apply(&books, number, &run))
+        timeline_raised(clock_coarse());
     peak_raise(&shim.tick_heap_high, header->heap_live);
     owner_use(owner);
     node->allocated_bytes += bytes;
@@ -245,7 +248,6 @@ bool estimate_alloc(uint32_t number, uint32_t owner, size_t size) {
     header->allocated_bytes += bytes;
     header->allocations += weight;
     shim_end_update();
-    return raised;
 }
 
 void estimate_free(uint32_t owner, size_t size, uint32_t freeing, bool temporary) {

@@ -19,8 +19,7 @@
 bool estimate_open(void);
 
 // An object of `size` bytes (sampling.h) was sampled at the node; it is in the live table with that owner.
-// Returns whether the heap's peak was raised.
-bool estimate_alloc(uint32_t node, uint32_t owner, size_t size);
+void estimate_alloc(uint32_t node, uint32_t owner, size_t size);
 
 // It was freed. `freeing`: the node that does, or 0; or ESTIMATE_OWN: the lines that had allocated it.
 #define ESTIMATE_OWN UINT32_MAX

@@ -338,10 +338,12 @@ static void journal_apply(struct journal *journal) {
                 raised |= journal_apply_alone(&books, event++);
             __atomic_store_n(&record->applied, (uint32_t)(event - record->events), __ATOMIC_RELEASE);
         }
+        if (raised)
+            timeline_raised(record->since);
         shim_end_update();
         __atomic_store_n(&record->count, 0, __ATOMIC_RELEASE);
         __atomic_store_n(&record->applied, 0, __ATOMIC_RELEASE);
-        timeline_applied(raised, journal->since);
+        timeline_applied();
     }
     journal->pending = 0;
     journal_grant(journal);
@@ -380,7 +382,7 @@ void journal_apply_own(struct thread *thread) {
 }
 
 __attribute__((noinline)) void journal_begin(struct journal *journal) {
-    journal->since = clock_coarse();
+    journal->record->since = clock_coarse();
     journal->pending = 0;
 }
 

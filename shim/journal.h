@@ -41,7 +41,6 @@ struct journal {
     struct record_journal *record;
     uint64_t pending; // bytes of the events that are noted
     uint64_t budget;  // flushed when they are as many
-    uint64_t since;   // coarse clock at the first of them
     struct journal *next;
     struct lock lock;    // JOURNAL_SHARED
     enum lock_got taken; // the lock

@@ -90,9 +90,11 @@ static inline __attribute__((always_inline)) bool peak_apply(const struct peak_b
         peak_raise(&node->heap_high, heap + run->top);
     bool raised = heap + high > header->heap_peak;
     if (raised) {
+        // Before the peak: of what is read in between, nothing is of an older one.
+        header->peak_seq++;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
         header->heap_peak = heap + high;
         header->slack_at_peak = header->slack_live + run->slack_at;
-        header->peak_seq++;
         node->saved = live + high;
         node->saved_seq = header->peak_seq;
     } else if (node->saved_seq != header->peak_seq) {

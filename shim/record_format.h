@@ -58,6 +58,9 @@
 //       then frame.total_live += segment_net; the same for its function with RECORD_NODE_OUTERMOST_FUNCTION;
 //     - parent.segment_high = max(parent.segment_high, parent.segment_net + segment_high),
 //       then parent.segment_net += segment_net; and clear the node's segment.
+//   A flush may be half done. If `flushing` is current_node, first put back what `flushed` has: its parent's
+//   segment_net, and total_live of its frame and function, where these apply. If it is another node, its
+//   segment has reached them: clear it.
 //
 // Journals
 //   Threads note events in a journal each (struct record_journal) and apply them to everything above many at
@@ -198,15 +201,16 @@ enum record_loss {
 #define RECORD_ROOM_LIMIT 0x10000 // RLIMIT_FSIZE
 #define RECORD_ROOM_MOVED 0x10001 // another file is at its path
 
-// Why recording ended before the process did: the books are as they were then, and whatever was allocated or
-// freed later is missing.
 // What is half done at this instant, and stays so when the process ends here.
 enum record_updating {
     RECORD_UPDATING_NOTHING = 0,
-    RECORD_UPDATING_EVENTS,   // a run of events, at most RECORD_JOURNAL_EVENTS of one node, or one mapping
+    RECORD_UPDATING_EVENTS, // a run of events, at most RECORD_JOURNAL_EVENTS of one node, or one mapping, or
+                            // one sample with all that it stands for
     RECORD_UPDATING_CONTEXTS, // nodes are being folded: one's numbers may be in two places, or in none
 };
 
+// Why recording ended before the process did: the books are as they were then, and whatever was allocated or
+// freed later is missing.
 enum record_given_up {
     RECORD_NOT_GIVEN_UP = 0,
     RECORD_GAVE_UP_STUCK,     // a thread was stopped while it changed the books, and another one needed them
@@ -218,6 +222,10 @@ struct record_table_info {
     uint64_t count; // entries in use, the unused entry 0 included; bytes for RECORD_STRINGS; 0: no extent yet
     uint32_t record_size; // bytes; 1 for RECORD_STRINGS
     uint32_t reserved;
+};
+
+struct record_flushed {
+    int64_t parent_net, frame_live, function_live;
 };
 
 struct record_header {
@@ -294,6 +302,10 @@ struct record_header {
     // of the error, or RECORD_ROOM_*; 0 = it never did.
     uint32_t room_error;
     uint32_t updating; // enum record_updating
+
+    uint32_t flushing; // node whose segment is being handed on (Peaks); 0 = none
+    uint32_t reserved;
+    struct record_flushed flushed; // as these were before
 };
 
 struct record_extent {
@@ -474,11 +486,13 @@ struct record_event {
         slack_flags; // usable minus requested bytes << RECORD_EVENT_FLAG_BITS, and enum record_event_flags
 };
 
-#define RECORD_JOURNAL_EVENTS 85
+#define RECORD_JOURNAL_EVENTS 84
 
 struct record_journal {
     uint32_t count;   // events noted; 0 when they have all been applied
     uint32_t applied; // the first so many of them have been applied; > count = all
+    uint64_t since;   // the first one was noted at this time of CLOCK_MONOTONIC_COARSE, in ns
+    uint64_t reserved[2];
     struct record_event events[RECORD_JOURNAL_EVENTS];
 };
 

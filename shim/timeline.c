@@ -34,10 +34,13 @@ static uint64_t timeline_since_start(uint64_t now) {
 static void timeline_halve(struct record_header *header) {
     const uint32_t ticks = header->ticks; // even: a page's, or all
     for (uint32_t i = 0; i + 1 < ticks; i += 2) {
-        struct record_tick merged = shim.ticks[i + 1];
-        if (shim.ticks[i].heap_bytes > merged.heap_bytes)
-            merged.heap_bytes = shim.ticks[i].heap_bytes;
-        shim.ticks[i / 2] = merged;
+        const struct record_tick *one = &shim.ticks[i], *next = one + 1;
+        struct record_tick *into = &shim.ticks[i / 2];
+        into->heap_bytes = next->heap_bytes > one->heap_bytes ? next->heap_bytes : one->heap_bytes;
+        into->mapped_bytes = next->mapped_bytes;
+        into->rss_bytes = next->rss_bytes;
+        // Last: by their times a reader knows those that are in another one already.
+        __atomic_store_n(&into->time_ns, next->time_ns, __ATOMIC_RELEASE);
     }
     header->tick_ns *= 2;
     header->table_bytes = arena_resident();
@@ -71,10 +74,12 @@ static void timeline_look(void) {
         timeline_tick(now);
 }
 
-void timeline_applied(bool raised, uint64_t since) {
+void timeline_raised(uint64_t since) {
+    shim.header->peak_ns = timeline_since_start(since);
+}
+
+void timeline_applied(void) {
     timeline_look();
-    if (raised)
-        shim.header->peak_ns = timeline_since_start(since);
 }
 
 void timeline_mapped(void) {

@@ -6,12 +6,13 @@
 #ifndef PEAKLINE_TIMELINE_H
 #define PEAKLINE_TIMELINE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-// A batch of events has been applied, the first of which was noted at `since` (coarse clock); `raised`: they
-// raised the process's peak.
-void timeline_applied(bool raised, uint64_t since);
+// Events have raised the process's peak, the first of which was noted at `since` (coarse clock).
+void timeline_raised(uint64_t since);
+
+// Events have been applied.
+void timeline_applied(void);
 
 // Mappings have changed.
 void timeline_mapped(void);

@@ -156,7 +156,7 @@ static void track_apply_free(struct thread *thread, const struct live_block *old
             track_release(old, own ? owner_node(old->owner) : freeing, temporary);
         journal_free_former(&event, own);
     }
-    timeline_applied(false, 0);
+    timeline_applied();
 }
 
 __attribute__((noinline, cold)) static void
@@ -407,13 +407,13 @@ __attribute__((cold)) void track_sampled(struct thread *thread, void *address, s
     const struct live_block block = {
         .owner = owner_of(node), .object = true, .size = size, .usable = track_object_usable(size)};
     struct live_block stale;
-    bool kept = live_insert(thread, address, &block, &stale), raised = false;
+    const bool kept = live_insert(thread, address, &block, &stale);
     journal_apply_own(thread); // it comes after what the thread has noted
     if (kept)
-        raised = estimate_alloc(node, block.owner, size);
+        estimate_alloc(node, block.owner, size);
     else
         shim_lose(RECORD_LOST_NO_MEMORY);
-    timeline_applied(raised, clock_coarse());
+    timeline_applied();
     lock_drop(&shim.lock, locked);
     if (stale.owner && track_has_room_for_later(thread)) // its free was not seen
         track_later(thread, &stale);

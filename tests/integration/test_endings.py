@@ -116,7 +116,8 @@ def test_interrupted():
 
 
 FIELDS = ("live_at_exit_bytes", "peak_bytes", "allocated_bytes", "allocations")
-RUN = 85  # so many events at most are applied in one go (RECORD_JOURNAL_EVENTS)
+RUN = 84  # so many events at most are applied in one go (RECORD_JOURNAL_EVENTS)
+LARGEST = 5016  # bytes of an operation of stepped, but for the first one
 PLACES = 5
 
 
@@ -157,16 +158,20 @@ def test_at_any_instruction(updating):
         process = copy.process
         shutil.rmtree(copy.path)
         unfinished, state, true = process["unfinished_update"], stepped_state(process), states[ended : begun + 1]
+        main = tuple(process.function("main")["total"][field] for field in FIELDS)
         told = [note for note in process["notes"] if note.startswith("It ended ")]
         assert len(told) == (unfinished is not None) and copy.report["complete"] is False, process["notes"]
         seen[unfinished] += 1
         if unfinished is None:
-            assert state in true, (number, state, true)
-        elif unfinished == "contexts":
-            assert state[0] in [want[0] for want in true], (number, state[0], true)
+            assert state in true and main == state[0], (number, state, main, true)
+            continue
+        # What is pending on the way from a line to main is whole in any case.
+        want, run = true[0], RUN * LARGEST
+        assert abs(main[1] - want[0][1]) <= run and abs(main[0] - want[0][0]) <= run, (number, main, want)
+        if unfinished == "contexts":
+            assert state[0] in [other[0] for other in true], (number, state[0], true)
         else:
-            for want in true[:1]:
-                off = [one for one, other in zip(state[1:], want[1:]) if abs(one[3] - other[3]) > 1 or abs(one[0] - other[0]) > 6000]
-                assert len(off) <= 1, (number, state, want)  # the run's line
-                assert all(abs(one[3] - other[3]) <= RUN for one, other in zip(state, want)), (number, state, want)
+            off = [one for one, other in zip(state[1:], want[1:]) if abs(one[3] - other[3]) > 1 or abs(one[0] - other[0]) > LARGEST]
+            assert len(off) <= 1, (number, state, want)  # the run's line
+            assert all(abs(one[3] - other[3]) <= RUN for one, other in zip(state, want)), (number, state, want)
     assert seen[None] > 50 and seen[updating] > 20, seen

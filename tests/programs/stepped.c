@@ -85,11 +85,19 @@ static void on_step(int signal) {
         copy();
 }
 
+// The stack below its pointer may be in use.
+#define STEP(operation, mask)                                                                                \
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; " operation                                            \
+                     " %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"                                            \
+                     :                                                                                       \
+                     : "i"(mask)                                                                             \
+                     : "memory", "cc")
+
 static void step(int on) {
     if (on)
-        __asm__ volatile("pushfq; orq %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");
+        STEP("orq", TRAP_FLAG);
     else
-        __asm__ volatile("pushfq; andq %0, (%%rsp); popfq" : : "i"(~TRAP_FLAG) : "memory", "cc");
+        STEP("andq", ~TRAP_FLAG);
 }
 
 static uint32_t any(void) {
@@ -119,7 +127,7 @@ int main(int argc, char **argv) {
     static struct {
         void *block;
         int line, size;
-    } slots[SLOTS];
+    } slots[SLOTS + 1];
     REQUIRE(argc == 7);
     snprintf(recording, sizeof recording, "%s/%d.0", argv[1], (int)getpid());
     directory = argv[2];
@@ -129,10 +137,11 @@ int main(int argc, char **argv) {
     REQUIRE(all <= OPERATIONS && spacing > 0);
     REQUIRE(signal(SIGTRAP, on_step) != SIG_ERR);
     for (int i = 0; i < all; i++) {
-        const uint32_t draw = any(), at = draw % SLOTS;
+        const uint32_t draw = any(), at = i == 0 ? SLOTS : draw % SLOTS; // the first one stays
         // A line at a time, and all of them in turn.
         const uint32_t turn = i / 128 % 2 ? draw / SLOTS : (uint32_t)i / 16;
-        const int line = spread ? 4 : (int)(turn % 4), size = (int)(17 + draw / 997 % 5000);
+        const int line = spread ? 4 : (int)(turn % 4);
+        const int size = i == 0 ? 50000003 : (int)(17 + draw / 997 % 5000);
         steps = 0;
         if (slots[at].block) {
             operations[i].size = -slots[at].size;

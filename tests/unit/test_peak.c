@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// needs: shim/peak.c
+// needs: shim/peak.c reporter/reader_replay.c
 //
 // The arithmetic of peaks against brute force: random trees with recursion, random events, every account
-// recomputed from scratch after each event.
+// recomputed from scratch after each event. And flushes against a process that ends at any instruction of
+// them.
 
+#include "reporter/reader_replay.h"
 #include "tests/unit/peak_event.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +36,7 @@ struct judge {
     int64_t live[NODES], peak[NODES];
     int64_t frame_total[FRAMES], frame_self[FRAMES];
     int64_t function_total[FUNCTIONS + 1], function_self[FUNCTIONS + 1];
+    int64_t frame_live[FRAMES], function_live[FUNCTIONS + 1]; // with all that they called
     int64_t heap, heap_peak, slack, slack_at_peak;
     int64_t at_peak[NODES], heap_high[NODES];
 };
@@ -108,6 +112,8 @@ static void judge_event(struct judge *j, const struct world *w, uint32_t node, i
         judge_raise(&j->function_total[f], function_total[f]);
         judge_raise(&j->function_self[f], function_self[f]);
     }
+    memcpy(j->frame_live, frame_total, sizeof j->frame_live);
+    memcpy(j->function_live, function_total, sizeof j->function_live);
     if (j->heap > j->heap_peak) {
         j->heap_peak = j->heap;
         j->slack_at_peak = j->slack;
@@ -133,12 +139,35 @@ static void compare(const struct judge *j, const struct world *original) {
     }
     for (uint32_t f = 1; f < FRAMES; f++) {
         assert_int_equal(w.frames[f].account.total_peak, j->frame_total[f]);
+        assert_int_equal(w.frames[f].account.total_live, j->frame_live[f]);
         assert_int_equal(w.frames[f].account.self_peak, j->frame_self[f]);
     }
     for (uint32_t f = 1; f <= FUNCTIONS; f++) {
         assert_int_equal(w.functions[f].account.total_peak, j->function_total[f]);
+        assert_int_equal(w.functions[f].account.total_live, j->function_live[f]);
         assert_int_equal(w.functions[f].account.self_peak, j->function_self[f]);
     }
+}
+
+// A run of events of the node, or of another one. Returns how many they were.
+static int random_run(struct world *w, struct judge *j, uint32_t *node) {
+    if (rand() % 3)
+        *node = 2 + (uint32_t)rand() % (NODES - 2);
+    struct peak_run run = PEAK_RUN_NONE;
+    const int length = 1 + rand() % 4;
+    for (int i = 0; i < length; i++) {
+        int64_t size = rand() % 1000, slack = rand() % 16;
+        if (rand() % 2 && j->live[*node]) {
+            size %= j->live[*node] + 1;
+            peak_subtract(&run, size, slack + 1);
+            judge_event(j, w, *node, -size, -slack - 1);
+        } else {
+            peak_add(&run, size, slack);
+            judge_event(j, w, *node, size, slack);
+        }
+    }
+    peak_apply(&w->books, *node, &run);
+    return length;
 }
 
 static void random_programs_equal_brute_force(void **state) {
@@ -151,25 +180,73 @@ static void random_programs_equal_brute_force(void **state) {
         world_make(&w);
         uint32_t node = 2;
         for (int event = 0; event < EVENTS;) {
-            if (rand() % 3)
-                node = 2 + (uint32_t)rand() % (NODES - 2);
-            struct peak_run run = PEAK_RUN_NONE;
-            for (int length = 1 + rand() % 4; length; length--, event++) {
-                int64_t size = rand() % 1000, slack = rand() % 16;
-                if (rand() % 2 && j.live[node]) {
-                    size %= j.live[node] + 1;
-                    peak_subtract(&run, size, slack + 1);
-                    judge_event(&j, &w, node, -size, -slack - 1);
-                } else {
-                    peak_add(&run, size, slack);
-                    judge_event(&j, &w, node, size, slack);
-                }
-            }
-            peak_apply(&w.books, node, &run);
+            event += random_run(&w, &j, &node);
             if (rand() % 20 == 0)
                 compare(&j, &w);
         }
         compare(&j, &w);
+    }
+}
+
+// ---- a process that ends in the midst of a flush ----
+
+#define COPIES 4096
+
+static struct world copies[COPIES], stepped;
+static volatile int copied;
+
+// After each instruction.
+static void on_step(int signal) {
+    (void)signal;
+    if (copied < COPIES)
+        copies[copied++] = stepped;
+}
+
+// The trap flag. The stack below its pointer may be in use.
+#define STEP(operation, mask)                                                                                \
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; " operation                                            \
+                     " %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"                                            \
+                     :                                                                                       \
+                     : "i"(mask)                                                                             \
+                     : "memory", "cc")
+
+static void read_back(struct world *w) {
+    struct reader_image image = {.header = w->header,
+                                 .nodes = w->nodes,
+                                 .frames = w->frames,
+                                 .functions = w->functions,
+                                 .node_count = NODES,
+                                 .frame_count = FRAMES,
+                                 .function_count = FUNCTIONS + 1};
+    reader_replay(&image, NULL, 0);
+    w->header = image.header;
+}
+
+static void flushes_can_end_anywhere(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); // it would deliver the signal later
+#endif
+    struct judge j;
+    assert_true(signal(SIGTRAP, on_step) != SIG_ERR);
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        srand(seed);
+        memset(&j, 0, sizeof j);
+        world_make(&stepped);
+        uint32_t node = 2;
+        for (int event = 0; event < EVENTS;)
+            event += random_run(&stepped, &j, &node);
+        copied = 0;
+        STEP("orq", 0x100);
+        peak_move(&stepped.books, NODES - 1);
+        peak_move(&stepped.books, 2);
+        peak_flush(&stepped.books);
+        STEP("andq", ~0x100);
+        assert_in_range(copied, 100, COPIES - 1);
+        for (int i = 0; i < copied; i++) {
+            read_back(&copies[i]);
+            compare(&j, &copies[i]);
+        }
     }
 }
 
@@ -190,6 +267,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_programs_equal_brute_force),
         cmocka_unit_test(raise_is_reported),
+        cmocka_unit_test(flushes_can_end_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

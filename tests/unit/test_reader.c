@@ -455,10 +455,38 @@ static void test_replay_nonsense(void **state) {
     builder_remove_directory(directory);
 }
 
+// The highest heap may be among what was noted and not applied yet: then its time is that of the first of
+// these.
+static void test_replay_time_of_the_peak(void **state) {
+    (void)state;
+    for (int raises = 0; raises < 2; raises++) {
+        char *directory = builder_directory();
+        struct builder *b = builder_new(1, 0);
+        uint32_t node = builder_node(b, 1, builder_line(b, builder_python(b, "/p.py", "f", 1), 2));
+        builder_allocate(b, node, 100);
+        b->header.start_monotonic_ns = 1000;
+        b->header.peak_ns = 7;
+        b->noting = true;
+        builder_release(b, node, 50, 0);
+        builder_allocate(b, node, raises ? 51 : 50);
+        b->journals[1].since = 1500;
+        builder_write(b, directory);
+        struct reader_error error;
+        struct reader_recording *recording = reader_open(directory, &error);
+        assert_non_null(recording);
+        assert_int_equal(recording->images[0].header.heap_peak, 100 + raises);
+        assert_int_equal(recording->images[0].header.peak_ns, raises ? 500 : 7);
+        reader_close(recording);
+        builder_free(b);
+        builder_remove_directory(directory);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_replay_nonsense),
+        cmocka_unit_test(test_replay_time_of_the_peak),
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(tables_may_be_in_pieces),
         cmocka_unit_test(a_directory_may_hold_other_things),
