@@ -343,7 +343,7 @@ static void journal_apply(struct journal *journal) {
         shim_end_update();
         __atomic_store_n(&record->count, 0, __ATOMIC_RELEASE);
         __atomic_store_n(&record->applied, 0, __ATOMIC_RELEASE);
-        timeline_applied();
+        timeline_look();
     }
     journal->pending = 0;
     journal_grant(journal);

@@ -64,8 +64,7 @@ __attribute__((noinline)) static void timeline_tick(uint64_t now) {
     __atomic_store_n(&header->ticks, header->ticks + 1, __ATOMIC_RELEASE);
 }
 
-// Adds a point when it is time for one.
-static void timeline_look(void) {
+void timeline_look(void) {
     struct record_header *header = shim.header;
     uint64_t now = timeline_since_start(clock_coarse());
     if (!header->tick_ns)
@@ -76,14 +75,6 @@ static void timeline_look(void) {
 
 void timeline_raised(uint64_t since) {
     shim.header->peak_ns = timeline_since_start(since);
-}
-
-void timeline_applied(void) {
-    timeline_look();
-}
-
-void timeline_mapped(void) {
-    timeline_look();
 }
 
 void timeline_now(void) {

@@ -11,11 +11,8 @@
 // Events have raised the process's peak, the first of which was noted at `since` (coarse clock).
 void timeline_raised(uint64_t since);
 
-// Events have been applied.
-void timeline_applied(void);
-
-// Mappings have changed.
-void timeline_mapped(void);
+// Events have been applied, or mappings have changed: adds a point when it is time for one.
+void timeline_look(void);
 
 // Resident bytes of this process; 0 = not known. The header's peak is not below it.
 uint64_t timeline_resident(void);

@@ -156,7 +156,7 @@ static void track_apply_free(struct thread *thread, const struct live_block *old
             track_release(old, own ? owner_node(old->owner) : freeing, temporary);
         journal_free_former(&event, own);
     }
-    timeline_applied();
+    timeline_look();
 }
 
 __attribute__((noinline, cold)) static void
@@ -413,7 +413,7 @@ __attribute__((cold)) void track_sampled(struct thread *thread, void *address, s
         estimate_alloc(node, block.owner, size);
     else
         shim_lose(RECORD_LOST_NO_MEMORY);
-    timeline_applied();
+    timeline_look();
     lock_drop(&shim.lock, locked);
     if (stale.owner && track_has_room_for_later(thread)) // its free was not seen
         track_later(thread, &stale);
@@ -451,7 +451,7 @@ void track_mapped(const struct track_hold *hold, void *address, size_t length) {
     else
         mapped_remove((uintptr_t)address, length);
     shim_end_update();
-    timeline_mapped();
+    timeline_look();
 }
 
 void track_remapped(const struct track_hold *hold, void *old, size_t old_length, void *address, size_t length,
@@ -467,7 +467,7 @@ void track_remapped(const struct track_hold *hold, void *old, size_t old_length,
     else // a file's mapping, or one that is not the program's, perhaps in place of one that was
         mapped_remove((uintptr_t)address, length);
     shim_end_update();
-    timeline_mapped();
+    timeline_look();
 }
 
 void track_object_alloc_any(struct thread *thread, void *address, size_t size, const void *frame) {
