@@ -26,6 +26,8 @@ extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 #define DETECT_TEXT 160
 #define DETECT_PATIENCE 200 // milliseconds; a reader that needs more has been stopped
+#define DETECT_LEAVES 1u    // nobody looks any more: BUSY ends with the last closing
+#define DETECT_CLOSING 2u   // one closing
 
 uint32_t python_phase;
 uint32_t detect_readers;
@@ -35,9 +37,9 @@ struct detect_runtime detect_runtimes[DETECT_RUNTIMES];
 static unsigned detect_runtimes_used; // by the thread that looks; where it goes on
 static bool detect_looked;            // python_poll has run before: modules found now may be unloaded one day
 static unsigned long long detect_adds, detect_subs;
-static uint32_t detect_closings; // of the current one's module, that are under way
-static uint32_t detect_next;     // enum python_phase, for who leaves BUSY
-static bool detect_leaves;       // nobody looks any more
+static uint32_t
+    detect_state;            // DETECT_LEAVES, and how many closings of the current one's module are under way
+static uint32_t detect_next; // enum python_phase, for who leaves BUSY
 static char detect_version[32], detect_note[DETECT_TEXT];
 static bool detect_has_version, detect_has_note;
 
@@ -45,8 +47,7 @@ void python_init(struct python_state *state) {
     code_init(state);
     // A fork may have come while another thread was looking, or closing; that thread is not here.
     __atomic_store_n(&detect_readers, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&detect_closings, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&detect_leaves, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&detect_state, 0, __ATOMIC_RELAXED);
     uint32_t busy = PYTHON_BUSY;
     __atomic_compare_exchange_n(&python_phase, &busy, PYTHON_NONE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
@@ -261,6 +262,8 @@ static int detect_module(struct dl_phdr_info *info, size_t size, void *data) {
     runtime.map_start = (uintptr_t)object.dlfo_map_start;
     runtime.map_end = (uintptr_t)object.dlfo_map_end;
     runtime.handle = object.dlfo_link_map;
+    if (runtime.handle)
+        elf_name(runtime.handle, runtime.name, sizeof runtime.name);
     detect_bind(&runtime.call, &module);
     if (!runtime.call.is_initialized)
         return 0;
@@ -348,8 +351,8 @@ static uint32_t detect_look(const struct detect_runtime *current, python_modules
 
 // BUSY ends as soon as nobody looks and nothing is being closed.
 static void detect_leave(void) {
-    if (__atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST) ||
-        !__atomic_exchange_n(&detect_leaves, false, __ATOMIC_SEQ_CST))
+    uint32_t last = DETECT_LEAVES;
+    if (!__atomic_compare_exchange_n(&detect_state, &last, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return;
     if (detect_next == PYTHON_FOUND && !detect_loaded(detect_current))
         detect_next = PYTHON_NONE;
@@ -359,7 +362,7 @@ static void detect_leave(void) {
 
 static void detect_done(uint32_t next) {
     detect_next = next;
-    __atomic_store_n(&detect_leaves, true, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&detect_state, DETECT_LEAVES, __ATOMIC_SEQ_CST);
     detect_leave();
 }
 
@@ -373,43 +376,60 @@ static void detect_await_readers(void) {
 }
 
 // Whether what dlclose was given is a module that needs the interpreter's.
-static bool detect_needs(const void *handle, const void *interpreter) {
+static bool detect_needs(const void *handle, const char *name) {
     const struct link_map *module = handle;
     uintptr_t dynamic;
     struct dl_find_object object;
     return sys_read_word((uintptr_t)&module->l_ld, &dynamic) == sizeof dynamic &&
            _dl_find_object((void *)dynamic, &object) == 0 && object.dlfo_link_map == handle &&
-           elf_needs(module, interpreter);
+           elf_needs(module, name);
 }
 
 // Whether the current interpreter's module may go when the handle is closed: its own, while it is idle, or
-// that of a module which is linked with it, whose destructors may even end it.
+// that of a module which is linked with it, whose destructors may even end it. While it is being closed by
+// another thread, too, it is not looked at: of the two, the later one may be the one that takes it away.
 static bool detect_goes(const void *handle) {
     detect_hold();
-    const struct detect_runtime *current = python_found() ? detect_get() : NULL;
-    bool goes = current && current->may_unload && current->handle && detect_loaded(current);
+    const struct detect_runtime *current = detect_get();
+    const bool closing = __atomic_load_n(&detect_state, __ATOMIC_SEQ_CST) >= DETECT_CLOSING;
+    bool goes = current && current->may_unload && current->handle &&
+                (closing || (python_found() && detect_loaded(current)));
     if (goes)
-        goes = current->handle == handle ? !current->call.is_initialized()
-                                         : detect_needs(handle, current->handle);
+        goes = current->handle == handle ? closing || !current->call.is_initialized()
+                                         : detect_needs(handle, current->name);
     detect_release();
     return goes;
 }
 
+// With a closing counted: nobody may begin to look any more.
+static void detect_keep_out(void) {
+    const struct timespec slice = {.tv_nsec = 1000000};
+    for (int i = 0; i < DETECT_PATIENCE; i++) {
+        uint32_t phase = PYTHON_FOUND;
+        if (__atomic_compare_exchange_n(&python_phase, &phase, PYTHON_BUSY, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            detect_done(PYTHON_FOUND);
+            return;
+        }
+        // Who is just leaving did not know of us; who is looking waits for us when it is done.
+        if (phase != PYTHON_BUSY || __atomic_load_n(&detect_state, __ATOMIC_SEQ_CST) & DETECT_LEAVES)
+            return;
+        sys_call_always(SYS_futex, (long)&python_phase, FUTEX_WAIT_PRIVATE, PYTHON_BUSY, (long)&slice, 0, 0);
+    }
+}
+
 bool python_closing(const void *handle) {
-    uint32_t found = PYTHON_FOUND;
     if (!detect_goes(handle))
         return false;
-    __atomic_fetch_add(&detect_closings, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_compare_exchange_n(&python_phase, &found, PYTHON_BUSY, false, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_RELAXED))
-        detect_done(PYTHON_FOUND);
+    __atomic_fetch_add(&detect_state, DETECT_CLOSING, __ATOMIC_SEQ_CST);
+    detect_keep_out();
     detect_await_readers();
     return true;
 }
 
 void python_closed(void) {
-    if (__atomic_load_n(&detect_closings, __ATOMIC_SEQ_CST)) // none: forked in between
-        __atomic_fetch_sub(&detect_closings, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&detect_state, __ATOMIC_SEQ_CST) >= DETECT_CLOSING) // else: forked in between
+        __atomic_fetch_sub(&detect_state, DETECT_CLOSING, __ATOMIC_SEQ_CST);
     __atomic_store_n(&detect_adds, 0, __ATOMIC_RELAXED); // what came meanwhile was not looked at
     detect_leave();
 }

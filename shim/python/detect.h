@@ -90,6 +90,7 @@ struct detect_runtime {
     uint32_t tests;                   // self-tests made
     uintptr_t map_start, map_end;     // of its module; known where that may be unloaded, as what follows
     const void *handle;               // what dlopen returns for it
+    char name[64];                    // by which other modules need it
     uint32_t serial;                  // no other one's, nor that of what had this struct before
     bool superseded;                  // its module is gone: another one is where it was
     uint64_t version;                 // PY_VERSION_HEX

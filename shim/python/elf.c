@@ -176,11 +176,17 @@ static const char *elf_strings(const struct link_map *module) {
     return (const char *)(strings < module->l_addr ? strings + module->l_addr : strings); // as elf_pointer
 }
 
-bool elf_needs(const struct link_map *module, const struct link_map *other) {
-    const Elf64_Xword own = elf_dynamic(other, DT_SONAME);
-    const char *strings = elf_strings(module), *name = own ? elf_strings(other) + own : other->l_name;
+bool elf_needs(const struct link_map *module, const char *name) {
+    const char *strings = elf_strings(module);
     for (const Elf64_Dyn *entry = module->l_ld; entry->d_tag != DT_NULL; entry++)
         if (entry->d_tag == DT_NEEDED && __builtin_strcmp(strings + entry->d_un.d_val, name) == 0)
             return true;
     return false;
+}
+
+void elf_name(const struct link_map *module, char *name, size_t size) {
+    const Elf64_Xword own = elf_dynamic(module, DT_SONAME);
+    const char *found = own ? elf_strings(module) + own : module->l_name;
+    const size_t length = __builtin_strlen(found);
+    __builtin_memcpy(name, found, length < size ? length + 1 : 0);
 }

@@ -4,8 +4,8 @@
 // loader's lock, which may be held by a thread that waits for ours, and disturb what the host's dlerror()
 // says.
 //
-// To be used inside a callback of dl_iterate_phdr, which keeps the module there; elf_needs wherever both
-// modules stay.
+// To be used inside a callback of dl_iterate_phdr, which keeps the module there; elf_needs and elf_name
+// wherever it stays.
 
 #ifndef PEAKLINE_PYTHON_ELF_H
 #define PEAKLINE_PYTHON_ELF_H
@@ -38,7 +38,10 @@ const void *elf_segment(const struct elf_module *module, const void *address, si
 // Whether `size` bytes at `address` belong to a segment of the module; with `writable`, to one that stays so.
 bool elf_holds(const struct elf_module *module, const void *address, size_t size, bool writable);
 
-// Whether a module is linked with another one (DT_NEEDED): directly, and under the name that it has itself.
-bool elf_needs(const struct link_map *module, const struct link_map *other);
+// Whether a module is linked with one of that name (DT_NEEDED), directly.
+bool elf_needs(const struct link_map *module, const char *name);
+
+// The name that a module has itself, or else that of its file. Empty where it has more bytes than `size` - 1.
+void elf_name(const struct link_map *module, char *name, size_t size);
 
 #endif

@@ -330,15 +330,18 @@ __attribute__((destructor)) static void ends(void) {
 @python_cases()
 @limit(120)
 def test_unloaded_with_what_needs_it(name):
-    """By the end of a plugin that is linked with it, which has ended the interpreter, ends it then, or never does."""
+    """By the end of a plugin that is linked with it, which has ended the interpreter, ends it then, or never does; or of two at once."""
     library, home = shared_library(name)
     with open("plugin.c", "w") as file:
         file.write(PLUGIN)
     subprocess.run([os.environ.get("CC", "gcc"), "-g", "-shared", "-fPIC", "-o", "plugin.so", "plugin.c", library, "-Wl,-rpath," + os.path.dirname(library)], check=True)
+    shutil.copy("plugin.so", "other.so")
     for ends in 0, 1, 2:
         os.environ.update(PYTHONHOME=home, SCRIPT=SCRIPT, ENDS=str(ends))
         for pause in 0, 50:
             process = hosted("thread", pause, "thread", pause, "call", os.path.abspath("plugin.so"), "work", "again", 5, 5)
+            if ends < 2:  # plainly, too, two cannot end it at once
+                hosted("thread", pause, "thread", pause, "both", os.path.abspath("plugin.so"), "work", os.path.abspath("other.so"), "again", 5, 5)
         # What is freed while it goes is seen.
         live = sum(line["self"]["live_at_exit_bytes"] for line in process.raw["lines"] if line["file"] == "<string>" and line["line"] == 2)
         assert (live > 5 * 7000000) if ends == 0 else (live < 5000), (ends, live)

@@ -11,6 +11,8 @@
 //   end A                    Py_FinalizeEx
 //   close A
 //   call LIBRARY FUNCTION    opens it, calls the function, closes it
+//   both LIBRARY FUNCTION LIBRARY
+//                            the same with two libraries, which two threads close at once
 //   thread MICROSECONDS      allocates as often as that until the program ends
 //   again TIMES STEPS        from the STEPS-th argument on, so often
 //
@@ -48,6 +50,24 @@ static int call(const char *path, const char *name) {
     return dlclose(library);
 }
 
+static void *close_it(void *library) {
+    return dlclose(library) ? library : NULL;
+}
+
+static int both(const char *path, const char *name, const char *other) {
+    void *libraries[] = {dlopen(path, RTLD_NOW), dlopen(other, RTLD_NOW)}, *failed[2];
+    pthread_t closers[2];
+    if (!libraries[0] || !libraries[1])
+        return 1;
+    void (*function)(void) = (void (*)(void))symbol(libraries[0], name);
+    function();
+    for (int i = 0; i < 2; i++)
+        pthread_create(&closers[i], NULL, close_it, libraries[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(closers[i], &failed[i]);
+    return failed[0] || failed[1];
+}
+
 static int script(void *library, const char *text) {
     int (*run)(const char *) = (int (*)(const char *))symbol(library, "PyRun_SimpleString");
     return run(text);
@@ -73,6 +93,9 @@ int main(int argc, char **argv) {
         if (strcmp(step, "call") == 0) {
             failed |= call(argv[i], argv[i + 1]);
             i += 2;
+        } else if (strcmp(step, "both") == 0) {
+            failed |= both(argv[i], argv[i + 1], argv[i + 2]);
+            i += 3;
         } else if (strcmp(step, "thread") == 0) {
             pthread_create(&threads[count++], NULL, allocate_often, (void *)(size_t)atoi(argv[i++]));
         } else if (strcmp(step, "again") == 0) {
