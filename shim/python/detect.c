@@ -386,16 +386,17 @@ static bool detect_needs(const void *handle, const char *name) {
 }
 
 // Whether the current interpreter's module may go when the handle is closed: its own, while it is idle, or
-// that of a module which is linked with it, whose destructors may even end it. While it is being closed by
-// another thread, too, it is not looked at: of the two, the later one may be the one that takes it away.
+// that of a module which is linked with it, whose destructors may even end it. While another thread looks, or
+// closes, it is not asked: of two that close, the later one may be the one that takes it away.
 static bool detect_goes(const void *handle) {
     detect_hold();
+    const uint32_t phase = __atomic_load_n(&python_phase, __ATOMIC_SEQ_CST);
+    const bool busy = phase == PYTHON_BUSY;
     const struct detect_runtime *current = detect_get();
-    const bool closing = __atomic_load_n(&detect_state, __ATOMIC_SEQ_CST) >= DETECT_CLOSING;
     bool goes = current && current->may_unload && current->handle &&
-                (closing || (python_found() && detect_loaded(current)));
+                (busy || (phase == PYTHON_FOUND && detect_loaded(current)));
     if (goes)
-        goes = current->handle == handle ? closing || !current->call.is_initialized()
+        goes = current->handle == handle ? busy || !current->call.is_initialized()
                                          : detect_needs(handle, current->name);
     detect_release();
     return goes;
