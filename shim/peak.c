@@ -4,11 +4,6 @@
 
 #include "shim/peak.h"
 
-// Stores before it come to be before those after it. (Processors of this kind keep that order by themselves.)
-static inline void peak_order(void) {
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
 // Hands the current node's segment to its accounts and to its parent, which is the current one then. The
 // process may end at any store of this: record_format.h says how it is completed then.
 static inline void peak_flush_node(const struct peak_books *books) {

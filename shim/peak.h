@@ -54,6 +54,11 @@ static inline void peak_subtract(struct peak_run *run, int64_t size, int64_t sla
 // Makes `node` the current one: segments that leave its path go where they belong.
 void peak_move(const struct peak_books *books, uint32_t node);
 
+// Stores before it come to be before those after it. (Processors of this kind keep that order by themselves.)
+static inline void peak_order(void) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 static inline void peak_raise(int64_t *peak, int64_t value) {
     if (value > *peak)
         *peak = value;
@@ -92,7 +97,7 @@ static inline __attribute__((always_inline)) bool peak_apply(const struct peak_b
     if (raised) {
         // Before the peak: of what is read in between, nothing is of an older one.
         header->peak_seq++;
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        peak_order();
         header->heap_peak = heap + high;
         header->slack_at_peak = header->slack_live + run->slack_at;
         node->saved = live + high;

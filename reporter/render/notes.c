@@ -128,10 +128,11 @@ static void add_unfinished(struct notes *notes, const struct model_process *proc
     case RECORD_UPDATING_NOTHING:
         break;
     case RECORD_UPDATING_EVENTS:
-        add(notes, memory_print("It ended in the midst of an update: the last events of one line's blocks, "
-                                "at most %d, or one "
-                                "sample, may have been counted in part or twice, in the totals as well.",
-                                RECORD_JOURNAL_EVENTS));
+        add(notes,
+            memory_print(
+                "It ended in the midst of an update: the last events of one line's blocks, at most %d, "
+                "or one sample, may have been counted in part or twice, in the totals as well.",
+                RECORD_JOURNAL_EVENTS));
         break;
     case RECORD_UPDATING_CONTEXTS:
         add(notes,

@@ -225,6 +225,9 @@ def validate(report):
     assert not errors, "the report breaks its schema:\n  " + "\n  ".join(errors[:10])
 
 
+RUN = 84  # events at most of which an unfinished update may have counted a part, or twice (RECORD_JOURNAL_EVENTS)
+
+
 def check_invariants(process):
     """What holds in every report, whatever ran."""
     times = [tick[0] for tick in process["timeline"]]

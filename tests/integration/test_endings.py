@@ -116,7 +116,6 @@ def test_interrupted():
 
 
 FIELDS = ("live_at_exit_bytes", "peak_bytes", "allocated_bytes", "allocations")
-RUN = 84  # so many events at most are applied in one go (RECORD_JOURNAL_EVENTS)
 LARGEST = 5016  # bytes of an operation of stepped, but for the first one
 PLACES = 5
 

@@ -2,7 +2,7 @@
 //
 // A recording is valid at every instant: stepped RECORDING COPIES WARM OPERATIONS SPACING SPREAD
 //
-// WARM operations run as they are, OPERATIONS more one instruction at a time (x86's trap flag). Every SPACING
+// WARM operations run as they are, OPERATIONS more one instruction at a time. Every SPACING
 // instructions of those that take long, which change the books, the file is copied to the directory
 // COPIES/NUMBER. Then what was done is printed: for each operation `+ SIZE LINE` or `- SIZE LINE`, for an
 // allocation or a free in the line marked line_LINE, and for each copy `copy BEGUN ENDED`, how many
@@ -16,9 +16,10 @@
 #include <sys/stat.h>
 
 #include "levels.h"
+#include "single_step.h"
 #include "target.h"
 
-enum { OPERATIONS = 100000, COPIES = 20000, SLOTS = 40, SHORT = 600, TRAP_FLAG = 0x100 };
+enum { OPERATIONS = 100000, COPIES = 20000, SLOTS = 40, SHORT = 600 };
 
 static struct {
     int size; // < 0: freed
@@ -85,21 +86,6 @@ static void on_step(int signal) {
         copy();
 }
 
-// The stack below its pointer may be in use.
-#define STEP(operation, mask)                                                                                \
-    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; " operation                                            \
-                     " %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"                                            \
-                     :                                                                                       \
-                     : "i"(mask)                                                                             \
-                     : "memory", "cc")
-
-static void step(int on) {
-    if (on)
-        STEP("orq", TRAP_FLAG);
-    else
-        STEP("andq", ~TRAP_FLAG);
-}
-
 static uint32_t any(void) {
     static uint64_t state = 20261128;
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -148,18 +134,18 @@ int main(int argc, char **argv) {
             operations[i].line = slots[at].line;
             begun = i + 1;
             if (i >= warm)
-                step(1);
+                single_step_begin();
             free(slots[at].block);
         } else {
             operations[i].size = slots[at].size = size;
             operations[i].line = slots[at].line = line;
             begun = i + 1;
             if (i >= warm)
-                step(1);
+                single_step_begin();
             slots[at].block = make(line, (size_t)size, spread);
         }
         if (i >= warm)
-            step(0);
+            single_step_end();
         if (operations[i].size < 0)
             slots[at].block = NULL;
         ended = i + 1;

@@ -6,6 +6,7 @@
 // them.
 
 #include "reporter/reader_replay.h"
+#include "tests/programs/single_step.h"
 #include "tests/unit/peak_event.h"
 
 #include <setjmp.h>
@@ -202,14 +203,6 @@ static void on_step(int signal) {
         copies[copied++] = stepped;
 }
 
-// The trap flag. The stack below its pointer may be in use.
-#define STEP(operation, mask)                                                                                \
-    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; " operation                                            \
-                     " %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"                                            \
-                     :                                                                                       \
-                     : "i"(mask)                                                                             \
-                     : "memory", "cc")
-
 static void read_back(struct world *w) {
     struct reader_image image = {.header = w->header,
                                  .nodes = w->nodes,
@@ -237,11 +230,11 @@ static void flushes_can_end_anywhere(void **state) {
         for (int event = 0; event < EVENTS;)
             event += random_run(&stepped, &j, &node);
         copied = 0;
-        STEP("orq", 0x100);
+        single_step_begin();
         peak_move(&stepped.books, NODES - 1);
         peak_move(&stepped.books, 2);
         peak_flush(&stepped.books);
-        STEP("andq", ~0x100);
+        single_step_end();
         assert_in_range(copied, 100, COPIES - 1);
         for (int i = 0; i < copied; i++) {
             read_back(&copies[i]);
